@@ -1,0 +1,122 @@
+/* A request and its reply as plain data: no HTTP library types. The server fills the request, a handler the reply. */
+#ifndef HF_API_REQUEST_H
+#define HF_API_REQUEST_H
+
+#include "core/arena.h"
+#include "core/blob.h"
+#include "core/buf.h"
+#include "core/error.h"
+
+#include <stdint.h>
+
+enum hf_method { HF_GET, HF_HEAD, HF_PUT, HF_POST, HF_DELETE, HF_PATCH, HF_METHOD_COUNT };
+
+/* Header fields that handlers may look at; one row each. */
+#define HF_HEADER_TABLE(X)                                                                                             \
+    X(HF_H_ACCEPT, "Accept")                                                                                           \
+    X(HF_H_AUTHORIZATION, "Authorization")                                                                             \
+    X(HF_H_CONTENT_DIGEST, "Content-Digest")                                                                           \
+    X(HF_H_CONTENT_ENCODING, "Content-Encoding")                                                                       \
+    X(HF_H_CONTENT_LENGTH, "Content-Length")                                                                           \
+    X(HF_H_CONTENT_TYPE, "Content-Type")                                                                               \
+    X(HF_H_IDEMPOTENCY_KEY, "Idempotency-Key")                                                                         \
+    X(HF_H_IF_MATCH, "If-Match")                                                                                       \
+    X(HF_H_IF_MODIFIED_SINCE, "If-Modified-Since")                                                                     \
+    X(HF_H_IF_NONE_MATCH, "If-None-Match")                                                                             \
+    X(HF_H_IF_RANGE, "If-Range")                                                                                       \
+    X(HF_H_LAST_EVENT_ID, "Last-Event-ID")                                                                             \
+    X(HF_H_PREFER, "Prefer")                                                                                           \
+    X(HF_H_RANGE, "Range")                                                                                             \
+    X(HF_H_STATE_EPOCH, "State-Epoch")                                                                                 \
+    X(HF_H_STATE_EVENT, "State-Event")                                                                                 \
+    X(HF_H_STATE_EVENT_SNAPSHOT, "State-Event-Snapshot")                                                               \
+    X(HF_H_X_REQUEST_ID, "X-Request-Id")
+
+enum hf_header {
+#define X(id, name) id,
+    HF_HEADER_TABLE(X)
+#undef X
+        HF_HEADER_COUNT
+};
+
+struct hf_query {
+    const char *name;
+    const char *value; /* "" for a bare name; percent-decoded, free of NUL */
+};
+
+struct hf_reply_header {
+    const char *name;
+    const char *value;
+};
+
+struct hf_reply {
+    int status;
+    const char *content_type; /* NULL: no body */
+    struct hf_buf body;       /* text made by the handler, or … */
+    struct hf_blob *blob;     /* … shared bytes (takes the reference); then [blob_offset, +blob_bytes) is sent */
+    size_t blob_offset;
+    size_t blob_bytes;
+    struct hf_reply_header headers[20];
+    int header_count;
+};
+
+struct hf_route;
+struct hf_principal;
+struct hf_api;
+
+struct hf_request {
+    enum hf_method method;
+    const char *target;                    /* path as sent, without the query; for logs and problem "instance" */
+    const struct hf_route *route;
+    const char *params[4];                 /* {system}, {component}, … in the route's order: decoded and valid names */
+    const struct hf_query *query;
+    int query_count;
+    const char *headers[HF_HEADER_COUNT];  /* NULL: not sent; a header sent twice is joined with ", " */
+    struct hf_blob *body;                  /* NULL: empty; owned by the request, take a reference to keep it */
+    const struct hf_principal *principal;  /* never NULL in a handler */
+    char request_id[72];
+    struct hf_arena arena;                 /* lives until the answer is sent */
+    uint64_t received_ns;
+    struct hf_api *api;
+
+    /* For HF_LATER: what hf_request_complete leads to. finish runs on the request's own loop thread and fills the
+     * reply, or the error (then returns false). */
+    bool (*finish)(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
+    void *work;                            /* the handler's own, for finish */
+    void (*complete)(struct hf_request *request); /* set by the server; see hf_request_complete */
+    void *server;                          /* the server's own */
+};
+
+/* What a handler says. */
+enum hf_verdict {
+    HF_DONE,  /* the reply is filled */
+    HF_FAIL,  /* the error is filled: a problem+json answer is made from it */
+    HF_LATER  /* request->finish is set; somebody will call hf_request_complete exactly once */
+};
+
+/* Hands a request that is HF_LATER back to its loop. Any thread; never blocks; the caller must not touch the request
+ * afterwards. Calls made from the same thread between hf_completion_begin and _end wake each loop once. */
+void hf_request_complete(struct hf_request *request);
+
+/* Query and header helpers. */
+const char *hf_request_query(const struct hf_request *request, const char *name); /* NULL: absent */
+HF_MUST_USE bool hf_request_query_int(const struct hf_request *request, const char *name, int64_t min, int64_t max,
+                                      int64_t *out, struct hf_error *err); /* absent: untouched */
+bool hf_request_accepts(const struct hf_request *request, const char *media_type); /* Accept absent: false */
+
+/* Adds a header; name is static, value is copied into the request's arena. */
+void hf_reply_header(struct hf_request *request, struct hf_reply *reply, const char *name, const char *value);
+void hf_reply_header_format(struct hf_request *request, struct hf_reply *reply, const char *name, const char *format,
+                            ...) HF_PRINTF(4, 5);
+
+/* Fills the reply with a JSON text (takes nothing; serialises value compactly with a newline). */
+struct json_t;
+void hf_reply_json(struct hf_reply *reply, int status, const struct json_t *value);
+
+/* RFC 9457 problem+json from an error, with X-Request-Id, Retry-After and the like. extra members (may be NULL) are
+ * "name", "json value" pairs set by hf_request_problem_member. */
+void hf_reply_problem(struct hf_request *request, struct hf_reply *reply, const struct hf_error *err);
+/* Remembers a member (currentEtag, limit, component, cycle …) for the problem answer; value_json is copied. */
+void hf_request_problem_member(struct hf_request *request, const char *name, const char *value_json);
+
+#endif

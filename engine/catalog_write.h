@@ -1,0 +1,91 @@
+/* The writing side of the catalogue, for the committer and for loading at start. Functions named _locked need
+ * hf_catalog_lock held; the pending fields belong to the committer thread alone and need no lock. */
+#ifndef HF_ENGINE_CATALOG_WRITE_H
+#define HF_ENGINE_CATALOG_WRITE_H
+
+#include "engine/catalog.h"
+
+#include <stdatomic.h>
+
+struct hf_component {
+    char *name;
+    int64_t id; /* 1, 2, 3, … in its system */
+    struct hf_head head;
+    struct hf_registration *registration; /* owns; NULL: never registered */
+    char *status;                         /* owns; NULL: "" */
+    char *metrics;                        /* owns; NULL: "{}" */
+    double health;
+    int64_t heartbeat_at_ms;
+    int64_t last_activity_at_ms;
+    int64_t created_at_ms;
+    bool damaged;
+    bool dirty; /* differs from its row: waits for a fold */
+    struct hf_component *dirty_next;
+
+    /* cache: body of head.sequence; on the ring when not NULL */
+    struct hf_blob *body;
+    bool body_recent;
+    struct hf_component *ring_next, *ring_previous;
+
+    /* committer thread only: the head as it will be after the batch under way */
+    struct hf_head pending;
+    uint64_t pending_batch; /* the batch that pending belongs to; else pending is stale and head counts */
+    bool stored;            /* its row exists (or is in the batch under way) */
+};
+
+struct hf_system {
+    char *name;
+    int64_t id;
+    char *description;
+    int64_t sequence; /* committed */
+    int64_t epoch;
+    int64_t committed_at_ms;
+    int64_t created_at_ms;
+    int64_t folded_sequence;
+    int64_t backup_interval_ms, incremental_interval_ms, max_retention_hours;
+    int64_t present_count, present_bytes;
+    int64_t last_component_id;
+
+    struct hf_component **slots; /* open addressing by name */
+    uint32_t slot_count, component_count;
+    struct hf_component **by_name; /* sorted; the first by_name_sorted are in order, the rest waits to be merged */
+    uint32_t by_name_count, by_name_sorted, by_name_capacity;
+    struct hf_component *dirty_first;
+    int64_t dirty_count;
+
+    /* committer thread only */
+    int64_t pending_sequence, pending_epoch;
+    uint64_t pending_batch;
+    bool stored;
+    struct hf_system *batch_next;
+};
+
+void hf_catalog_lock(struct hf_catalog *catalog);
+void hf_catalog_unlock(struct hf_catalog *catalog);
+
+struct hf_system *hf_catalog_find_system_locked(struct hf_catalog *catalog, const char *name);
+struct hf_system *hf_catalog_system_by_id_locked(struct hf_catalog *catalog, int64_t id);
+/* Adds an empty one; id 0 takes the next free. */
+struct hf_system *hf_catalog_add_system_locked(struct hf_catalog *catalog, const char *name, int64_t id,
+                                               int64_t created_at_ms);
+void hf_catalog_remove_system_locked(struct hf_catalog *catalog, struct hf_system *system); /* frees it */
+struct hf_system *hf_catalog_next_system_locked(struct hf_catalog *catalog, int64_t after_id); /* by id; NULL: end */
+
+struct hf_component *hf_catalog_find_component_locked(const struct hf_system *system, const char *name);
+struct hf_component *hf_catalog_component_by_id_locked(const struct hf_system *system, int64_t id);
+struct hf_component *hf_catalog_add_component_locked(struct hf_system *system, const char *name, int64_t id,
+                                                     int64_t created_at_ms); /* id 0 takes the next free */
+void hf_catalog_drop_component_locked(struct hf_system *system, struct hf_component *component); /* never stored one */
+
+/* Sets the committed head, keeps counts, the dirty list and the cache (body may be NULL; takes no reference of the
+ * caller's, adds its own). */
+void hf_catalog_set_head_locked(struct hf_catalog *catalog, struct hf_system *system, struct hf_component *component,
+                                const struct hf_head *head, struct hf_blob *body);
+void hf_catalog_mark_dirty_locked(struct hf_system *system, struct hf_component *component);
+
+/* Replaces the registration (copied). */
+void hf_catalog_set_registration_locked(struct hf_component *component, const struct hf_registration *registration);
+
+const char *hf_catalog_intern(struct hf_catalog *catalog, const char *content_type); /* any thread, takes the lock */
+
+#endif

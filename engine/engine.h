@@ -1,0 +1,86 @@
+/* The engine: what the product does, put together. Plain C; no HTTP, no SQL text. */
+#ifndef HF_ENGINE_ENGINE_H
+#define HF_ENGINE_ENGINE_H
+
+#include "core/config.h"
+#include "engine/catalog.h"
+#include "engine/committer.h"
+#include "engine/sessions.h"
+#include "repository/repository.h"
+#include "store/store.h"
+
+enum hf_phase { HF_PHASE_STARTING, HF_PHASE_RECOVERING, HF_PHASE_READY, HF_PHASE_STOPPING };
+
+struct hf_engine {
+    const struct hf_config *config; /* borrows */
+    int directory_lock;             /* flock on the data directory: one server a directory */
+    struct hf_store *store;
+    struct hf_sessions *sessions;
+    struct hf_repository *repository;
+    struct hf_catalog *catalog;
+    struct hf_committer *committer;
+    struct hf_snapshotter *snapshotter; /* snapshot.h */
+    struct hf_scheduler *scheduler;     /* scheduler.h */
+    int64_t started_at_ms;
+    _Atomic int phase;              /* enum hf_phase */
+};
+
+/* Locks the data directory (HF_CONFIG: another server uses it), opens the repository, opens or rebuilds the database
+ * (rebuild.h), loads the catalogue, starts committer and scheduler. */
+HF_MUST_USE bool hf_engine_start(struct hf_engine **out, const struct hf_config *config, struct hf_error *err);
+
+/* Ordered end: scheduler stops, a final full snapshot of every system that changed since its last snapshot (trigger
+ * shutdown), committer drains and folds, database closes. */
+void hf_engine_stop(struct hf_engine *engine);
+
+/* ---- reading states (read.c); worker threads ---- */
+
+enum hf_moment_kind { HF_MOMENT_LATEST, HF_MOMENT_VERSION, HF_MOMENT_AT, HF_MOMENT_SNAPSHOT };
+struct hf_moment {
+    enum hf_moment_kind kind;
+    int64_t version;      /* VERSION */
+    int64_t at_ms;        /* AT */
+    const char *snapshot; /* SNAPSHOT: id or "latest" */
+};
+
+struct hf_state {
+    struct hf_head head;
+    int64_t epoch;
+    struct hf_blob *body; /* owns */
+    char content_type[256]; /* what head.content_type points to for past moments */
+};
+
+/* HF_NOT_FOUND (says whether system, component, or that moment is missing), HF_DAMAGED (also marks the component and
+ * emits an event). AT before kept history falls back to snapshots. */
+HF_MUST_USE bool hf_state_read(struct hf_engine *engine, const char *system, const char *component,
+                               const struct hf_moment *moment, struct hf_state *out, struct hf_error *err);
+
+struct hf_version_info {
+    struct hf_head head;
+    const char *event; /* NULL: none */
+};
+/* Newest first, versions below before_version (INT64_MAX: start); arena. */
+HF_MUST_USE bool hf_state_versions(struct hf_engine *engine, const char *system, const char *component,
+                                   int64_t before_version, int limit, struct hf_arena *arena,
+                                   struct hf_version_info **out, int *count_out, struct hf_error *err);
+
+/* ---- systems and registrations (systems.c); worker threads ---- */
+
+struct hf_system_settings {
+    const char *description;         /* NULL: "" */
+    int64_t backup_interval_ms;      /* -1: the service's */
+    int64_t incremental_interval_ms; /* -1 */
+    int64_t max_retention_hours;     /* -1 */
+};
+HF_MUST_USE bool hf_system_put(struct hf_engine *engine, const char *system, const struct hf_system_settings *settings,
+                               bool *created_out, struct hf_error *err);
+/* Everything of the system: rows, catalogue, snapshot files. */
+HF_MUST_USE bool hf_system_delete(struct hf_engine *engine, const char *system, struct hf_error *err);
+
+/* Creates system and component as needed. HF_DEPENDENCY_CYCLE: cycle_out (arena) names it. registered_at_ms is set
+ * here. */
+HF_MUST_USE bool hf_component_register(struct hf_engine *engine, const char *system, const char *component,
+                                       const struct hf_registration *registration, bool *created_out,
+                                       const char **cycle_out, struct hf_arena *arena, struct hf_error *err);
+
+#endif

@@ -1,0 +1,44 @@
+/* Events: what an operator may want to know. Each goes to the log, to the metrics and, soon after, to the database. */
+#ifndef HF_ENGINE_EVENTS_H
+#define HF_ENGINE_EVENTS_H
+
+#include "engine/engine.h"
+
+/* type, severity. The text is given at the call. */
+#define HF_EVENT_TABLE(X)                                                                                              \
+    X(HF_EV_SERVICE_STARTED, "service.started", "info")                                                                \
+    X(HF_EV_SERVICE_STOPPING, "service.stopping", "info")                                                              \
+    X(HF_EV_STORE_DOWN, "store.down", "error")                                                                         \
+    X(HF_EV_STORE_UP, "store.up", "info")                                                                              \
+    X(HF_EV_STORE_FULL, "store.full", "error")                                                                         \
+    X(HF_EV_STATE, "state.event", "info")                                                                              \
+    X(HF_EV_STATE_DAMAGED, "state.damaged", "error")                                                                   \
+    X(HF_EV_SYSTEM_CREATED, "system.created", "info")                                                                  \
+    X(HF_EV_SYSTEM_DELETED, "system.deleted", "warning")                                                               \
+    X(HF_EV_COMPONENT_STALE, "component.stale", "warning")                                                             \
+    X(HF_EV_COMPONENT_RECOVERED, "component.recovered", "info")                                                        \
+    X(HF_EV_SNAPSHOT_COMPLETED, "snapshot.completed", "info")                                                          \
+    X(HF_EV_SNAPSHOT_FAILED, "snapshot.failed", "warning")                                                             \
+    X(HF_EV_SNAPSHOT_DAMAGED, "snapshot.damaged", "error")                                                             \
+    X(HF_EV_SNAPSHOT_ADOPTED, "snapshot.adopted", "warning")                                                           \
+    X(HF_EV_SNAPSHOT_DELETED, "snapshot.deleted", "info")                                                              \
+    X(HF_EV_LEFTOVER_REMOVED, "snapshot.leftover_removed", "warning")                                                  \
+    X(HF_EV_RECOVERY_APPLIED, "recovery.applied", "warning")                                                           \
+    X(HF_EV_RECOVERY_FAILED, "recovery.failed", "error")                                                               \
+    X(HF_EV_DATABASE_REBUILT, "database.rebuilt", "warning")                                                           \
+    X(HF_EV_FRESH_START, "recovery.fresh_start", "error")
+
+enum hf_event_type {
+#define X(id, type, severity) id,
+    HF_EVENT_TABLE(X)
+#undef X
+        HF_EVENT_TYPE_COUNT
+};
+
+/* system_id 0: the service itself. data_json NULL: "{}". Any thread; never blocks. */
+void hf_event_emit(struct hf_engine *engine, int64_t system_id, const char *system, enum hf_event_type type,
+                   const char *data_json, const char *format, ...) HF_PRINTF(6, 7);
+const char *hf_event_type_name(enum hf_event_type type);
+const char *hf_event_severity(enum hf_event_type type);
+
+#endif

@@ -1,0 +1,47 @@
+/* Health and status: component scores from heartbeats, freshness and validation; the figures of GET /v1/status. */
+#ifndef HF_ENGINE_HEALTH_H
+#define HF_ENGINE_HEALTH_H
+
+#include "engine/engine.h"
+#include "store/snapshots.h"
+
+/* score 0..1 = reported health x freshness x validation. label: healthy | stale | failed | unknown (never reported,
+ * no heartbeat promised: counts as healthy in the overall figure). */
+struct hf_component_health {
+    double score;
+    const char *label;
+};
+struct hf_component_health hf_component_health(const struct hf_component_info *component, int64_t now_ms);
+
+struct hf_metric_total {
+    const char *name;
+    double value;
+};
+
+struct hf_status {
+    const char *status; /* operational | degraded | failed */
+    int64_t uptime_ms;
+    int64_t systems;
+    double overall_health;
+    int64_t healthy, stale, failed;
+    int64_t components;
+    int64_t active_agents; /* kind "agent" and active within twice its heartbeat interval (or 5 minutes) */
+    int64_t next_full_at_ms, next_incremental_at_ms;
+    bool has_full, has_incremental;
+    struct hf_snapshot_row last_full, last_incremental;
+    struct hf_metric_total *metric_totals; /* sums over components by metric name, by name; at most 256 */
+    int metric_total_count;
+    int64_t recoverable_from_ms, recoverable_to_ms; /* 0: not at all */
+    int64_t exposure_ms;          /* age of the oldest change that no snapshot holds */
+    int64_t unsnapshotted_versions, unsnapshotted_bytes;
+    bool store_up;
+    const char *engine;
+    const char *warnings[16];
+    int warning_count;
+};
+
+/* system NULL: the whole service. Texts live in the arena. Reads snapshot rows from memory kept by the snapshotter, so
+ * it answers while the database is away. False: no such system. */
+bool hf_status_collect(struct hf_engine *engine, const char *system, struct hf_arena *arena, struct hf_status *out);
+
+#endif

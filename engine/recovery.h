@@ -1,0 +1,28 @@
+/* Bringing state back: restores of a running system. */
+#ifndef HF_ENGINE_RECOVERY_H
+#define HF_ENGINE_RECOVERY_H
+
+#include "engine/engine.h"
+#include "store/journal.h"
+
+struct hf_recovery_request {
+    const char *system;
+    const char *source;             /* head | snapshot | at */
+    const char *snapshot;           /* id or "latest" */
+    int64_t at_ms;
+    const char *const *components;  /* NULL: the whole system */
+    int component_count;
+    int64_t age_ms_max;             /* 0: any age; else HF_PRECONDITION when the source is older */
+    bool dry_run;
+    const char *reason;             /* NULL: "" */
+};
+
+/* head: a plan of the present, in waves. snapshot, at: the old states become new versions in one transaction with a
+ * raised epoch; a whole restore makes the system equal to the source (later components get tombstones). Every blob is
+ * verified; with validate_on_restore all are before anything is written. A damaged snapshot is an error here when named
+ * by id; "latest" falls back to the one before it and lists what was skipped. The row lands in system_recovery_logs;
+ * *out (arena) holds it, detail as JSON {waves, skipped, steps}. */
+HF_MUST_USE bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request *request,
+                                 struct hf_arena *arena, struct hf_recovery_row *out, struct hf_error *err);
+
+#endif

@@ -1,0 +1,73 @@
+/* Taking and keeping snapshots: a cut at a sequence, read in one read-only transaction, written as one immutable file,
+ * then told to the database. Writers never wait. One snapshot per system at a time. */
+#ifndef HF_ENGINE_SNAPSHOT_H
+#define HF_ENGINE_SNAPSHOT_H
+
+#include "engine/engine.h"
+#include "store/snapshots.h"
+
+struct hf_snapshotter;
+struct hf_snapshotter *hf_snapshotter_new(struct hf_engine *engine);
+void hf_snapshotter_free(struct hf_snapshotter *snapshotter);
+
+struct hf_snapshot_request {
+    const char *system;
+    bool full;             /* what is asked for; an incremental without a usable parent becomes a full */
+    const char *trigger;   /* schedule | manual | shutdown | event */
+    const char *label;     /* NULL: "" */
+    bool even_unchanged;   /* manual fulls: take one although nothing changed since the last full */
+};
+
+/* Takes one and waits for it (also for one under way on the same system). *out's texts live in the arena. When nothing
+ * changed and even_unchanged is not set, *out is the previous snapshot and *unchanged_out true. out->reason says why
+ * the kind is not what was asked. Failures also leave an event, a metric and, for the operator, the previous snapshot
+ * as it was. HF_NOT_FOUND: no such system. */
+HF_MUST_USE bool hf_snapshot_take(struct hf_engine *engine, const struct hf_snapshot_request *request,
+                                  struct hf_arena *arena, struct hf_snapshot_row *out, bool *unchanged_out,
+                                  struct hf_error *err);
+
+/* What is under way or has lately failed, for GET …/snapshots/{id} while running. */
+struct hf_snapshot_progress {
+    char id[HF_SNAPSHOT_ID_MAX];
+    char kind[16];
+    char state[16]; /* "running" | "failed" */
+    char error[256];
+    int64_t cut_at_ms;
+    int64_t components_done, components_total;
+};
+bool hf_snapshot_progress(struct hf_engine *engine, const char *system, const char *id_or_null,
+                          struct hf_snapshot_progress *out);
+
+/* Starts one in the background and returns its id at once (Prefer: respond-async, State-Event-Snapshot). Bounded: if
+ * one waits already for this system, that one's id is returned. Any thread; never blocks. */
+HF_MUST_USE bool hf_snapshot_start(struct hf_engine *engine, const struct hf_snapshot_request *request,
+                                   char id_out[HF_SNAPSHOT_ID_MAX], struct hf_error *err);
+
+/* HF_SNAPSHOT_IN_USE while a restore reads it, while another of its generation builds on it, or while it is pinned
+ * (the text says which). Row first, then the file. */
+HF_MUST_USE bool hf_snapshot_delete(struct hf_engine *engine, const char *system, const char *id,
+                                    struct hf_error *err);
+HF_MUST_USE bool hf_snapshot_patch(struct hf_engine *engine, const char *system, const char *id,
+                                   const char *label_or_null, const bool *pinned_or_null, struct hf_error *err);
+
+/* "latest" or an id to its row; arena. */
+HF_MUST_USE bool hf_snapshot_find(struct hf_engine *engine, const char *system, const char *id, struct hf_arena *arena,
+                                  struct hf_snapshot_row *out, struct hf_error *err);
+
+/* Leases: a snapshot that is being read is not deleted. */
+void hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *id);
+void hf_snapshot_release(struct hf_engine *engine, int64_t system_id, const char *id);
+
+/* Reads the file back and records the verdict (state_validation_results, the row's validation columns, an event when
+ * damaged). */
+HF_MUST_USE bool hf_snapshot_validate(struct hf_engine *engine, const char *system, const char *id,
+                                      struct hf_verify_report *report_out, bool *valid_out, struct hf_error *err);
+
+/* When it expires (cut + retention of the system), in epoch ms; 0: pinned. */
+int64_t hf_snapshot_expires_at_ms(struct hf_engine *engine, const struct hf_system_info *system,
+                                  const struct hf_snapshot_row *row);
+
+/* At start: rows without files become damaged, files without rows are adopted, leftovers removed; each is told. */
+HF_MUST_USE bool hf_snapshots_adopt(struct hf_engine *engine, struct hf_error *err);
+
+#endif

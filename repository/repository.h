@@ -1,0 +1,111 @@
+/* The place for snapshot files: <backup directory>/<system>/<id>.snapshot for fulls, <incremental directory>/... for
+ * incrementals. Files are immutable: written under a temporary name, fsynced, renamed, the directory fsynced.
+ *
+ * One writer per system at a time (the engine serialises snapshots); readers from any thread. Codes: HF_IO (a read or
+ * write failed: not proof of corruption), HF_STORAGE_FULL, HF_NOT_FOUND, HF_DAMAGED (proven corruption: bad magic,
+ * length, hash, structure; the text says what, where, in which file). */
+#ifndef HF_REPOSITORY_REPOSITORY_H
+#define HF_REPOSITORY_REPOSITORY_H
+
+#include "core/blob.h"
+#include "repository/manifest.h"
+
+struct hf_repository;
+
+/* Creates the directories when missing (durably). Both may be the same place. */
+HF_MUST_USE bool hf_repository_open(struct hf_repository **out, const char *backup_directory,
+                                    const char *incremental_directory, struct hf_error *err);
+void hf_repository_close(struct hf_repository *repository);
+
+/* Removes temporary files that a crash left behind; each is told of first. Call once at start. */
+typedef void hf_leftover_fn(void *context, const char *path, int64_t bytes);
+HF_MUST_USE bool hf_repository_sweep(struct hf_repository *repository, hf_leftover_fn *each, void *context,
+                                     struct hf_error *err);
+
+/* ---- writing ---- */
+struct hf_snapshot_writer;
+
+/* header: id, system, kind, generation, parent… are needed now (copied); counts, root hash may be set until finish. */
+HF_MUST_USE bool hf_snapshot_writer_new(struct hf_snapshot_writer **out, struct hf_repository *repository,
+                                        const struct hf_manifest_header *header, struct hf_error *err);
+
+/* Writes one blob (zstd, or raw where that is smaller) and tells where it lies. data must match hash (the caller has
+ * verified it). The same hash given twice is written once. */
+HF_MUST_USE bool hf_snapshot_writer_add_blob(struct hf_snapshot_writer *writer, const struct hf_hash *hash,
+                                             const void *data, size_t bytes, int64_t *offset_out,
+                                             int64_t *stored_bytes_out, struct hf_error *err);
+
+/* Adds an entry; in byte order of the component names. blob_file "" means this file. */
+HF_MUST_USE bool hf_snapshot_writer_add_entry(struct hf_snapshot_writer *writer, const struct hf_manifest_entry *entry,
+                                              struct hf_error *err);
+
+/* Manifest, footer, fsync, rename, fsync of the directory. header carries the final counts and the root hash.
+ * *file_out (owns, free()) is the path relative to the directory of its kind. On failure nothing is published. */
+HF_MUST_USE bool hf_snapshot_writer_finish(struct hf_snapshot_writer *writer, const struct hf_manifest_header *header,
+                                           char **file_out, int64_t *file_bytes_out, struct hf_error *err);
+
+/* Frees; removes the temporary file when not finished. Accepts NULL. */
+void hf_snapshot_writer_free(struct hf_snapshot_writer *writer);
+
+/* ---- reading ---- */
+
+/* Every snapshot file found, by name order within a system. When the file's structure, manifest hash or header is
+ * damaged, header holds only system, id, kind (from the path) and damage says why; damage NULL: sound so far (blobs
+ * are not read). file_bytes is the size on disk. Stops early when each returns false. */
+typedef bool hf_scan_fn(void *context, const struct hf_manifest_header *header, const char *file, int64_t file_bytes,
+                        const struct hf_error *damage);
+HF_MUST_USE bool hf_repository_scan(struct hf_repository *repository, const char *system_or_null, hf_scan_fn *each,
+                                    void *context, struct hf_error *err);
+
+/* A snapshot with everything it builds on: the whole system at its cut. */
+struct hf_chain;
+
+/* Loads the manifests of id and its ancestors back to the nearest full, overlays them, and checks the root hash.
+ * HF_DAMAGED names the file that is at fault. */
+HF_MUST_USE bool hf_chain_load(struct hf_chain **out, struct hf_repository *repository, const char *system,
+                               const char *id, struct hf_error *err);
+void hf_chain_free(struct hf_chain *chain); /* accepts NULL */
+const struct hf_manifest_header *hf_chain_header(const struct hf_chain *chain);
+int64_t hf_chain_count(const struct hf_chain *chain);
+const struct hf_manifest_entry *hf_chain_entry(const struct hf_chain *chain, int64_t index); /* name order; tombstones
+                                                                                                and version 0 too */
+const struct hf_manifest_entry *hf_chain_find(const struct hf_chain *chain, const char *component); /* NULL: none */
+
+/* Reads one state: decompressed, its length and hash verified (HF_DAMAGED otherwise). *out owns a reference. */
+HF_MUST_USE bool hf_chain_read(struct hf_chain *chain, const struct hf_manifest_entry *entry, struct hf_blob **out,
+                               struct hf_error *err);
+
+/* Where a generation already holds a content. Built from the manifests of all files of the generation, kept in memory
+ * by the engine while the generation is written. */
+struct hf_blob_index;
+struct hf_blob_place {
+    const char *file; /* snapshot id; borrowed from the index */
+    int64_t offset;
+    int64_t stored_bytes;
+};
+struct hf_blob_index *hf_blob_index_new(void);
+void hf_blob_index_free(struct hf_blob_index *index); /* accepts NULL */
+void hf_blob_index_add(struct hf_blob_index *index, const struct hf_hash *hash, const char *file, int64_t offset,
+                       int64_t stored_bytes);
+bool hf_blob_index_find(const struct hf_blob_index *index, const struct hf_hash *hash, struct hf_blob_place *out);
+/* Adds every blob that the file of this snapshot holds itself. */
+HF_MUST_USE bool hf_blob_index_add_file(struct hf_blob_index *index, struct hf_repository *repository,
+                                        const char *system, const char *kind, const char *id, struct hf_error *err);
+
+/* Reads the whole snapshot back: structure, manifest hash, chain, root hash, every blob. Counts what was read.
+ * HF_DAMAGED says the first thing found wrong; HF_IO is not a verdict. */
+struct hf_verify_report {
+    int64_t blobs;
+    int64_t bytes; /* of states, decompressed */
+    bool structure_ok, chain_ok, root_hash_ok, blobs_ok;
+};
+HF_MUST_USE bool hf_repository_verify(struct hf_repository *repository, const char *system, const char *id,
+                                      struct hf_verify_report *report_out, struct hf_error *err);
+
+/* ---- deleting ---- */
+HF_MUST_USE bool hf_repository_delete(struct hf_repository *repository, const char *system, const char *kind,
+                                      const char *id, int64_t *bytes_freed_out, struct hf_error *err); /* gone is fine */
+HF_MUST_USE bool hf_repository_delete_system(struct hf_repository *repository, const char *system,
+                                             struct hf_error *err);
+
+#endif

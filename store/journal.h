@@ -1,0 +1,86 @@
+/* What happened: rows of system_recovery_logs, state_validation_results, events and idempotency_keys. Error codes are
+ * those of store.h. */
+#ifndef HF_STORE_JOURNAL_H
+#define HF_STORE_JOURNAL_H
+
+#include "core/arena.h"
+#include "store/store.h"
+
+struct hf_recovery_row {
+    int64_t system_id;
+    const char *id;
+    const char *source; /* head | snapshot | at */
+    const char *snapshot;
+    int64_t at_ms;
+    const char *status; /* planned | applied | completed | failed | fresh */
+    const char *reason;
+    int64_t epoch;
+    int64_t sequence_before;
+    int64_t sequence_after;
+    int64_t data_loss_ms;
+    int64_t data_loss_versions;
+    int64_t data_loss_bytes;
+    int64_t data_loss_components;
+    int64_t started_at_ms;
+    int64_t completed_at_ms;
+    const char *detail; /* JSON object: waves, skipped, steps */
+};
+typedef bool hf_recovery_row_fn(void *context, const struct hf_recovery_row *row);
+
+HF_MUST_USE bool hf_recoveries_insert(struct hf_session *session, const struct hf_recovery_row *row,
+                                      struct hf_error *err);
+HF_MUST_USE bool hf_recoveries_get(struct hf_session *session, int64_t system_id, const char *id,
+                                   struct hf_arena *arena, struct hf_recovery_row *out, bool *found_out,
+                                   struct hf_error *err);
+/* Newest first, before (started_at_ms, id), exclusive: INT64_MAX and "" for the start. */
+HF_MUST_USE bool hf_recoveries_list(struct hf_session *session, int64_t system_id, int64_t before_started_at_ms,
+                                    const char *before_id, int64_t limit, hf_recovery_row_fn *each, void *context,
+                                    struct hf_error *err);
+/* Writes status, epoch, sequence_after, completed_at_ms and detail. */
+HF_MUST_USE bool hf_recoveries_update(struct hf_session *session, const struct hf_recovery_row *row,
+                                      struct hf_error *err);
+
+struct hf_validation_row {
+    int64_t system_id;
+    const char *snapshot;
+    const char *check_name;
+    const char *status; /* passed | failed | warning */
+    const char *detail;
+    double quality_score;
+    int64_t checked_at_ms;
+};
+typedef bool hf_validation_row_fn(void *context, const struct hf_validation_row *row);
+HF_MUST_USE bool hf_validations_insert(struct hf_session *session, const struct hf_validation_row *row,
+                                       struct hf_error *err);
+HF_MUST_USE bool hf_validations_list(struct hf_session *session, int64_t system_id, const char *snapshot,
+                                     hf_validation_row_fn *each, void *context, struct hf_error *err); /* oldest first */
+
+struct hf_event_row {
+    int64_t id; /* given by the database */
+    int64_t system_id;
+    int64_t at_ms;
+    const char *severity; /* info | warning | error */
+    const char *type;     /* snapshot.completed, recovery.applied, … */
+    const char *text;
+    const char *data; /* JSON object */
+};
+typedef bool hf_event_row_fn(void *context, const struct hf_event_row *row);
+HF_MUST_USE bool hf_events_insert(struct hf_session *session, const struct hf_event_row *rows, int count,
+                                  struct hf_error *err);
+/* Oldest first, id > after; severity NULL: any. */
+HF_MUST_USE bool hf_events_list(struct hf_session *session, int64_t system_id, const char *severity, int64_t after,
+                                int64_t limit, hf_event_row_fn *each, void *context, struct hf_error *err);
+HF_MUST_USE bool hf_events_trim(struct hf_session *session, int64_t before_ms, int64_t limit, int64_t *deleted_out,
+                                struct hf_error *err);
+
+/* Idempotency keys of batches. */
+HF_MUST_USE bool hf_keys_insert(struct hf_session *session, int64_t system_id, const char *key,
+                                const struct hf_hash *body_hash, const char *answer, int64_t created_at_ms,
+                                struct hf_error *err);
+HF_MUST_USE bool hf_keys_get(struct hf_session *session, int64_t system_id, const char *key, struct hf_arena *arena,
+                             struct hf_hash *body_hash_out, const char **answer_out, int64_t *created_at_ms_out,
+                             bool *found_out, struct hf_error *err);
+HF_MUST_USE bool hf_keys_trim(struct hf_session *session, int64_t before_ms, int64_t *deleted_out,
+                              struct hf_error *err);
+
+#endif

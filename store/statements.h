@@ -1,0 +1,79 @@
+/* Every SQL statement, as one row: name, parameter types, PostgreSQL text, SQLite text (NULL where both read the
+ * same). Types: i bigint, r double precision, t text, b bytea; a row marked MANY takes arrays in PostgreSQL.
+ * Parameters are $1, $2, … in both engines. The rows are in statements.c. */
+#ifndef HF_STORE_STATEMENTS_H
+#define HF_STORE_STATEMENTS_H
+
+#include <stdbool.h>
+
+enum hf_statement {
+    /* systems */
+    HF_STMT_SYSTEM_INSERT,
+    HF_STMT_SYSTEMS_LIST,
+    HF_STMT_SYSTEM_ADVANCE,        /* sequence and batch_id, only where the old sequence still holds */
+    HF_STMT_SYSTEM_OUTCOME,        /* sequence, epoch, batch_id by id */
+    HF_STMT_SYSTEM_SET_SETTINGS,
+    HF_STMT_SYSTEM_SET_FOLDED,
+    HF_STMT_SYSTEM_DELETE,
+    HF_STMT_SYSTEM_DELETE_COMPONENTS,
+    HF_STMT_SYSTEM_DELETE_STATES,
+    HF_STMT_SYSTEM_DELETE_CHUNKS,
+    HF_STMT_SYSTEM_DELETE_SNAPSHOTS,
+    HF_STMT_SYSTEM_DELETE_RECOVERIES,
+    HF_STMT_SYSTEM_DELETE_VALIDATIONS,
+    HF_STMT_SYSTEM_DELETE_EVENTS,
+    HF_STMT_SYSTEM_DELETE_KEYS,
+    /* components */
+    HF_STMT_COMPONENTS_INSERT,     /* MANY */
+    HF_STMT_COMPONENTS_LIST,
+    HF_STMT_COMPONENTS_FOLD,       /* MANY: head and health columns */
+    HF_STMT_COMPONENT_REGISTER,
+    /* states */
+    HF_STMT_STATES_INSERT,         /* MANY */
+    HF_STMT_CHUNKS_INSERT,         /* MANY */
+    HF_STMT_STATES_TAIL,           /* metadata of rows after a sequence, in order */
+    HF_STMT_STATE_GET,             /* by system, sequence, with content */
+    HF_STMT_CHUNKS_GET,
+    HF_STMT_STATE_WALK_VERSION,    /* the row of one version, walking back from a sequence */
+    HF_STMT_STATE_WALK_SEQUENCE,   /* the newest row at or before a sequence, walking back */
+    HF_STMT_STATE_WALK_LIST,       /* up to n rows, newest first, walking back */
+    HF_STMT_STATE_BEFORE,          /* sequence and time of the newest row at or before a sequence */
+    HF_STMT_STATES_OLDEST,         /* sequence and time of the oldest row kept */
+    HF_STMT_STATES_TRIM,           /* delete superseded rows up to a sequence */
+    HF_STMT_CHUNKS_TRIM,
+    HF_STMT_STATES_USAGE,          /* count and bytes of the rows up to a sequence that a trim would delete */
+    /* snapshots */
+    HF_STMT_SNAPSHOT_INSERT,
+    HF_STMT_SNAPSHOT_GET,
+    HF_STMT_SNAPSHOTS_LIST,
+    HF_STMT_SNAPSHOT_LATEST,
+    HF_STMT_SNAPSHOT_UPDATE,       /* label, pinned */
+    HF_STMT_SNAPSHOT_SET_STATE,    /* state and validation columns */
+    HF_STMT_SNAPSHOT_DELETE,
+    /* recoveries */
+    HF_STMT_RECOVERY_INSERT,
+    HF_STMT_RECOVERY_GET,
+    HF_STMT_RECOVERIES_LIST,
+    HF_STMT_RECOVERY_UPDATE,       /* status, detail, completed_at_ms, after-values */
+    /* validations, events, keys */
+    HF_STMT_VALIDATION_INSERT,
+    HF_STMT_VALIDATIONS_LIST,
+    HF_STMT_EVENT_INSERT,          /* MANY */
+    HF_STMT_EVENTS_LIST,
+    HF_STMT_EVENTS_TRIM,
+    HF_STMT_KEY_INSERT,
+    HF_STMT_KEY_GET,
+    HF_STMT_KEYS_TRIM,
+    HF_STMT_COUNT
+};
+
+struct hf_statement_row {
+    const char *name;
+    const char *params;   /* one letter a parameter */
+    bool many;
+    const char *postgres;
+    const char *sqlite;   /* NULL: the same text */
+};
+extern const struct hf_statement_row hf_statements[HF_STMT_COUNT];
+
+#endif

@@ -1,0 +1,68 @@
+/* Rows of component_states and state_chunks: every version of every component. Error codes are those of store.h. */
+#ifndef HF_STORE_STATES_H
+#define HF_STORE_STATES_H
+
+#include "core/blob.h"
+#include "store/store.h"
+
+#define HF_STATE_INLINE_BYTES (64 * 1024)        /* content up to here lives in its row, above in chunks */
+#define HF_STATE_CHUNK_BYTES  (512 * 1024)
+
+struct hf_state_row {
+    int64_t system_id;
+    int64_t sequence;
+    int64_t component_id;
+    int64_t version;
+    int64_t previous_sequence; /* 0: none */
+    int64_t epoch;
+    struct hf_hash hash;       /* all zero for a tombstone */
+    int64_t bytes;
+    const char *content_type;
+    int64_t committed_at_ms;
+    const char *event; /* NULL: none */
+    bool deleted;
+    const void *content; /* ->bytes long; NULL for a tombstone, and in rows read as metadata */
+};
+
+typedef bool hf_state_row_fn(void *context, const struct hf_state_row *row);
+
+/* Adds rows, with their content (inline or in chunks). */
+HF_MUST_USE bool hf_states_insert(struct hf_session *session, const struct hf_state_row *rows, int count,
+                                  struct hf_error *err);
+
+/* Metadata of all rows with after < sequence <= up_to, in order. */
+HF_MUST_USE bool hf_states_tail(struct hf_session *session, int64_t system_id, int64_t after, int64_t up_to,
+                                hf_state_row_fn *each, void *context, struct hf_error *err);
+
+/* One row with its content as a blob (owns; NULL for a tombstone). row_out's texts live in storage. HF_NOT_FOUND when
+ * the row is not kept; HF_DAMAGED when the content does not match its hash or length: such bytes are never returned. */
+struct hf_state_text {
+    char content_type[256];
+    char event[256];
+};
+HF_MUST_USE bool hf_states_get(struct hf_session *session, int64_t system_id, int64_t sequence,
+                               struct hf_state_row *row_out, struct hf_state_text *storage, struct hf_blob **blob_out,
+                               struct hf_error *err);
+
+/* Walks back from head_sequence (inclusive) along previous_sequence. The row found is metadata only; *found_out is
+ * false when history does not reach. */
+HF_MUST_USE bool hf_states_find_version(struct hf_session *session, int64_t system_id, int64_t head_sequence,
+                                        int64_t version, struct hf_state_row *row_out, struct hf_state_text *storage,
+                                        bool *found_out, struct hf_error *err);
+HF_MUST_USE bool hf_states_find_at(struct hf_session *session, int64_t system_id, int64_t head_sequence,
+                                   int64_t at_sequence, struct hf_state_row *row_out, struct hf_state_text *storage,
+                                   bool *found_out, struct hf_error *err);
+HF_MUST_USE bool hf_states_history(struct hf_session *session, int64_t system_id, int64_t head_sequence, int64_t limit,
+                                   hf_state_row_fn *each, void *context, struct hf_error *err);
+
+/* The last sequence committed at or before at_ms (binary search; times never go back along the sequence).
+ * *found_out false when history does not reach that far. */
+HF_MUST_USE bool hf_states_sequence_at(struct hf_session *session, int64_t system_id, int64_t newest_sequence,
+                                       int64_t at_ms, int64_t *sequence_out, bool *found_out, struct hf_error *err);
+
+/* Deletes rows with sequence <= up_to whose component has a newer version (chunks too), at most limit rows, oldest
+ * first. A component's newest row always stays. */
+HF_MUST_USE bool hf_states_trim(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t limit,
+                                int64_t *deleted_out, struct hf_error *err);
+
+#endif
