@@ -78,6 +78,7 @@ struct hf_request {
     struct hf_arena arena;                 /* lives until the answer is sent */
     uint64_t received_ns;
     struct hf_api *api;
+    bool on_worker;                        /* set by the server: the handler runs on a worker and may wait */
 
     /* For HF_LATER: what hf_request_complete leads to. finish runs on the request's own loop thread and fills the
      * reply, or the error (then returns false). */
@@ -91,7 +92,9 @@ struct hf_request {
 enum hf_verdict {
     HF_DONE,  /* the reply is filled */
     HF_FAIL,  /* the error is filled: a problem+json answer is made from it */
-    HF_LATER  /* request->finish is set; somebody will call hf_request_complete exactly once */
+    HF_LATER, /* request->finish is set; somebody will call hf_request_complete exactly once */
+    HF_RETRY_ON_WORKER /* this one must wait for something: the server runs the same handler again on a worker thread,
+                          with on_worker set. Only when on_worker is false; the reply is untouched. */
 };
 
 /* Hands a request that is HF_LATER back to its loop. Any thread; never blocks; the caller must not touch the request
