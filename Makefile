@@ -1,0 +1,54 @@
+# holdfast: `make run` starts the service, `make test` runs the tests. `make help` lists the rest.
+
+JOBS ?= 2
+ARGS ?=
+TESTED = -DHF_FAULTS=ON -DHF_TESTS=ON
+
+# $(call build,DIRECTORY,CMAKE FLAGS): configures once, then builds what changed.
+build = cmake -S . -B $(1) -G Ninja $(2) >$(1).log 2>&1 || { cat $(1).log; rm -f $(1).log; exit 1; }; \
+        rm -f $(1).log; ninja -C $(1) -j $(JOBS)
+
+.PHONY: run build test test-tsan test-long test-docker bench docs format clean help
+
+run: build ## build and start the service on 127.0.0.1:8080 with its files in ./data
+	@exec build/holdfast-server $(ARGS)
+
+build: ## build the release in build/
+	@scripts/install-deps
+	@$(call build,build,-DCMAKE_BUILD_TYPE=RelWithDebInfo)
+
+test: ## build with the address and undefined sanitizers and run every test
+	@scripts/install-deps --test
+	@( $(call build,build-test,-DHF_SANITIZE=ON $(TESTED)) ) || { echo "0 passed, 1 failed"; exit 1; }
+	@tests/run build-test
+
+test-tsan: ## the same programs with the thread sanitizer
+	@scripts/install-deps --test
+	@( $(call build,build-tsan,-DHF_TSAN=ON $(TESTED)) ) || { echo "0 passed, 1 failed"; exit 1; }
+	@tests/run --programs-only build-tsan
+
+test-long: ## every test, with many more rounds of killing the service
+	@scripts/install-deps --test
+	@( $(call build,build-test,-DHF_SANITIZE=ON $(TESTED)) ) || { echo "0 passed, 1 failed"; exit 1; }
+	@HOLDFAST_TEST_CRASH_ROUNDS=50 tests/run --timeout 3600 build-test
+
+test-docker: ## build the image and bring the composition up (root, Debian; needs docker.io and debootstrap)
+	@tests/docker/run
+
+bench: ## measure against the targets; QUICK=1 for a short run
+	@scripts/install-deps --test
+	@$(call build,build-bench,-DCMAKE_BUILD_TYPE=RelWithDebInfo -DHF_BENCH=ON)
+	@bench/run build-bench
+
+docs: build ## write docs/configuration.md from the table of settings
+	@build/holdfast-server config --markdown >docs/configuration.md
+
+format: ## format the C code
+	@scripts/install-deps --dev
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean: ## remove what was built; ./data stays
+	@rm -rf build build-*
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 18
