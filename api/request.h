@@ -60,9 +60,15 @@ struct hf_reply {
     int header_count;
 };
 
+#define HF_REPLY_BYTES_MAX (64 * 1024 * 1024) /* of a text made by a handler */
+
+void hf_reply_init(struct hf_reply *reply);
+void hf_reply_done(struct hf_reply *reply); /* frees the body and drops the blob's reference; may be used again */
+
 struct hf_route;
 struct hf_principal;
 struct hf_api;
+struct hf_problem_member;
 
 struct hf_request {
     enum hf_method method;
@@ -78,6 +84,7 @@ struct hf_request {
     struct hf_arena arena;                 /* lives until the answer is sent */
     uint64_t received_ns;
     struct hf_api *api;
+    struct hf_problem_member *problem_members; /* newest first, in the arena; see hf_request_problem_member */
     bool on_worker;                        /* set by the server: the handler runs on a worker and may wait */
 
     /* For HF_LATER: what hf_request_complete leads to. finish runs on the request's own loop thread and fills the
@@ -98,26 +105,29 @@ enum hf_verdict {
 };
 
 /* Hands a request that is HF_LATER back to its loop. Any thread; never blocks; the caller must not touch the request
- * afterwards. Calls made from the same thread between hf_completion_begin and _end wake each loop once. */
+ * afterwards. Cheap in a row: a loop that is already awake, or already woken, is not woken again. */
 void hf_request_complete(struct hf_request *request);
 
 /* Query and header helpers. */
 const char *hf_request_query(const struct hf_request *request, const char *name); /* NULL: absent */
 HF_MUST_USE bool hf_request_query_int(const struct hf_request *request, const char *name, int64_t min, int64_t max,
                                       int64_t *out, struct hf_error *err); /* absent: untouched */
-bool hf_request_accepts(const struct hf_request *request, const char *media_type); /* Accept absent: false */
+/* True when Accept lists media_type itself with a weight above 0. Wildcards do not count, and neither does a missing
+ * Accept: those clients get the route's usual representation. */
+bool hf_request_accepts(const struct hf_request *request, const char *media_type);
 
 /* Adds a header; name is static, value is copied into the request's arena. */
 void hf_reply_header(struct hf_request *request, struct hf_reply *reply, const char *name, const char *value);
 void hf_reply_header_format(struct hf_request *request, struct hf_reply *reply, const char *name, const char *format,
                             ...) HF_PRINTF(4, 5);
 
-/* Fills the reply with a JSON text (takes nothing; serialises value compactly with a newline). */
+/* Fills the reply with a JSON text (takes nothing; serialises value compactly with a newline). A text past
+ * HF_REPLY_BYTES_MAX leaves reply->body.failed set, which the server answers with 500. */
 struct json_t;
 void hf_reply_json(struct hf_reply *reply, int status, const struct json_t *value);
 
-/* RFC 9457 problem+json from an error, with X-Request-Id, Retry-After and the like. extra members (may be NULL) are
- * "name", "json value" pairs set by hf_request_problem_member. */
+/* RFC 9457 problem+json from an error, with the members remembered for it and Retry-After or WWW-Authenticate where
+ * the status wants one; whatever the reply held is dropped. (X-Request-Id is added to every answer by the server.) */
 void hf_reply_problem(struct hf_request *request, struct hf_reply *reply, const struct hf_error *err);
 /* Remembers a member (currentEtag, limit, component, cycle …) for the problem answer; value_json is copied. */
 void hf_request_problem_member(struct hf_request *request, const char *name, const char *value_json);

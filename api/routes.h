@@ -36,13 +36,37 @@ struct hf_route {
 extern const struct hf_route hf_routes[];
 extern const int hf_route_count;
 
+struct hf_route_table {
+    const struct hf_route *rows;
+    int count;
+};
+
+/* What a path leads to. */
+struct hf_route_match {
+    const struct hf_route *route;
+    const char *params[4]; /* decoded, in the arena */
+    const char *allow;     /* with HF_METHOD_NOT_ALLOWED: "GET, HEAD, PUT", in the arena */
+};
+
 /* Finds the row for method and path (percent-encoded, without the query). Segments are decoded after splitting, so %2F
  * never splits; ".." and names that break the rule are HF_INVALID_REQUEST naming the segment. Unknown path:
- * HF_NOT_FOUND; known path, other method: HF_METHOD_NOT_ALLOWED with *allow_out set ("GET, HEAD, PUT", arena). HEAD
- * matches a GET row. */
-HF_MUST_USE bool hf_route_find(enum hf_method method, const char *path, struct hf_arena *arena,
-                               const struct hf_route **route_out, const char *params_out[4], const char **allow_out,
-                               struct hf_error *err);
+ * HF_NOT_FOUND; known path, other method: HF_METHOD_NOT_ALLOWED with out->allow set. HEAD matches a GET row; a method
+ * the service does not know is HF_METHOD_COUNT. Where two rows match, the one with more fixed segments wins. */
+HF_MUST_USE bool hf_route_find_in(const struct hf_route_table *table, enum hf_method method, const char *path,
+                                  struct hf_arena *arena, struct hf_route_match *out, struct hf_error *err);
+
+/* The same in the product's own table. Inline, so that only its callers need the table when they are linked. */
+HF_MUST_USE static inline bool hf_route_find(enum hf_method method, const char *path, struct hf_arena *arena,
+                                             struct hf_route_match *out, struct hf_error *err)
+{
+    const struct hf_route_table table = {hf_routes, hf_route_count};
+    return hf_route_find_in(&table, method, path, arena, out, err);
+}
+
+const char *hf_method_name(enum hf_method method);
+const char *hf_role_name(enum hf_role role);
+/* "viewer", "agent" or "operator". */
+bool hf_role_parse(const char *text, enum hf_role *out);
 
 /* Parses "a=b&c" (percent-decoded, '+' is a space) and refuses names that the route does not list, twice-given names,
  * NUL and bad encoding. */

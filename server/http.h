@@ -2,8 +2,8 @@
  * SO_REUSEPORT. The only user of microhttpd.h.
  *
  * A loop thread never waits: it parses, authenticates, routes, collects the body, and either answers at once, hands
- * the request to a worker, or leaves it with whoever completes it. Completions come back through the loop's queue and
- * one eventfd write a batch. */
+ * the request to a worker, or leaves it with whoever completes it. Completions come back through the loop's queue; only
+ * a sleeping loop costs its completer a system call. */
 #ifndef HF_SERVER_HTTP_H
 #define HF_SERVER_HTTP_H
 
@@ -32,9 +32,5 @@ int hf_http_port(const struct hf_http *http); /* the real one when 0 was asked *
  * the loops and workers, frees. */
 void hf_http_quiesce(struct hf_http *http, uint64_t deadline_ns);
 void hf_http_stop(struct hf_http *http);
-
-/* Between these two on one thread, completions of requests are collected and each loop is woken once. */
-void hf_completion_begin(void);
-void hf_completion_end(void);
 
 #endif
