@@ -14,8 +14,14 @@ struct hf_log_field {
     const char *text; /* NULL: the number */
     int64_t number;
 };
-#define HF_LOG_TEXT(key, text) ((struct hf_log_field){(key), (text) ? (text) : "", 0})
+#define HF_LOG_TEXT(key, text) hf_log_field_text((key), (text))
 #define HF_LOG_NUMBER(key, number) ((struct hf_log_field){(key), NULL, (int64_t)(number)})
+
+/* NULL is written as an empty text. A function, because compilers object to comparing an array with NULL. */
+static inline struct hf_log_field hf_log_field_text(const char *key, const char *text)
+{
+    return (struct hf_log_field){key, text ? text : "", 0};
+}
 
 /* Where and how much; fd is borrowed. Plain when json is false. Call before threads start. */
 void hf_log_init(int fd, enum hf_log_level level, bool json);
