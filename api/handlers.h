@@ -1,0 +1,26 @@
+/* Every handler of the route table; see openapi.yaml for what each does. */
+#ifndef HF_API_HANDLERS_H
+#define HF_API_HANDLERS_H
+
+#include "api/routes.h"
+
+/* systems.c */
+hf_handler hf_api_systems_list, hf_api_system_get, hf_api_system_put, hf_api_system_delete;
+/* components.c */
+hf_handler hf_api_components_list, hf_api_component_register, hf_api_component_get, hf_api_component_delete;
+hf_handler hf_api_component_heartbeat;
+/* states.c, batch.c */
+hf_handler hf_api_state_put, hf_api_state_get, hf_api_state_versions, hf_api_states_batch;
+/* snapshots.c */
+hf_handler hf_api_snapshot_create, hf_api_snapshots_list, hf_api_snapshot_get, hf_api_snapshot_delete;
+hf_handler hf_api_snapshot_patch, hf_api_snapshot_components;
+/* recoveries.c */
+hf_handler hf_api_recovery_create, hf_api_recoveries_list, hf_api_recovery_get, hf_api_snapshot_restore;
+/* events.c */
+hf_handler hf_api_events_list;
+/* status.c */
+hf_handler hf_api_service_status, hf_api_system_status;
+/* service.c */
+hf_handler hf_api_root, hf_api_livez, hf_api_readyz, hf_api_metrics, hf_api_openapi;
+
+#endif
