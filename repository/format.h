@@ -66,8 +66,8 @@ HF_MUST_USE bool hf_format_decode_header(const unsigned char *data, size_t bytes
                                          size_t *header_bytes_out, struct hf_error *err);
 
 void hf_format_encode_record(const struct hf_format_record *record, unsigned char out[HF_FORMAT_RECORD_BYTES]);
-HF_MUST_USE bool hf_format_decode_record(const unsigned char data[HF_FORMAT_RECORD_BYTES],
-                                         struct hf_format_record *out, struct hf_error *err);
+HF_MUST_USE bool hf_format_decode_record(const unsigned char data[HF_FORMAT_RECORD_BYTES], struct hf_format_record *out,
+                                         struct hf_error *err);
 
 void hf_format_encode_footer(const struct hf_format_footer *footer, unsigned char out[HF_FORMAT_FOOTER_BYTES]);
 

@@ -1,0 +1,291 @@
+/* The repository as a whole: opening, listing, sweeping and deleting. */
+#include "repository/repository.h"
+
+#include "core/auto.h"
+#include "repository/place.h"
+#include "repository/snapshot_file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct scan {
+    struct hf_repository *repository;
+    hf_scan_fn *each;
+    void *context;
+    bool stopped;
+};
+
+/* A snapshot file found: where, and under what id. */
+struct found {
+    const char *id; /* borrowed from the list it was found in */
+    int root;
+};
+
+struct index_file {
+    struct hf_blob_index *index;
+    const char *id;
+};
+
+static hf_entry_fn index_entry;
+static bool merge_systems(struct hf_repository *repository, struct hf_place_list *out, struct hf_error *err);
+static bool scan_system(struct scan *scan, const char *system, struct hf_error *err);
+static bool scan_file(struct scan *scan, const char *system, const struct found *found, struct hf_error *err);
+static bool file_bytes(const char *path, int64_t *bytes_out, bool *missing_out, struct hf_error *err);
+static bool sweep_system(struct hf_repository *repository, int root, const char *system, hf_leftover_fn *each,
+                         void *context, struct hf_error *err);
+static bool remove_file(const char *path, int64_t *bytes_out, struct hf_error *err);
+static bool remove_system(struct hf_repository *repository, int root, const char *system, struct hf_error *err);
+static bool same_place(const char *a, const char *b);
+
+bool hf_repository_open(struct hf_repository **out, const char *backup_directory, const char *incremental_directory,
+                        struct hf_error *err)
+{
+    if (!hf_place_make_directory(backup_directory, err) || !hf_place_make_directory(incremental_directory, err))
+        return false;
+    struct hf_repository *repository = hf_alloc(sizeof(*repository));
+    repository->roots[HF_ROOT_FULL] = hf_strdup(backup_directory);
+    repository->roots[HF_ROOT_INCREMENTAL] = hf_strdup(incremental_directory);
+    repository->roots_count = same_place(backup_directory, incremental_directory) ? 1 : HF_ROOTS;
+    *out = repository;
+    return true;
+}
+
+void hf_repository_close(struct hf_repository *repository)
+{
+    if (!repository)
+        return;
+    for (int i = 0; i < HF_ROOTS; i++)
+        free(repository->roots[i]);
+    free(repository);
+}
+
+bool hf_repository_sweep(struct hf_repository *repository, hf_leftover_fn *each, void *context, struct hf_error *err)
+{
+    for (int root = 0; root < repository->roots_count; root++) {
+        HF_AUTO(place_list) struct hf_place_list systems = {0};
+        if (!hf_place_list_systems(repository, root, &systems, err))
+            return false;
+        for (size_t i = 0; i < systems.count; i++) {
+            if (!sweep_system(repository, root, systems.items[i], each, context, err))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool hf_repository_scan(struct hf_repository *repository, const char *system_or_null, hf_scan_fn *each, void *context,
+                        struct hf_error *err)
+{
+    struct scan scan = {repository, each, context, false};
+    if (system_or_null)
+        return hf_place_check_names(system_or_null, NULL, err) && scan_system(&scan, system_or_null, err);
+    HF_AUTO(place_list) struct hf_place_list systems = {0};
+    if (!merge_systems(repository, &systems, err))
+        return false;
+    for (size_t i = 0; i < systems.count && !scan.stopped; i++) {
+        if (i > 0 && strcmp(systems.items[i], systems.items[i - 1]) == 0)
+            continue;
+        if (!scan_system(&scan, systems.items[i], err))
+            return false;
+    }
+    return true;
+}
+
+bool hf_blob_index_add_file(struct hf_blob_index *index, struct hf_repository *repository, const char *system,
+                            const char *kind, const char *id, struct hf_error *err)
+{
+    HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
+    if (!hf_snapshot_file_open(&file, repository, system, kind, id, err))
+        return false;
+    struct hf_manifest_header header;
+    struct hf_arena arena;
+    struct index_file context = {index, id};
+    hf_arena_init(&arena);
+    bool ok = hf_snapshot_file_read_manifest(file, &arena, &header, index_entry, &context, err);
+    hf_arena_done(&arena);
+    return ok;
+}
+
+bool hf_repository_delete(struct hf_repository *repository, const char *system, const char *kind, const char *id,
+                          int64_t *bytes_freed_out, struct hf_error *err)
+{
+    if (!hf_place_check_names(system, id, err))
+        return false;
+    int root = hf_place_root(repository, kind);
+    HF_AUTO(free) char *directory = hf_place_directory(repository, root, system);
+    HF_AUTO(free) char *path = hf_place_path(repository, root, system, id);
+    int64_t bytes = 0;
+    if (!remove_file(path, &bytes, err))
+        return false;
+    if (bytes > 0 && !hf_place_sync_directory(directory, err))
+        return false;
+    *bytes_freed_out = bytes;
+    return true;
+}
+
+bool hf_repository_delete_system(struct hf_repository *repository, const char *system, struct hf_error *err)
+{
+    if (!hf_place_check_names(system, NULL, err))
+        return false;
+    /* Incrementals first: a crash in between leaves fulls that stand on their own. */
+    for (int root = repository->roots_count - 1; root >= 0; root--) {
+        if (!remove_system(repository, root, system, err))
+            return false;
+    }
+    return true;
+}
+
+static bool merge_systems(struct hf_repository *repository, struct hf_place_list *out, struct hf_error *err)
+{
+    for (int root = 0; root < repository->roots_count; root++) {
+        if (!hf_place_list_systems(repository, root, out, err))
+            return false;
+    }
+    return true;
+}
+
+static int compare_found(const void *a, const void *b)
+{
+    const struct found *left = a, *right = b;
+    int order = strcmp(left->id, right->id);
+    return order ? order : left->root - right->root;
+}
+
+static bool scan_system(struct scan *scan, const char *system, struct hf_error *err)
+{
+    HF_AUTO(place_list) struct hf_place_list fulls = {0};
+    HF_AUTO(place_list) struct hf_place_list incrementals = {0};
+    struct hf_place_list *lists[HF_ROOTS] = {&fulls, &incrementals};
+    for (int root = 0; root < scan->repository->roots_count; root++) {
+        if (!hf_place_list_ids(scan->repository, root, system, lists[root], err))
+            return false;
+    }
+    size_t count = 0;
+    HF_AUTO(free) struct found *files = hf_alloc((fulls.count + incrementals.count + 1) * sizeof(*files));
+    for (int root = 0; root < HF_ROOTS; root++) {
+        for (size_t i = 0; i < lists[root]->count; i++)
+            files[count++] = (struct found){lists[root]->items[i], root};
+    }
+    qsort(files, count, sizeof(*files), compare_found);
+    for (size_t i = 0; i < count && !scan->stopped; i++) {
+        if (!scan_file(scan, system, &files[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool scan_file(struct scan *scan, const char *system, const struct found *found, struct hf_error *err)
+{
+    const char *kind = hf_place_kind(scan->repository, found->root, found->id);
+    HF_AUTO(free) char *path = hf_place_path(scan->repository, found->root, system, found->id);
+    HF_AUTO(free) char *name = hf_place_file(system, found->id);
+    HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
+    struct hf_manifest_header header = {0};
+    struct hf_error damage;
+    struct hf_arena arena;
+    int64_t bytes;
+    bool missing;
+    if (!file_bytes(path, &bytes, &missing, err))
+        return false;
+    if (missing) /* deleted since the directory was read */
+        return true;
+    hf_arena_init(&arena);
+    const char *looked_in = found->root == HF_ROOT_FULL ? "full" : "incremental";
+    bool sound = hf_snapshot_file_open(&file, scan->repository, system, looked_in, found->id, &damage) &&
+                 hf_snapshot_file_read_manifest(file, &arena, &header, NULL, NULL, &damage);
+    bool ok = true;
+    if (sound || damage.code == HF_DAMAGED) {
+        if (!sound)
+            header = (struct hf_manifest_header){.system = system, .id = found->id, .kind = kind};
+        scan->stopped = !scan->each(scan->context, &header, name, bytes, sound ? NULL : &damage);
+    } else if (damage.code != HF_NOT_FOUND) {
+        *err = damage; /* not read is not the same as damaged */
+        ok = false;
+    }
+    hf_arena_done(&arena);
+    return ok;
+}
+
+static bool file_bytes(const char *path, int64_t *bytes_out, bool *missing_out, struct hf_error *err)
+{
+    struct stat status;
+    *missing_out = false;
+    if (lstat(path, &status) == 0) {
+        *bytes_out = status.st_size;
+        return true;
+    }
+    *missing_out = errno == ENOENT;
+    return *missing_out || hf_error_errno(err, errno, "%s cannot be read", path);
+}
+
+static bool index_entry(void *context, const struct hf_manifest_entry *entry, struct hf_error *err)
+{
+    (void)err;
+    const struct index_file *file = context;
+    if (hf_manifest_entry_is_present(entry) && strcmp(entry->blob_file, file->id) == 0)
+        hf_blob_index_add(file->index, &entry->hash, file->id, entry->blob_offset, entry->blob_stored_bytes);
+    return true;
+}
+
+static bool sweep_system(struct hf_repository *repository, int root, const char *system, hf_leftover_fn *each,
+                         void *context, struct hf_error *err)
+{
+    HF_AUTO(place_list) struct hf_place_list names = {0};
+    HF_AUTO(free) char *directory = hf_place_directory(repository, root, system);
+    if (!hf_place_list_temporary(repository, root, system, &names, err))
+        return false;
+    for (size_t i = 0; i < names.count; i++) {
+        HF_AUTO(free) char *path = hf_format("%s/%s", directory, names.items[i]);
+        int64_t bytes;
+        bool missing;
+        if (!file_bytes(path, &bytes, &missing, err))
+            return false;
+        if (missing)
+            continue;
+        if (each)
+            each(context, path, bytes);
+        if (!remove_file(path, &bytes, err))
+            return false;
+    }
+    return names.count == 0 || hf_place_sync_directory(directory, err);
+}
+
+/* A file that is gone already has 0 bytes. */
+static bool remove_file(const char *path, int64_t *bytes_out, struct hf_error *err)
+{
+    int64_t bytes = 0;
+    bool missing;
+    if (!file_bytes(path, &bytes, &missing, err))
+        return false;
+    if (!missing && unlink(path) != 0 && errno != ENOENT)
+        return hf_error_errno(err, errno, "%s cannot be removed", path);
+    *bytes_out = missing ? 0 : bytes;
+    return true;
+}
+
+static bool remove_system(struct hf_repository *repository, int root, const char *system, struct hf_error *err)
+{
+    HF_AUTO(free) char *directory = hf_place_directory(repository, root, system);
+    HF_AUTO(place_list) struct hf_place_list ids = {0};
+    int64_t bytes;
+    if (!hf_place_list_ids(repository, root, system, &ids, err))
+        return false;
+    for (size_t i = ids.count; i > 0; i--) {
+        HF_AUTO(free) char *path = hf_place_path(repository, root, system, ids.items[i - 1]);
+        if (!remove_file(path, &bytes, err))
+            return false;
+    }
+    if (!sweep_system(repository, root, system, NULL, NULL, err))
+        return false;
+    /* What is not ours stays, and the directory with it. */
+    if (rmdir(directory) != 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST)
+        return hf_error_errno(err, errno, "the directory %s cannot be removed", directory);
+    return hf_place_sync_directory(repository->roots[root], err);
+}
+
+static bool same_place(const char *a, const char *b)
+{
+    struct stat left, right;
+    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}

@@ -1,0 +1,201 @@
+#include "repository/snapshot_file.h"
+
+#include "core/auto.h"
+#include "repository/place.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+static bool open_path(struct hf_snapshot_file **out, const char *path, const char *name, struct hf_error *err);
+static bool read_ends(struct hf_snapshot_file *file, struct hf_error *err);
+static bool check_place(const struct hf_snapshot_file *file, const struct hf_repository *repository, int root,
+                        const char *system, const char *id, struct hf_error *err);
+static bool decode_content(const struct hf_format_record *record, const unsigned char *stored, struct hf_blob *blob,
+                           struct hf_error *err);
+
+bool hf_snapshot_file_open(struct hf_snapshot_file **out, const struct hf_repository *repository, const char *system,
+                           const char *kind, const char *id, struct hf_error *err)
+{
+    if (!hf_place_check_names(system, id, err))
+        return false;
+    bool incremental = kind ? strcmp(kind, "full") != 0 : strncmp(id, "incremental-", 12) == 0;
+    int first = hf_place_root(repository, incremental ? "incremental" : "full");
+    int tries = kind ? 1 : repository->roots_count;
+    HF_AUTO(free) char *name = hf_place_file(system, id);
+    for (int i = 0; i < tries; i++) {
+        int root = i == 0 ? first : HF_ROOTS - 1 - first;
+        HF_AUTO(free) char *path = hf_place_path(repository, root, system, id);
+        HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
+        if (!open_path(&file, path, name, err)) {
+            if (err->code == HF_NOT_FOUND && i + 1 < tries)
+                continue;
+            return false;
+        }
+        if (!check_place(file, repository, root, system, id, err))
+            return hf_error_wrap(err, "snapshot file %s", name);
+        *out = file;
+        file = NULL;
+        return true;
+    }
+    return false;
+}
+
+static bool open_path(struct hf_snapshot_file **out, const char *path, const char *name, struct hf_error *err)
+{
+    /* O_NONBLOCK: a pipe of that name must not hang us; it means nothing for regular files. */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return hf_error_set(err, HF_NOT_FOUND, "there is no snapshot file %s", name);
+    if (fd < 0)
+        return hf_error_errno(err, errno, "snapshot file %s cannot be opened", path);
+    return hf_snapshot_file_open_fd(out, fd, name, err);
+}
+
+bool hf_snapshot_file_open_fd(struct hf_snapshot_file **out, int fd, const char *name, struct hf_error *err)
+{
+    struct hf_snapshot_file *file = hf_alloc(sizeof(*file));
+    file->fd = fd;
+    file->name = hf_strdup(name);
+    struct stat status;
+    bool ok;
+    if (fstat(fd, &status) != 0)
+        ok = hf_error_errno(err, errno, "its length cannot be read");
+    else if (!S_ISREG(status.st_mode))
+        ok = hf_error_set(err, HF_DAMAGED, "it is not a regular file");
+    else {
+        file->bytes = status.st_size;
+        ok = read_ends(file, err);
+    }
+    if (!ok) {
+        hf_error_wrap(err, "snapshot file %s", name);
+        hf_snapshot_file_close(file);
+        return false;
+    }
+    *out = file;
+    return true;
+}
+
+void hf_snapshot_file_close(struct hf_snapshot_file *file)
+{
+    if (!file)
+        return;
+    close(file->fd);
+    free(file->name);
+    free(file);
+}
+
+bool hf_snapshot_file_read(struct hf_snapshot_file *file, void *out, size_t bytes, int64_t offset, struct hf_error *err)
+{
+    for (size_t done = 0; done < bytes;) {
+        ssize_t got = pread(file->fd, (char *)out + done, bytes - done, (off_t)offset + (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return hf_error_errno(err, errno, "%zu bytes at offset %lld cannot be read", bytes, (long long)offset);
+        if (got == 0)
+            return hf_error_set(err, HF_DAMAGED, "the file was cut short while it was read");
+        done += (size_t)got;
+    }
+    return true;
+}
+
+static bool read_ends(struct hf_snapshot_file *file, struct hf_error *err)
+{
+    if (file->bytes < HF_FORMAT_HEADER_BYTES_MIN + HF_FORMAT_FOOTER_BYTES)
+        return hf_error_set(err, HF_DAMAGED, "%lld bytes are too few for a snapshot file; it was cut short",
+                            (long long)file->bytes);
+    unsigned char head[HF_FORMAT_HEADER_BYTES_MAX], tail[HF_FORMAT_FOOTER_BYTES];
+    int64_t room = file->bytes - HF_FORMAT_FOOTER_BYTES;
+    size_t head_bytes = room < HF_FORMAT_HEADER_BYTES_MAX ? (size_t)room : HF_FORMAT_HEADER_BYTES_MAX;
+    size_t header_bytes;
+    if (!hf_snapshot_file_read(file, head, head_bytes, 0, err) ||
+        !hf_format_decode_header(head, head_bytes, &file->header, &header_bytes, err) ||
+        !hf_snapshot_file_read(file, tail, sizeof(tail), room, err) ||
+        !hf_format_decode_footer(tail, file->bytes, &file->footer, err))
+        return false;
+    struct hf_hash header_hash;
+    hf_hash_of(head, header_bytes, &header_hash);
+    if (!hf_hash_equal(&header_hash, &file->footer.header_hash))
+        return hf_error_set(err, HF_DAMAGED, "header and footer belong to different files");
+    file->header_bytes = (int64_t)header_bytes;
+    if (file->footer.manifest_offset < file->header_bytes)
+        return hf_error_set(err, HF_DAMAGED, "the footer places the manifest inside the header");
+    return true;
+}
+
+/* A file that was renamed, or copied over another, is sound in itself and still wrong here. */
+static bool check_place(const struct hf_snapshot_file *file, const struct hf_repository *repository, int root,
+                        const char *system, const char *id, struct hf_error *err)
+{
+    const struct hf_format_header *header = &file->header;
+    if (strcmp(header->system, system) != 0 || strcmp(header->id, id) != 0)
+        return hf_error_set(err, HF_DAMAGED, "it is the file of %s/%s under another name", header->system, header->id);
+    if (repository->roots_count > 1 && header->full != (root == HF_ROOT_FULL))
+        return hf_error_set(err, HF_DAMAGED, "it lies in the directory of the other kind");
+    return true;
+}
+
+bool hf_snapshot_file_read_record(struct hf_snapshot_file *file, int64_t offset, struct hf_format_record *out,
+                                  struct hf_error *err)
+{
+    int64_t end = file->footer.manifest_offset;
+    unsigned char data[HF_FORMAT_RECORD_BYTES];
+    struct hf_format_record record;
+    bool ok;
+    if (offset < file->header_bytes || offset > end - HF_FORMAT_RECORD_BYTES)
+        ok = hf_error_set(err, HF_DAMAGED, "it lies outside the blobs");
+    else
+        ok =
+            hf_snapshot_file_read(file, data, sizeof(data), offset, err) && hf_format_decode_record(data, &record, err);
+    if (ok && record.stored_bytes > end - HF_FORMAT_RECORD_BYTES - offset)
+        ok = hf_error_set(err, HF_DAMAGED, "it reaches past the blobs");
+    if (!ok)
+        return hf_error_wrap(err, "snapshot file %s: blob at offset %lld", file->name, (long long)offset);
+    *out = record;
+    return true;
+}
+
+bool hf_snapshot_file_read_content(struct hf_snapshot_file *file, int64_t offset, const struct hf_format_record *record,
+                                   struct hf_blob **out, struct hf_error *err)
+{
+    bool raw = record->encoding == HF_ENCODING_RAW;
+    HF_AUTO(blob) struct hf_blob *blob = hf_blob_new((size_t)record->bytes);
+    HF_AUTO(free) unsigned char *packed = raw ? NULL : malloc((size_t)record->stored_bytes + 1);
+    if (!blob || (!raw && !packed))
+        return hf_error_set(err, HF_OVERLOADED, "there is no memory for a state of %lld bytes",
+                            (long long)record->bytes);
+    unsigned char *stored = raw ? blob->data : packed;
+    if (!hf_snapshot_file_read(file, stored, (size_t)record->stored_bytes, offset + HF_FORMAT_RECORD_BYTES, err) ||
+        !decode_content(record, stored, blob, err))
+        return hf_error_wrap(err, "snapshot file %s: blob at offset %lld", file->name, (long long)offset);
+    *out = blob;
+    blob = NULL;
+    return true;
+}
+
+static bool decode_content(const struct hf_format_record *record, const unsigned char *stored, struct hf_blob *blob,
+                           struct hf_error *err)
+{
+    struct hf_hash hash;
+    hf_hash_of(stored, (size_t)record->stored_bytes, &hash);
+    /* Checked first, so that the decompressor is given only what was written; and a flipped bit is found even where
+     * it would not change the content. */
+    if (memcmp(hash.bytes, record->stored_check, sizeof(record->stored_check)) != 0)
+        return hf_error_set(err, HF_DAMAGED, "the stored bytes do not match their checksum");
+    if (record->encoding == HF_ENCODING_ZSTD) {
+        size_t got = ZSTD_decompress(blob->data, (size_t)record->bytes, stored, (size_t)record->stored_bytes);
+        if (ZSTD_isError(got))
+            return hf_error_set(err, HF_DAMAGED, "the stored bytes do not decompress: %s", ZSTD_getErrorName(got));
+        if (got != (size_t)record->bytes)
+            return hf_error_set(err, HF_DAMAGED, "the content is shorter than its record says");
+        hf_hash_of(blob->data, got, &hash);
+    }
+    if (!hf_hash_equal(&hash, &record->hash))
+        return hf_error_set(err, HF_DAMAGED, "the content does not match its hash");
+    blob->bytes = (size_t)record->bytes;
+    return true;
+}

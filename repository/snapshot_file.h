@@ -1,0 +1,60 @@
+/* One snapshot file, opened for reading: its header and footer are checked when it is opened, its manifest and its
+ * blobs when they are read. Not thread-safe. Private to repository/.
+ *
+ * Codes: HF_DAMAGED is proven corruption, HF_IO a failed read (or a newer format version), HF_NOT_FOUND no such file.
+ */
+#ifndef HF_REPOSITORY_SNAPSHOT_FILE_H
+#define HF_REPOSITORY_SNAPSHOT_FILE_H
+
+#include "repository/format.h"
+#include "repository/repository.h"
+
+struct hf_snapshot_file {
+    int fd;
+    char *name; /* for messages: <system>/<id>.snapshot */
+    int64_t bytes;
+    int64_t header_bytes;
+    struct hf_format_header header;
+    struct hf_format_footer footer;
+};
+
+/* kind NULL: looks where the id suggests, then in the other directory. The header must say what the path says. */
+HF_MUST_USE bool hf_snapshot_file_open(struct hf_snapshot_file **out, const struct hf_repository *repository,
+                                       const char *system, const char *kind, const char *id, struct hf_error *err);
+
+/* Takes fd, also on failure. name is copied. */
+HF_MUST_USE bool hf_snapshot_file_open_fd(struct hf_snapshot_file **out, int fd, const char *name,
+                                          struct hf_error *err);
+void hf_snapshot_file_close(struct hf_snapshot_file *file); /* accepts NULL */
+
+static inline void hf_auto_snapshot_file(struct hf_snapshot_file **slot)
+{
+    hf_snapshot_file_close(*slot);
+}
+
+/* Reads exactly bytes, or fails: HF_DAMAGED when the file ends before. */
+HF_MUST_USE bool hf_snapshot_file_read(struct hf_snapshot_file *file, void *out, size_t bytes, int64_t offset,
+                                       struct hf_error *err);
+
+/* Called for every entry in name order. The entry's texts live until it returns; false with err set stops. */
+typedef bool hf_entry_fn(void *context, const struct hf_manifest_entry *entry, struct hf_error *err);
+
+/* Checks the stored manifest's hash, then streams it: memory does not grow with it. The header's texts go to the
+ * arena. each NULL: the header alone is decoded. */
+HF_MUST_USE bool hf_snapshot_file_read_manifest(struct hf_snapshot_file *file, struct hf_arena *arena,
+                                                struct hf_manifest_header *header_out, hf_entry_fn *each, void *context,
+                                                struct hf_error *err);
+
+/* Copies the entry with all its texts into the arena. */
+struct hf_manifest_entry *hf_manifest_entry_copy(struct hf_arena *arena, const struct hf_manifest_entry *entry);
+
+/* Reads and bounds the blob record at offset. */
+HF_MUST_USE bool hf_snapshot_file_read_record(struct hf_snapshot_file *file, int64_t offset,
+                                              struct hf_format_record *out, struct hf_error *err);
+
+/* Reads the content of the record at offset; length and hash are verified. *out owns a reference. */
+HF_MUST_USE bool hf_snapshot_file_read_content(struct hf_snapshot_file *file, int64_t offset,
+                                               const struct hf_format_record *record, struct hf_blob **out,
+                                               struct hf_error *err);
+
+#endif

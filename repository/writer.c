@@ -1,0 +1,390 @@
+/* Writes one snapshot file: blobs as they come, manifest and footer at the end, then publishes it under its name. It
+ * holds the compressed manifest in memory until then; nothing else grows with the system. */
+#include "repository/format.h"
+#include "repository/place.h"
+
+#include "core/auto.h"
+#include "core/fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <zstd.h>
+
+#define FILE_MODE           0640
+#define BUFFER_BYTES        ((size_t)1 << 20)
+#define SCRATCH_KEPT_BYTES  ((size_t)8 << 20) /* a larger one is given back after use */
+#define MANIFEST_PACKED_MAX ((size_t)16 << 30)
+#define BLOB_LEVEL          1 /* snapshots must be quick: 400 MB/s and more; level 3 saves a few percent at half that */
+#define MANIFEST_LEVEL      3
+
+struct hf_snapshot_writer {
+    struct hf_format_header header;
+    char *directory, *temporary_path, *final_path;
+    int fd;
+    bool published;
+    bool failed; /* after the first failed write nothing more is attempted */
+    unsigned char *buffer;
+    size_t buffered;
+    int64_t offset; /* of the next byte, buffered ones counted */
+    size_t header_bytes;
+    ZSTD_CCtx *blob_packer, *manifest_packer;
+    unsigned char *scratch;
+    size_t scratch_bytes;
+    struct hf_blob_index *own; /* blobs of this file */
+    int64_t blobs;
+    struct hf_buf line;   /* one of the manifest */
+    struct hf_buf packed; /* the manifest's entries, compressed */
+    int64_t manifest_bytes, entries;
+    char last[HF_NAME_MAX + 1];
+};
+
+static bool take_header(struct hf_format_header *out, const struct hf_manifest_header *header, struct hf_error *err);
+static bool create_file(struct hf_snapshot_writer *writer, struct hf_repository *repository, struct hf_error *err);
+static bool pack_blob(struct hf_snapshot_writer *writer, const void *data, size_t bytes,
+                      struct hf_format_record *record, const void **stored_out, struct hf_error *err);
+static bool reserve_scratch(struct hf_snapshot_writer *writer, size_t bytes, struct hf_error *err);
+static bool write_bytes(struct hf_snapshot_writer *writer, const void *data, size_t bytes, struct hf_error *err);
+static bool flush(struct hf_snapshot_writer *writer, struct hf_error *err);
+static bool write_all(struct hf_snapshot_writer *writer, const void *data, size_t bytes, int64_t at,
+                      struct hf_error *err);
+static bool pack_line(struct hf_snapshot_writer *writer, struct hf_buf *into, ZSTD_EndDirective directive,
+                      struct hf_error *err);
+static bool write_manifest(struct hf_snapshot_writer *writer, const struct hf_manifest_header *header,
+                           struct hf_format_footer *footer, struct hf_error *err);
+static bool write_header_and_footer(struct hf_snapshot_writer *writer, struct hf_format_footer *footer,
+                                    struct hf_error *err);
+static bool publish(struct hf_snapshot_writer *writer, struct hf_error *err);
+static bool rename_without_overwriting(const char *from, const char *to, struct hf_error *err);
+
+bool hf_snapshot_writer_new(struct hf_snapshot_writer **out, struct hf_repository *repository,
+                            const struct hf_manifest_header *header, struct hf_error *err)
+{
+    struct hf_snapshot_writer *writer = hf_alloc(sizeof(*writer));
+    writer->fd = -1;
+    hf_buf_init(&writer->line, HF_FORMAT_LINE_BYTES_MAX);
+    hf_buf_init(&writer->packed, MANIFEST_PACKED_MAX);
+    if (!take_header(&writer->header, header, err) || !create_file(writer, repository, err)) {
+        hf_snapshot_writer_free(writer);
+        return false;
+    }
+    writer->buffer = hf_alloc(BUFFER_BYTES);
+    writer->own = hf_blob_index_new();
+    writer->blob_packer = ZSTD_createCCtx();
+    writer->manifest_packer = ZSTD_createCCtx();
+    HF_ASSERT(writer->blob_packer && writer->manifest_packer);
+    ZSTD_CCtx_setParameter(writer->blob_packer, ZSTD_c_compressionLevel, BLOB_LEVEL);
+    ZSTD_CCtx_setParameter(writer->manifest_packer, ZSTD_c_compressionLevel, MANIFEST_LEVEL);
+    /* Holds the place; the final header has the same length and is written over it at the end. */
+    unsigned char head[HF_FORMAT_HEADER_BYTES_MAX];
+    writer->header_bytes = hf_format_encode_header(&writer->header, head);
+    if (!write_bytes(writer, head, writer->header_bytes, err)) {
+        hf_snapshot_writer_free(writer);
+        return false;
+    }
+    *out = writer;
+    return true;
+}
+
+bool hf_snapshot_writer_add_blob(struct hf_snapshot_writer *writer, const struct hf_hash *hash, const void *data,
+                                 size_t bytes, int64_t *offset_out, int64_t *stored_bytes_out, struct hf_error *err)
+{
+    struct hf_blob_place place;
+    if (hf_blob_index_find(writer->own, hash, &place)) {
+        *offset_out = place.offset;
+        *stored_bytes_out = place.stored_bytes;
+        return true;
+    }
+    if (bytes > (size_t)HF_FORMAT_BLOB_BYTES_MAX)
+        return hf_error_set(err, HF_BODY_TOO_LARGE, "a state of %zu bytes is too large for a snapshot file", bytes);
+    struct hf_format_record record = {.bytes = (int64_t)bytes, .hash = *hash};
+    const void *stored = NULL;
+    if (!pack_blob(writer, data, bytes, &record, &stored, err))
+        return false;
+    unsigned char head[HF_FORMAT_RECORD_BYTES];
+    hf_format_encode_record(&record, head);
+    int64_t offset = writer->offset;
+    if (!write_bytes(writer, head, sizeof(head), err) || !write_bytes(writer, stored, (size_t)record.stored_bytes, err))
+        return false;
+    hf_blob_index_add(writer->own, hash, "", offset, record.stored_bytes);
+    writer->blobs++;
+    *offset_out = offset;
+    *stored_bytes_out = record.stored_bytes;
+    return true;
+}
+
+bool hf_snapshot_writer_add_entry(struct hf_snapshot_writer *writer, const struct hf_manifest_entry *entry,
+                                  struct hf_error *err)
+{
+    if (!hf_name_is_valid(entry->component, strlen(entry->component)) || strcmp(writer->last, entry->component) >= 0)
+        return hf_error_set(err, HF_INTERNAL, "component \"%.*s\" came out of order for the snapshot", HF_NAME_MAX,
+                            entry->component);
+    struct hf_manifest_entry line = *entry;
+    if (hf_manifest_entry_is_present(entry) && (!entry->blob_file || !entry->blob_file[0]))
+        line.blob_file = writer->header.id;
+    hf_buf_reset(&writer->line);
+    if (!hf_manifest_write_entry(&writer->line, &line))
+        return hf_error_set(err, HF_INTERNAL, "component %s has a registration that a snapshot cannot hold",
+                            entry->component);
+    if (!pack_line(writer, &writer->packed, ZSTD_e_continue, err))
+        return false;
+    memcpy(writer->last, entry->component, strlen(entry->component) + 1);
+    writer->entries++;
+    return true;
+}
+
+bool hf_snapshot_writer_finish(struct hf_snapshot_writer *writer, const struct hf_manifest_header *header,
+                               char **file_out, int64_t *file_bytes_out, struct hf_error *err)
+{
+    struct hf_format_header final;
+    if (!take_header(&final, header, err))
+        return false;
+    if (strcmp(final.system, writer->header.system) != 0 || strcmp(final.id, writer->header.id) != 0 ||
+        strcmp(final.generation, writer->header.generation) != 0 || strcmp(final.parent, writer->header.parent) != 0 ||
+        final.full != writer->header.full)
+        return hf_error_set(err, HF_INTERNAL, "snapshot %s changed its identity while it was written",
+                            writer->header.id);
+    writer->header = final;
+    struct hf_format_footer footer = {0};
+    if (!write_manifest(writer, header, &footer, err) || !write_header_and_footer(writer, &footer, err) ||
+        !publish(writer, err))
+        return hf_error_wrap(err, "snapshot %s could not be written", writer->header.id);
+    *file_out = hf_place_file(writer->header.system, writer->header.id);
+    *file_bytes_out = footer.file_bytes;
+    return true;
+}
+
+void hf_snapshot_writer_free(struct hf_snapshot_writer *writer)
+{
+    if (!writer)
+        return;
+    if (writer->fd >= 0) {
+        close(writer->fd);
+        if (!writer->published)
+            unlink(writer->temporary_path);
+    }
+    ZSTD_freeCCtx(writer->blob_packer);
+    ZSTD_freeCCtx(writer->manifest_packer);
+    hf_blob_index_free(writer->own);
+    hf_buf_done(&writer->line);
+    hf_buf_done(&writer->packed);
+    free(writer->scratch);
+    free(writer->buffer);
+    free(writer->directory);
+    free(writer->temporary_path);
+    free(writer->final_path);
+    free(writer);
+}
+
+static bool take_header(struct hf_format_header *out, const struct hf_manifest_header *header, struct hf_error *err)
+{
+    bool full = strcmp(header->kind, "full") == 0;
+    const char *parent = header->parent ? header->parent : "";
+    if (!hf_place_check_names(header->system, header->id, err))
+        return false;
+    if (!hf_format_id_is_valid(header->generation) || (parent[0] && !hf_format_id_is_valid(parent)) ||
+        (!full && (strcmp(header->kind, "incremental") != 0 || !parent[0])) || header->sequence < 0 ||
+        header->epoch < 0 || header->cut_at_ms < 0)
+        return hf_error_set(err, HF_INTERNAL, "snapshot %s has an impossible header", header->id);
+    *out = (struct hf_format_header){.full = full,
+                                     .sequence = header->sequence,
+                                     .epoch = header->epoch,
+                                     .cut_at_ms = header->cut_at_ms};
+    snprintf(out->system, sizeof(out->system), "%s", header->system);
+    snprintf(out->id, sizeof(out->id), "%s", header->id);
+    snprintf(out->generation, sizeof(out->generation), "%s", header->generation);
+    snprintf(out->parent, sizeof(out->parent), "%s", parent);
+    return true;
+}
+
+static bool create_file(struct hf_snapshot_writer *writer, struct hf_repository *repository, struct hf_error *err)
+{
+    const char *system = writer->header.system, *id = writer->header.id;
+    int root = hf_place_root(repository, writer->header.full ? "full" : "incremental");
+    writer->directory = hf_place_directory(repository, root, system);
+    writer->final_path = hf_place_path(repository, root, system, id);
+    writer->temporary_path = hf_format("%s/" HF_TEMPORARY_PREFIX "%s-%ld", writer->directory, id, (long)getpid());
+    if (!hf_place_make_directory(writer->directory, err))
+        return false;
+    if (access(writer->final_path, F_OK) == 0) /* said before the work is done; the rename would refuse too */
+        return hf_error_set(err, HF_CONFLICT, "there is already a snapshot file %s", writer->final_path);
+    writer->fd = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    if (writer->fd < 0)
+        return hf_error_errno(err, errno, "the file %s cannot be created", writer->temporary_path);
+    return true;
+}
+
+/* Compresses into scratch when that is smaller; else the data itself is what is stored. */
+static bool pack_blob(struct hf_snapshot_writer *writer, const void *data, size_t bytes,
+                      struct hf_format_record *record, const void **stored_out, struct hf_error *err)
+{
+    size_t bound = ZSTD_compressBound(bytes);
+    if (!reserve_scratch(writer, bound, err))
+        return false;
+    size_t packed = ZSTD_compress2(writer->blob_packer, writer->scratch, bound, data, bytes);
+    if (ZSTD_isError(packed))
+        return hf_error_set(err, HF_INTERNAL, "a state could not be compressed: %s", ZSTD_getErrorName(packed));
+    struct hf_hash check = record->hash;
+    if (packed < bytes) {
+        record->encoding = HF_ENCODING_ZSTD;
+        record->stored_bytes = (int64_t)packed;
+        hf_hash_of(writer->scratch, packed, &check);
+        *stored_out = writer->scratch;
+    } else {
+        record->encoding = HF_ENCODING_RAW;
+        record->stored_bytes = record->bytes;
+        *stored_out = data;
+    }
+    memcpy(record->stored_check, check.bytes, sizeof(record->stored_check));
+    return true;
+}
+
+static bool reserve_scratch(struct hf_snapshot_writer *writer, size_t bytes, struct hf_error *err)
+{
+    if (bytes <= writer->scratch_bytes && (writer->scratch_bytes <= SCRATCH_KEPT_BYTES || bytes > SCRATCH_KEPT_BYTES))
+        return true;
+    free(writer->scratch);
+    size_t wanted = bytes < BUFFER_BYTES ? BUFFER_BYTES : bytes;
+    writer->scratch = malloc(wanted);
+    writer->scratch_bytes = writer->scratch ? wanted : 0;
+    if (!writer->scratch)
+        return hf_error_set(err, HF_OVERLOADED, "there is no memory to compress a state of %zu bytes", bytes);
+    return true;
+}
+
+static bool write_bytes(struct hf_snapshot_writer *writer, const void *data, size_t bytes, struct hf_error *err)
+{
+    if (bytes > BUFFER_BYTES - writer->buffered && !flush(writer, err))
+        return false;
+    if (bytes > BUFFER_BYTES) {
+        if (!write_all(writer, data, bytes, writer->offset, err))
+            return false;
+    } else if (bytes > 0) {
+        memcpy(writer->buffer + writer->buffered, data, bytes);
+        writer->buffered += bytes;
+    }
+    writer->offset += (int64_t)bytes;
+    return true;
+}
+
+static bool flush(struct hf_snapshot_writer *writer, struct hf_error *err)
+{
+    if (!write_all(writer, writer->buffer, writer->buffered, writer->offset - (int64_t)writer->buffered, err))
+        return false;
+    writer->buffered = 0;
+    return true;
+}
+
+static bool write_all(struct hf_snapshot_writer *writer, const void *data, size_t bytes, int64_t at,
+                      struct hf_error *err)
+{
+    if (writer->failed)
+        return hf_error_set(err, HF_IO, "an earlier write to %s failed", writer->temporary_path);
+    bool faulty = hf_fault("snapshot_write");
+    for (size_t done = 0; !faulty && done < bytes;) {
+        ssize_t wrote = pwrite(writer->fd, (const char *)data + done, bytes - done, (off_t)at + (off_t)done);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0) {
+            writer->failed = true;
+            return hf_error_errno(err, wrote < 0 ? errno : EIO, "%s cannot be written", writer->temporary_path);
+        }
+        done += (size_t)wrote;
+    }
+    writer->failed = faulty;
+    return faulty ? hf_error_errno(err, EIO, "%s cannot be written", writer->temporary_path) : true;
+}
+
+/* Compresses what is in line and appends it. */
+static bool pack_line(struct hf_snapshot_writer *writer, struct hf_buf *into, ZSTD_EndDirective directive,
+                      struct hf_error *err)
+{
+    ZSTD_inBuffer in = {writer->line.data, writer->line.bytes, 0};
+    size_t left;
+    do {
+        char *room = hf_buf_reserve(into, ZSTD_CStreamOutSize());
+        if (!room)
+            return hf_error_set(err, HF_OVERLOADED, "the snapshot has too many entries for its manifest");
+        ZSTD_outBuffer out = {room, ZSTD_CStreamOutSize(), 0};
+        left = ZSTD_compressStream2(writer->manifest_packer, &out, &in, directive);
+        if (ZSTD_isError(left))
+            return hf_error_set(err, HF_INTERNAL, "the manifest could not be compressed: %s", ZSTD_getErrorName(left));
+        into->bytes += out.pos;
+    } while (directive == ZSTD_e_end ? left > 0 : in.pos < in.size);
+    writer->manifest_bytes += (int64_t)in.size;
+    return true;
+}
+
+/* Two zstd frames: the header line, known only now, and the entries, compressed as they came. */
+static bool write_manifest(struct hf_snapshot_writer *writer, const struct hf_manifest_header *header,
+                           struct hf_format_footer *footer, struct hf_error *err)
+{
+    HF_AUTO(buf) struct hf_buf head;
+    hf_buf_init(&head, 2 * HF_FORMAT_LINE_BYTES_MAX);
+    hf_buf_reset(&writer->line);
+    if (!pack_line(writer, &writer->packed, ZSTD_e_end, err))
+        return false;
+    if (!hf_manifest_write_header(&writer->line, header))
+        return hf_error_set(err, HF_INTERNAL, "its manifest's header holds an impossible field");
+    if (!pack_line(writer, &head, ZSTD_e_end, err))
+        return false;
+    footer->manifest_offset = writer->offset;
+    footer->manifest_stored_bytes = (int64_t)(head.bytes + writer->packed.bytes);
+    footer->manifest_bytes = writer->manifest_bytes;
+    footer->entries = writer->entries;
+    footer->root_hash = header->root_hash;
+    footer->blobs = writer->blobs;
+    struct hf_hasher *hasher = hf_hasher_new();
+    hf_hasher_add(hasher, head.data, head.bytes);
+    hf_hasher_add(hasher, writer->packed.data, writer->packed.bytes);
+    hf_hasher_finish(hasher, &footer->manifest_hash);
+    hf_hasher_free(hasher);
+    return write_bytes(writer, head.data, head.bytes, err) &&
+           write_bytes(writer, writer->packed.data, writer->packed.bytes, err);
+}
+
+static bool write_header_and_footer(struct hf_snapshot_writer *writer, struct hf_format_footer *footer,
+                                    struct hf_error *err)
+{
+    unsigned char head[HF_FORMAT_HEADER_BYTES_MAX], tail[HF_FORMAT_FOOTER_BYTES];
+    HF_ASSERT(hf_format_encode_header(&writer->header, head) == writer->header_bytes);
+    hf_hash_of(head, writer->header_bytes, &footer->header_hash);
+    footer->file_bytes = writer->offset + HF_FORMAT_FOOTER_BYTES;
+    hf_format_encode_footer(footer, tail);
+    return write_bytes(writer, tail, sizeof(tail), err) && flush(writer, err) &&
+           write_all(writer, head, writer->header_bytes, 0, err);
+}
+
+static bool publish(struct hf_snapshot_writer *writer, struct hf_error *err)
+{
+    if (fsync(writer->fd) != 0)
+        return hf_error_errno(err, errno, "%s cannot be written to disk", writer->temporary_path);
+    if (hf_fault("snapshot_before_rename"))
+        return hf_error_errno(err, EIO, "%s cannot be renamed", writer->temporary_path);
+    if (!rename_without_overwriting(writer->temporary_path, writer->final_path, err))
+        return false;
+    writer->published = true;
+    bool ok = !hf_fault("snapshot_after_rename") || hf_error_errno(err, EIO, "%s cannot be named", writer->final_path);
+    if (ok && hf_place_sync_directory(writer->directory, err))
+        return true;
+    unlink(writer->final_path); /* it might vanish in a crash, so it is not announced */
+    return false;
+}
+
+static bool rename_without_overwriting(const char *from, const char *to, struct hf_error *err)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+        return true;
+    int error_number = errno;
+    if (error_number == EINVAL || error_number == ENOSYS) { /* some network file systems do not know the flag */
+        error_number = link(from, to) == 0 ? 0 : errno;
+        if (error_number == 0) {
+            unlink(from);
+            return true;
+        }
+    }
+    if (error_number == EEXIST)
+        return hf_error_set(err, HF_CONFLICT, "there is already a snapshot file %s", to);
+    return hf_error_errno(err, error_number, "%s cannot be renamed", from);
+}
