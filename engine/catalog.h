@@ -18,18 +18,18 @@ struct hf_component;
 
 /* What a component declared about itself; immutable once in the catalogue. */
 struct hf_registration {
-    const char *kind;                       /* "" when not given */
-    const char *const *depends_on;          /* names */
+    const char *kind;              /* "" when not given */
+    const char *const *depends_on; /* names */
     int depends_on_count;
-    const char *depends_on_json;            /* the same as a JSON array */
-    const char *required_pointers_json;     /* JSON array of RFC 6901 pointers */
-    int64_t heartbeat_interval_ms;          /* 0: none promised */
-    int64_t registered_at_ms;               /* 0: never registered */
+    const char *depends_on_json;        /* the same as a JSON array */
+    const char *required_pointers_json; /* JSON array of RFC 6901 pointers */
+    int64_t heartbeat_interval_ms;      /* 0: none promised */
+    int64_t registered_at_ms;           /* 0: never registered */
 };
 
 /* The version a component stands at. */
 struct hf_head {
-    int64_t version;  /* 0: registered, no state yet */
+    int64_t version; /* 0: registered, no state yet */
     int64_t sequence;
     struct hf_hash hash;
     int64_t bytes;
@@ -44,9 +44,9 @@ static inline bool hf_head_is_present(const struct hf_head *head)
 }
 
 struct hf_health_report {
-    double health;          /* 0..1; -1: never reported */
-    const char *status;     /* "" */
-    const char *metrics;    /* JSON object of numbers, "{}" */
+    double health;           /* 0..1; -1: never reported */
+    const char *status;      /* "" */
+    const char *metrics;     /* JSON object of numbers, "{}" */
     int64_t heartbeat_at_ms; /* 0: never */
 };
 

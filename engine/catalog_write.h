@@ -4,11 +4,10 @@
 #define HF_ENGINE_CATALOG_WRITE_H
 
 #include "engine/catalog.h"
-
-#include <stdatomic.h>
+#include "engine/name_table.h"
 
 struct hf_component {
-    char *name;
+    char *name; /* first: it is what the name table looks at */
     int64_t id; /* 1, 2, 3, … in its system */
     struct hf_head head;
     struct hf_registration *registration; /* owns; NULL: never registered */
@@ -19,7 +18,8 @@ struct hf_component {
     int64_t last_activity_at_ms;
     int64_t created_at_ms;
     bool damaged;
-    bool dirty; /* differs from its row: waits for a fold */
+    bool dirty;     /* differs from its row: waits for a fold */
+    uint32_t visit; /* mark of the last walk over the dependencies */
     struct hf_component *dirty_next;
 
     /* cache: body of head.sequence; on the ring when not NULL */
@@ -34,7 +34,7 @@ struct hf_component {
 };
 
 struct hf_system {
-    char *name;
+    char *name; /* first, as above */
     int64_t id;
     char *description;
     int64_t sequence; /* committed */
@@ -46,17 +46,19 @@ struct hf_system {
     int64_t present_count, present_bytes;
     int64_t last_component_id;
 
-    struct hf_component **slots; /* open addressing by name */
-    uint32_t slot_count, component_count;
-    struct hf_component **by_name; /* sorted; the first by_name_sorted are in order, the rest waits to be merged */
+    struct hf_name_table components;
+    struct hf_component **by_id; /* component id - 1 */
+    uint32_t by_id_capacity;
+    struct hf_component **by_name; /* the first by_name_sorted are in order, the rest waits to be merged */
     uint32_t by_name_count, by_name_sorted, by_name_capacity;
     struct hf_component *dirty_first;
     int64_t dirty_count;
 
     /* committer thread only */
-    int64_t pending_sequence, pending_epoch;
+    int64_t pending_sequence;
+    int64_t pending_committed_at_ms;
     uint64_t pending_batch;
-    bool stored;
+    bool stored; /* its row exists; until then nobody but the committer sees it */
     struct hf_system *batch_next;
 };
 
@@ -68,7 +70,7 @@ struct hf_system *hf_catalog_system_by_id_locked(struct hf_catalog *catalog, int
 /* Adds an empty one; id 0 takes the next free. */
 struct hf_system *hf_catalog_add_system_locked(struct hf_catalog *catalog, const char *name, int64_t id,
                                                int64_t created_at_ms);
-void hf_catalog_remove_system_locked(struct hf_catalog *catalog, struct hf_system *system); /* frees it */
+void hf_catalog_remove_system_locked(struct hf_catalog *catalog, struct hf_system *system);    /* frees it */
 struct hf_system *hf_catalog_next_system_locked(struct hf_catalog *catalog, int64_t after_id); /* by id; NULL: end */
 
 struct hf_component *hf_catalog_find_component_locked(const struct hf_system *system, const char *name);
@@ -83,9 +85,13 @@ void hf_catalog_set_head_locked(struct hf_catalog *catalog, struct hf_system *sy
                                 const struct hf_head *head, struct hf_blob *body);
 void hf_catalog_mark_dirty_locked(struct hf_system *system, struct hf_component *component);
 
+/* A mark that no component carries yet, for a walk over the dependencies. */
+uint32_t hf_catalog_next_visit_locked(struct hf_catalog *catalog);
+
 /* Replaces the registration (copied). */
 void hf_catalog_set_registration_locked(struct hf_component *component, const struct hf_registration *registration);
 
-const char *hf_catalog_intern(struct hf_catalog *catalog, const char *content_type); /* any thread, takes the lock */
+/* The one copy of a content type, valid as long as the catalogue; NULL when there are too many different ones. */
+const char *hf_catalog_intern_locked(struct hf_catalog *catalog, const char *content_type);
 
 #endif

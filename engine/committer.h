@@ -14,13 +14,13 @@ struct hf_engine;
  * longer where the cache keeps it). */
 struct hf_save_item {
     const char *component;
-    struct hf_blob *body;       /* NULL for a deletion */
-    struct hf_hash hash;        /* of the body */
+    struct hf_blob *body; /* NULL for a deletion */
+    struct hf_hash hash;  /* of the body */
     const char *content_type;
-    bool delete_it;             /* writes a tombstone; HF_NOT_FOUND when there is no present state */
-    bool if_none_match_any;     /* If-None-Match: * */
-    const char *if_match;       /* NULL: none; else a list of ETags as in RFC 9110 section 13.1.1, or "*" */
-    const char *event;          /* NULL: none; also becomes a row of events */
+    bool delete_it;         /* writes a tombstone; HF_NOT_FOUND when there is no present state */
+    bool if_none_match_any; /* If-None-Match: * */
+    const char *if_match;   /* NULL: none; else a list of ETags as in RFC 9110 section 13.1.1, or "*" */
+    const char *event;      /* NULL: none; also becomes a row of events */
 
     /* the receipt, valid in done when the write succeeded */
     int64_t version, sequence, committed_at_ms;
@@ -31,11 +31,11 @@ struct hf_save_item {
 /* A job of uploads: all or nothing. */
 struct hf_write {
     const char *system;
-    int64_t state_epoch;           /* -1: not given */
+    int64_t state_epoch; /* -1: not given */
     struct hf_save_item *items;
     int item_count;
-    const char *idempotency_key;   /* NULL: none */
-    struct hf_hash body_hash;      /* of the whole request, with a key */
+    const char *idempotency_key; /* NULL: none */
+    struct hf_hash body_hash;    /* of the whole request, with a key */
     /* with a key: makes the text that is stored and answered again; called in the committer after conditions hold */
     char *(*make_answer)(struct hf_write *write);
 
@@ -44,11 +44,11 @@ struct hf_write {
     void *context;
 
     bool ok;
-    struct hf_error error;         /* when not ok */
-    int failed_item;               /* index, or -1 */
-    char current_etag[48];         /* with HF_PRECONDITION: "42-9f86d081884c7d65" with quotes, or "" */
-    int64_t epoch;                 /* of the system, with ok and with HF_STALE_EPOCH */
-    char *replayed_answer;         /* with a key used before: the stored text (owns; freed by hf_write_done) */
+    struct hf_error error; /* when not ok */
+    int failed_item;       /* index, or -1 */
+    char current_etag[48]; /* with HF_PRECONDITION: "42-9f86d081884c7d65" with quotes, or "" */
+    int64_t epoch;         /* of the system, with ok and with HF_STALE_EPOCH */
+    char *replayed_answer; /* with a key used before: the stored text (owns; freed by hf_write_done) */
 
     /* the committer's own */
     struct hf_write *next;

@@ -22,7 +22,7 @@ struct hf_engine {
     struct hf_snapshotter *snapshotter; /* snapshot.h */
     struct hf_scheduler *scheduler;     /* scheduler.h */
     int64_t started_at_ms;
-    _Atomic int phase;              /* enum hf_phase */
+    _Atomic int phase; /* enum hf_phase */
 };
 
 /* Locks the data directory (HF_CONFIG: another server uses it), opens the repository, opens or rebuilds the database
@@ -46,7 +46,7 @@ struct hf_moment {
 struct hf_state {
     struct hf_head head;
     int64_t epoch;
-    struct hf_blob *body; /* owns */
+    struct hf_blob *body;   /* owns */
     char content_type[256]; /* what head.content_type points to for past moments */
 };
 

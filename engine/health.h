@@ -32,7 +32,7 @@ struct hf_status {
     struct hf_metric_total *metric_totals; /* sums over components by metric name, by name; at most 256 */
     int metric_total_count;
     int64_t recoverable_from_ms, recoverable_to_ms; /* 0: not at all */
-    int64_t exposure_ms;          /* age of the oldest change that no snapshot holds */
+    int64_t exposure_ms;                            /* age of the oldest change that no snapshot holds */
     int64_t unsnapshotted_versions, unsnapshotted_bytes;
     bool store_up;
     const char *engine;

@@ -8,9 +8,9 @@
 /* Opens the store. Damaged SQLite: holdfast.db, -wal, -shm are renamed to holdfast.db.damaged-<time> (never
  * overwritten) and a new one is made. A fresh database with snapshot files present is rebuilt system by system: newest
  * valid chain not older than recovery_max_age_ms; only proven corruption moves on to an older snapshot; an I/O error is
- * retried, then ends the start with a message. Too old or all corrupt: fresh start — files stay, sequence and epoch go on
- * above what the files say, and the log gives the exact command that restores them. *rebuilt_out says whether anything
- * was rebuilt; messages and recovery rows are written once the engine runs (kept in the engine until then). */
+ * retried, then ends the start with a message. Too old or all corrupt: fresh start — files stay, sequence and epoch go
+ * on above what the files say, and the log gives the exact command that restores them. *rebuilt_out says whether
+ * anything was rebuilt; messages and recovery rows are written once the engine runs (kept in the engine until then). */
 HF_MUST_USE bool hf_rebuild_open_store(struct hf_engine *engine, bool *rebuilt_out, struct hf_error *err);
 
 #endif

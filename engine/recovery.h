@@ -7,14 +7,14 @@
 
 struct hf_recovery_request {
     const char *system;
-    const char *source;             /* head | snapshot | at */
-    const char *snapshot;           /* id or "latest" */
+    const char *source;   /* head | snapshot | at */
+    const char *snapshot; /* id or "latest" */
     int64_t at_ms;
-    const char *const *components;  /* NULL: the whole system */
+    const char *const *components; /* NULL: the whole system */
     int component_count;
-    int64_t age_ms_max;             /* 0: any age; else HF_PRECONDITION when the source is older */
+    int64_t age_ms_max; /* 0: any age; else HF_PRECONDITION when the source is older */
     bool dry_run;
-    const char *reason;             /* NULL: "" */
+    const char *reason; /* NULL: "" */
 };
 
 /* head: a plan of the present, in waves. snapshot, at: the old states become new versions in one transaction with a

@@ -12,10 +12,10 @@ void hf_snapshotter_free(struct hf_snapshotter *snapshotter);
 
 struct hf_snapshot_request {
     const char *system;
-    bool full;             /* what is asked for; an incremental without a usable parent becomes a full */
-    const char *trigger;   /* schedule | manual | shutdown | event */
-    const char *label;     /* NULL: "" */
-    bool even_unchanged;   /* manual fulls: take one although nothing changed since the last full */
+    bool full;           /* what is asked for; an incremental without a usable parent becomes a full */
+    const char *trigger; /* schedule | manual | shutdown | event */
+    const char *label;   /* NULL: "" */
+    bool even_unchanged; /* manual fulls: take one although nothing changed since the last full */
 };
 
 /* Takes one and waits for it (also for one under way on the same system). *out's texts live in the arena. When nothing
@@ -45,8 +45,7 @@ HF_MUST_USE bool hf_snapshot_start(struct hf_engine *engine, const struct hf_sna
 
 /* HF_SNAPSHOT_IN_USE while a restore reads it, while another of its generation builds on it, or while it is pinned
  * (the text says which). Row first, then the file. */
-HF_MUST_USE bool hf_snapshot_delete(struct hf_engine *engine, const char *system, const char *id,
-                                    struct hf_error *err);
+HF_MUST_USE bool hf_snapshot_delete(struct hf_engine *engine, const char *system, const char *id, struct hf_error *err);
 HF_MUST_USE bool hf_snapshot_patch(struct hf_engine *engine, const char *system, const char *id,
                                    const char *label_or_null, const bool *pinned_or_null, struct hf_error *err);
 
