@@ -23,7 +23,8 @@ HF_MUST_USE bool hf_json_only_fields(const json_t *object, const char *const nam
 
 /* Optional members: absent leaves *out untouched and returns true; a wrong type or range returns false and names
  * the field. */
-HF_MUST_USE bool hf_json_get_text(const json_t *object, const char *name, const char **out, struct hf_error *err); /* borrows */
+HF_MUST_USE bool hf_json_get_text(const json_t *object, const char *name, const char **out,
+                                  struct hf_error *err); /* borrows */
 HF_MUST_USE bool hf_json_get_int(const json_t *object, const char *name, int64_t min, int64_t max, int64_t *out,
                                  struct hf_error *err);
 HF_MUST_USE bool hf_json_get_bool(const json_t *object, const char *name, bool *out, struct hf_error *err);

@@ -1,6 +1,7 @@
 #include "core/json.h"
 
 #include "core/buf.h"
+#include "core/json_scan.h"
 
 #include <string.h>
 
@@ -194,8 +195,140 @@ START_TEST(objects_work_after_the_hash_is_seeded)
 }
 END_TEST
 
+static bool parser_accepts(const char *text, size_t bytes)
+{
+    json_error_t failure;
+    size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL;
+    HF_AUTO(json) json_t *value = json_loadb(text, bytes, flags, &failure);
+    return value != NULL;
+}
+
+START_TEST(the_scan_accepts_common_states)
+{
+    static const char *const cases[] = {
+        "{}",
+        "[]",
+        " [ ] ",
+        "0",
+        "-0",
+        "-12.5e-10",
+        "1E+99",
+        "true",
+        "false",
+        "null",
+        "\"\"",
+        "\"a\\n\\u00e4\\u0000\\/\"",
+        "\"h\xc3\xa4\xf0\x9f\x98\x80\x7f\"",
+        "{\"\":1}",
+        "[123456789012345678901234567890]",
+        "{\"a\":{\"a\":1,\"b\":[{\"a\":1},{\"a\":2}]},\"b\" : [ 1 , 2 ]\t}\r\n",
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        ck_assert_msg(hf_json_scan(cases[i], strlen(cases[i])), "%s", cases[i]);
+        ck_assert_msg(parser_accepts(cases[i], strlen(cases[i])), "%s", cases[i]);
+    }
+}
+END_TEST
+
+START_TEST(the_scan_refuses_what_is_wrong_or_left_to_the_parser)
+{
+    static const char *const cases[] = {
+        "",
+        " ",
+        "{",
+        "[",
+        "]",
+        "[1,]",
+        "[,1]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{\"a\":1]",
+        "[1}",
+        "1 2",
+        "01",
+        "-",
+        "+1",
+        ".5",
+        "1.",
+        "1.e3",
+        "1e",
+        "1e+",
+        "1e100",
+        "0x1",
+        "NaN",
+        "nul",
+        "truex",
+        "\"",
+        "\"\n\"",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "\"\\ud800\"",
+        "\"\\uD83D\\uDE00\"",
+        "\"\xff\"",
+        "{\"a\":1,\"b\":2,\"a\":3}",
+        "{\"\":1,\"\":2}",
+        "{\"a\":1,\"\\u0061\":2}",
+        "\xef\xbb\xbf{}",
+        "[1]x",
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        ck_assert_msg(!hf_json_scan(cases[i], strlen(cases[i])), "%s", cases[i]);
+}
+END_TEST
+
+START_TEST(duplicate_keys_are_found_among_thousands)
+{
+    HF_AUTO(buf) struct hf_buf text;
+    hf_buf_init(&text, 1000000);
+    hf_buf_add_text(&text, "{\"first\":0");
+    for (int i = 0; i < 20000; i++)
+        hf_buf_add_format(&text, ",\"key-%d\":{\"first\":%d}", i, i);
+    size_t bytes = text.bytes;
+    hf_buf_add_text(&text, "}");
+    ck_assert(hf_json_scan(text.data, text.bytes));
+    text.bytes = bytes;
+    hf_buf_add_text(&text, ",\"key-77\":1}");
+    ck_assert(!hf_json_scan(text.data, text.bytes));
+    struct hf_error err;
+    ck_assert(!hf_json_check(text.data, text.bytes, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "duplicate object key"));
+}
+END_TEST
+
+START_TEST(the_scan_accepts_nothing_that_the_parser_refuses)
+{
+    static const char seed_text[] =
+        "{\"a\":[1,-2.5e3,\"x\\n\\u00e4\",true,false,null,{\"b\":{},\"a\":[]}],\"c\":\"\xc3\xa4\"}";
+    static const char pieces[] = "{}[],:\"\\0123.eE+-ntfu \xc3\xa4\xff\x01"
+                                 "abc";
+    unsigned random = 12345;
+    int accepted = 0;
+    for (int i = 0; i < 200000; i++) {
+        char text[sizeof(seed_text)];
+        memcpy(text, seed_text, sizeof(text));
+        size_t bytes = sizeof(seed_text) - 1;
+        for (int change = 0; change < 1 + i % 3; change++) {
+            random = random * 1103515245u + 12345u;
+            size_t at = (random >> 8) % bytes;
+            random = random * 1103515245u + 12345u;
+            text[at] = pieces[(random >> 8) % (sizeof(pieces) - 1)];
+        }
+        bytes -= i % 50 == 0 ? (random >> 20) % bytes : 0;
+        if (!hf_json_scan(text, bytes))
+            continue;
+        accepted++;
+        ck_assert_msg(parser_accepts(text, bytes), "%.*s", (int)bytes, text);
+    }
+    ck_assert_int_gt(accepted, 1000);
+}
+END_TEST
+
 HF_TEST_MAIN("json", any_json_text_is_accepted, errors_name_line_and_column, errors_never_quote_the_body,
              nesting_is_bounded_and_the_error_says_so, a_state_may_hold_integers_larger_than_64_bits,
              unknown_fields_are_refused_by_name, absent_members_leave_the_result_untouched,
              members_of_the_right_type_are_read, wrong_types_and_ranges_are_refused_by_name,
-             values_are_written_compactly_in_the_order_they_were_added, objects_work_after_the_hash_is_seeded);
+             values_are_written_compactly_in_the_order_they_were_added, objects_work_after_the_hash_is_seeded,
+             the_scan_accepts_common_states, the_scan_refuses_what_is_wrong_or_left_to_the_parser,
+             duplicate_keys_are_found_among_thousands, the_scan_accepts_nothing_that_the_parser_refuses);
