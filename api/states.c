@@ -1,0 +1,333 @@
+/* One component's state: upload, read (present and past), history. */
+#include "api/api.h"
+#include "api/conditions.h"
+#include "api/handlers.h"
+#include "api/upload.h"
+#include "core/clock.h"
+#include "core/id.h"
+#include "core/log.h"
+#include "engine/scheduler.h"
+#include "engine/snapshot.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define RECEIPT_BYTES_MAX 2048
+
+/* An upload under way; lives in the request's arena. */
+struct upload {
+    struct hf_write write;
+    struct hf_save_item item;
+    bool snapshot_after;
+};
+
+static bool read_upload_headers(const struct hf_request *request, struct upload *upload, struct hf_error *err);
+static bool read_epoch(const char *text, int64_t *out, struct hf_error *err);
+static void state_saved(struct hf_write *write);
+static bool finish_upload(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
+static void start_event_snapshot(struct hf_engine *engine, const char *system);
+static bool read_moment(const struct hf_request *request, struct hf_moment *out, struct hf_error *err);
+static enum hf_verdict get_latest(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
+                                  struct hf_error *err);
+static enum hf_verdict get_waiting(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
+                                   const struct hf_moment *moment, struct hf_error *err);
+static enum hf_verdict answer_state(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head,
+                                    int64_t epoch, struct hf_blob *body, struct hf_error *err);
+static void set_state_headers(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head,
+                              int64_t epoch, const char *etag);
+static enum hf_verdict refuse_range(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head);
+static enum hf_verdict refuse_condition(struct hf_request *request, const char *etag, struct hf_error *err);
+static json_t *version_json(const struct hf_version_info *version);
+
+enum hf_verdict hf_api_state_put(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    (void)reply;
+    struct hf_engine *engine = hf_api_engine(request, err);
+    if (!engine)
+        return HF_FAIL;
+    struct upload *upload = hf_arena_alloc(&request->arena, sizeof(*upload));
+    upload->item.component = request->params[1];
+    upload->item.body = request->body;
+    upload->write.system = request->params[0];
+    upload->write.items = &upload->item;
+    upload->write.item_count = 1;
+    upload->write.done = state_saved;
+    upload->write.context = request;
+    if (!read_upload_headers(request, upload, err) ||
+        !hf_upload_check(&upload->item, request->headers[HF_H_CONTENT_DIGEST], err))
+        return HF_FAIL;
+    request->work = upload;
+    request->finish = finish_upload;
+    return hf_committer_submit(engine->committer, &upload->write, err) ? HF_LATER : HF_FAIL;
+}
+
+enum hf_verdict hf_api_state_get(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    struct hf_engine *engine = hf_api_engine(request, err);
+    struct hf_moment moment;
+    if (!engine || !read_moment(request, &moment, err))
+        return HF_FAIL;
+    if (request->on_worker)
+        return get_waiting(request, reply, engine, &moment, err);
+    return moment.kind == HF_MOMENT_LATEST ? get_latest(request, reply, engine, err) : HF_RETRY_ON_WORKER;
+}
+
+enum hf_verdict hf_api_state_versions(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    struct hf_engine *engine = hf_api_engine(request, err);
+    const char *cursor = NULL;
+    int limit, count;
+    if (!engine || !hf_api_limit(request, &limit, err) || !hf_api_cursor_read(request, &cursor, err))
+        return HF_FAIL;
+    int64_t before = INT64_MAX;
+    char *end = NULL;
+    if (cursor && ((before = strtoll(cursor, &end, 10)) < 1 || *end)) {
+        hf_error_set(err, HF_INVALID_REQUEST, "query parameter cursor is not one that this list gave out");
+        return HF_FAIL;
+    }
+    struct hf_version_info *versions;
+    /* One more than asked tells whether there is a next page. */
+    if (!hf_state_versions(engine, request->params[0], request->params[1], before, limit + 1, &request->arena,
+                           &versions, &count, err))
+        return HF_FAIL;
+    HF_AUTO(json) json_t *page = json_object();
+    json_t *list = json_array();
+    for (int i = 0; i < count && i < limit; i++)
+        json_array_append_new(list, version_json(&versions[i]));
+    hf_api_set(page, "versions", list);
+    const char *next = NULL;
+    if (count > limit)
+        next =
+            hf_api_cursor_make(request, hf_arena_format(&request->arena, "%" PRId64, versions[limit - 1].head.version));
+    hf_api_set_next(request, reply, page, next);
+    hf_reply_json(reply, 200, page);
+    return HF_DONE;
+}
+
+static bool read_upload_headers(const struct hf_request *request, struct upload *upload, struct hf_error *err)
+{
+    struct hf_save_item *item = &upload->item;
+    const char *const *headers = request->headers;
+    const char *encoding = headers[HF_H_CONTENT_ENCODING];
+    const char *snapshot = headers[HF_H_STATE_EVENT_SNAPSHOT];
+    item->content_type = headers[HF_H_CONTENT_TYPE] ? headers[HF_H_CONTENT_TYPE] : "application/json";
+    item->if_match = headers[HF_H_IF_MATCH];
+    item->event = headers[HF_H_STATE_EVENT];
+    upload->write.state_epoch = -1;
+    if (encoding && strcmp(encoding, "identity") != 0)
+        return hf_error_set(err, HF_UNSUPPORTED_MEDIA,
+                            "states are stored as they are sent: leave out Content-Encoding, or give the content type "
+                            "of the compressed form");
+    if (item->if_match && !hf_etag_list_check("If-Match", item->if_match, err))
+        return false;
+    if (headers[HF_H_IF_NONE_MATCH]) {
+        if (strcmp(headers[HF_H_IF_NONE_MATCH], "*") != 0)
+            return hf_error_set(err, HF_INVALID_REQUEST, "header If-None-Match of an upload can only be *");
+        item->if_none_match_any = true;
+    }
+    if (item->event && !hf_name_is_valid(item->event, strlen(item->event)))
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "header State-Event must be a name: letters, digits and . _ : - of at most %d characters",
+                            HF_NAME_MAX);
+    if (snapshot && strcmp(snapshot, "true") != 0 && strcmp(snapshot, "false") != 0)
+        return hf_error_set(err, HF_INVALID_REQUEST, "header State-Event-Snapshot must be true or false");
+    upload->snapshot_after = snapshot && strcmp(snapshot, "true") == 0;
+    return read_epoch(headers[HF_H_STATE_EPOCH], &upload->write.state_epoch, err);
+}
+
+static bool read_epoch(const char *text, int64_t *out, struct hf_error *err)
+{
+    if (!text)
+        return true;
+    size_t length = strlen(text);
+    if (length == 0 || length > 18 || strspn(text, "0123456789") != length)
+        return hf_error_set(err, HF_INVALID_REQUEST, "header State-Epoch must be a whole number");
+    *out = strtoll(text, NULL, 10);
+    return true;
+}
+
+/* Committer thread. */
+static void state_saved(struct hf_write *write)
+{
+    hf_request_complete(write->context);
+}
+
+/* The request's loop thread. */
+static bool finish_upload(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    struct upload *upload = request->work;
+    struct hf_engine *engine = atomic_load_explicit(&request->api->engine, memory_order_acquire);
+    const struct hf_save_item *item = &upload->item;
+    if (!upload->write.ok)
+        return hf_upload_fail(request, &upload->write, err);
+    struct hf_head head = {.version = item->version, .hash = item->hash};
+    char etag[48];
+    hf_etag_format(&head, etag);
+    struct hf_schedule schedule = hf_scheduler_next(engine, upload->write.system);
+    reply->status = item->created ? 201 : 200;
+    reply->content_type = "application/json";
+    hf_buf_init(&reply->body, RECEIPT_BYTES_MAX);
+    hf_upload_add_receipt(&reply->body, &upload->write, item, schedule.next_incremental_at_ms);
+    hf_buf_add_char(&reply->body, '\n');
+    hf_reply_header(request, reply, "ETag", etag);
+    if (upload->snapshot_after)
+        start_event_snapshot(engine, upload->write.system);
+    return true;
+}
+
+/* The state is safe either way: a snapshot that cannot start is told to the operator, not to the agent. */
+static void start_event_snapshot(struct hf_engine *engine, const char *system)
+{
+    const struct hf_snapshot_request snapshot = {.system = system, .trigger = "event"};
+    char id[HF_SNAPSHOT_ID_MAX];
+    struct hf_error err;
+    if (!hf_snapshot_start(engine, &snapshot, id, &err))
+        hf_log(HF_LOG_WARNING, "event_snapshot_not_started", err.text, HF_LOG_TEXT("system", system));
+}
+
+static bool read_moment(const struct hf_request *request, struct hf_moment *out, struct hf_error *err)
+{
+    const char *at = hf_request_query(request, "at");
+    const char *snapshot = hf_request_query(request, "snapshot");
+    *out = (struct hf_moment){.kind = HF_MOMENT_LATEST};
+    int given = 0;
+    if (hf_request_query(request, "version")) {
+        out->kind = HF_MOMENT_VERSION;
+        given++;
+        if (!hf_request_query_int(request, "version", 1, INT64_MAX, &out->version, err))
+            return false;
+    }
+    if (at) {
+        out->kind = HF_MOMENT_AT;
+        given++;
+        if (!hf_time_parse(at, &out->at_ms))
+            return hf_error_set(err, HF_INVALID_REQUEST,
+                                "query parameter at must be an RFC 3339 time such as 2026-11-23T01:30:00Z");
+    }
+    if (snapshot) {
+        out->kind = HF_MOMENT_SNAPSHOT;
+        given++;
+        out->snapshot = snapshot;
+        if (!hf_name_is_valid(snapshot, strlen(snapshot)))
+            return hf_error_set(err, HF_INVALID_REQUEST, "query parameter snapshot must be a snapshot id or latest");
+    }
+    return given <= 1 || hf_error_set(err, HF_INVALID_REQUEST, "give one of version, at and snapshot, not several");
+}
+
+/* On the loop: from memory, or not at all. */
+static enum hf_verdict get_latest(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
+                                  struct hf_error *err)
+{
+    const char *system = request->params[0], *component = request->params[1];
+    struct hf_head head;
+    struct hf_blob *body = NULL;
+    int64_t epoch = 0;
+    if (!hf_catalog_read_head(engine->catalog, system, component, &head, &epoch, &body)) {
+        struct hf_system_info info;
+        if (hf_api_read_system(engine, system, &info, err))
+            hf_error_set(err, HF_NOT_FOUND, "system \"%s\" has no component \"%s\"", system, component);
+        return HF_FAIL;
+    }
+    if (!hf_head_is_present(&head)) {
+        hf_error_set(err, HF_NOT_FOUND,
+                     head.deleted ? "component \"%s\" was deleted" : "component \"%s\" has no state yet", component);
+        return HF_FAIL;
+    }
+    return body ? answer_state(request, reply, &head, epoch, body, err) : HF_RETRY_ON_WORKER;
+}
+
+static enum hf_verdict get_waiting(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
+                                   const struct hf_moment *moment, struct hf_error *err)
+{
+    struct hf_state state = {0};
+    if (!hf_state_read(engine, request->params[0], request->params[1], moment, &state, err))
+        return HF_FAIL;
+    state.head.content_type = hf_arena_strdup(&request->arena, state.head.content_type);
+    return answer_state(request, reply, &state.head, state.epoch, state.body, err);
+}
+
+/* Takes body. */
+static enum hf_verdict answer_state(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head,
+                                    int64_t epoch, struct hf_blob *body, struct hf_error *err)
+{
+    HF_AUTO(blob) struct hf_blob *mine = body;
+    enum hf_read_condition condition;
+    char etag[48];
+    hf_etag_format(head, etag);
+    if (!hf_condition_for_read(request, head, &condition, err))
+        return HF_FAIL;
+    if (condition == HF_READ_FAILED)
+        return refuse_condition(request, etag, err);
+    reply->blob_offset = 0;
+    reply->blob_bytes = body->bytes;
+    enum hf_range range = condition == HF_READ_NOT_MODIFIED
+                              ? HF_RANGE_ALL
+                              : hf_range_for_read(request, head, &reply->blob_offset, &reply->blob_bytes);
+    if (range == HF_RANGE_OUTSIDE)
+        return refuse_range(request, reply, head);
+    set_state_headers(request, reply, head, epoch, etag);
+    if (condition == HF_READ_NOT_MODIFIED) {
+        reply->status = 304;
+        return HF_DONE;
+    }
+    if (range == HF_RANGE_PART)
+        hf_reply_header_format(request, reply, "Content-Range", "bytes %zu-%zu/%zu", reply->blob_offset,
+                               reply->blob_offset + reply->blob_bytes - 1, body->bytes);
+    reply->status = range == HF_RANGE_PART ? 206 : 200;
+    reply->content_type = head->content_type;
+    reply->blob = mine;
+    mine = NULL;
+    return HF_DONE;
+}
+
+static void set_state_headers(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head,
+                              int64_t epoch, const char *etag)
+{
+    char modified[HF_TIME_BYTES], digest[HF_REPR_DIGEST_BYTES];
+    hf_time_format_http(head->committed_at_ms, modified);
+    hf_repr_digest_format(&head->hash, digest);
+    hf_reply_header(request, reply, "ETag", etag);
+    hf_reply_header(request, reply, "Last-Modified", modified);
+    hf_reply_header(request, reply, "Repr-Digest", digest);
+    hf_reply_header_format(request, reply, "State-Version", "%" PRId64, head->version);
+    hf_reply_header_format(request, reply, "State-Sequence", "%" PRId64, head->sequence);
+    hf_reply_header_format(request, reply, "State-Epoch", "%" PRId64, epoch);
+    hf_reply_header(request, reply, "Accept-Ranges", "bytes");
+    /* A cache must ask again; and a browser must neither guess the type of an agent's bytes nor run them here. */
+    hf_reply_header(request, reply, "Cache-Control", "no-cache");
+    hf_reply_header(request, reply, "X-Content-Type-Options", "nosniff");
+    hf_reply_header(request, reply, "Content-Security-Policy", "sandbox");
+}
+
+static enum hf_verdict refuse_range(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head)
+{
+    struct hf_error err;
+    hf_error_set(&err, HF_RANGE, "the state has %" PRId64 " bytes", head->bytes);
+    hf_reply_problem(request, reply, &err);
+    hf_reply_header_format(request, reply, "Content-Range", "bytes */%" PRId64, head->bytes);
+    return HF_DONE;
+}
+
+static enum hf_verdict refuse_condition(struct hf_request *request, const char *etag, struct hf_error *err)
+{
+    /* An ETag of ours holds no character to escape but its two quotes. */
+    hf_request_problem_member(request, "currentEtag",
+                              hf_arena_format(&request->arena, "\"\\\"%.*s\\\"\"", (int)strlen(etag) - 2, etag + 1));
+    hf_error_set(err, HF_PRECONDITION, "If-Match does not name the present version, which is %s", etag);
+    return HF_FAIL;
+}
+
+static json_t *version_json(const struct hf_version_info *version)
+{
+    json_t *object = json_object();
+    const struct hf_head *head = &version->head;
+    hf_api_set_int(object, "version", head->version);
+    hf_api_set_int(object, "sequence", head->sequence);
+    hf_api_set_hash(object, "hash", head->deleted ? NULL : &head->hash);
+    hf_api_set_int(object, "bytes", head->bytes);
+    hf_api_set_text(object, "contentType", head->deleted ? NULL : head->content_type);
+    hf_json_set_time(object, "committedAt", head->committed_at_ms);
+    hf_api_set_text(object, "event", version->event);
+    hf_api_set(object, "deleted", json_boolean(head->deleted));
+    return object;
+}

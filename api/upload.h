@@ -1,0 +1,26 @@
+/* What an upload must satisfy before it is queued, and what its sender is told afterwards. */
+#ifndef HF_API_UPLOAD_H
+#define HF_API_UPLOAD_H
+
+#include "api/request.h"
+#include "engine/committer.h"
+
+#define HF_CONTENT_TYPE_MAX 200
+
+/* Is it application/json or anything with the suffix +json? */
+bool hf_content_type_is_json(const char *content_type);
+
+/* Checks the content type, the Content-Digest (NULL: none sent) and, where the type is JSON, the body; sets the hash.
+ * The item's body may be NULL for an empty one: it is set to a shared empty blob. Any thread; takes as long as hashing
+ * the body. */
+HF_MUST_USE bool hf_upload_check(struct hf_save_item *item, const char *content_digest, struct hf_error *err);
+
+/* Appends the receipt of a committed item as a JSON object. */
+void hf_upload_add_receipt(struct hf_buf *out, const struct hf_write *write, const struct hf_save_item *item,
+                           int64_t next_incremental_at_ms);
+
+/* Makes the error of a write that failed the request's: currentEtag, epoch and, of several, component. Returns false.
+ */
+bool hf_upload_fail(struct hf_request *request, const struct hf_write *write, struct hf_error *err);
+
+#endif
