@@ -20,7 +20,7 @@ hf_handler hf_api_recovery_create, hf_api_recoveries_list, hf_api_recovery_get, 
 hf_handler hf_api_events_list;
 /* status.c */
 hf_handler hf_api_service_status, hf_api_system_status;
-/* service.c */
+/* service.c: what runs it and watches it */
 hf_handler hf_api_root, hf_api_livez, hf_api_readyz, hf_api_metrics, hf_api_openapi;
 
 #endif

@@ -12,8 +12,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define RECEIPT_BYTES_MAX 2048
-
 /* An upload under way; lives in the request's arena. */
 struct upload {
     struct hf_write write;
@@ -166,7 +164,6 @@ static bool finish_upload(struct hf_request *request, struct hf_reply *reply, st
     struct hf_schedule schedule = hf_scheduler_next(engine, upload->write.system);
     reply->status = item->created ? 201 : 200;
     reply->content_type = "application/json";
-    hf_buf_init(&reply->body, RECEIPT_BYTES_MAX);
     hf_upload_add_receipt(&reply->body, &upload->write, item, schedule.next_incremental_at_ms);
     hf_buf_add_char(&reply->body, '\n');
     hf_reply_header(request, reply, "ETag", etag);
