@@ -1,0 +1,129 @@
+/* Many components of one system in one transaction: all or nothing. */
+#include "api/api.h"
+#include "api/auth.h"
+#include "api/batch_body.h"
+#include "api/handlers.h"
+#include "api/upload.h"
+#include "core/buf.h"
+#include "engine/scheduler.h"
+
+#include <string.h>
+
+#define KEY_BYTES_MAX    200
+#define ANSWER_BYTES_MAX (64 * 1024 * 1024)
+
+/* A batch under way; lives in the request's arena. */
+struct batch {
+    struct hf_write write;
+    int64_t next_incremental_at_ms; /* asked before the commit: the answer is also made on the committer thread */
+};
+
+static bool read_key(const struct hf_request *request, struct hf_write *write, struct hf_error *err);
+static bool check_scope(const struct hf_request *request, const struct hf_write *write, struct hf_error *err);
+static char *make_answer(struct hf_write *write);
+static void write_answer(struct hf_buf *out, const struct batch *batch);
+static void batch_saved(struct hf_write *write);
+static bool finish_batch(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
+
+enum hf_verdict hf_api_states_batch(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    (void)reply;
+    struct hf_engine *engine = hf_api_engine(request, err);
+    if (!engine)
+        return HF_FAIL;
+    struct batch *batch = hf_arena_alloc(&request->arena, sizeof(*batch));
+    struct hf_write *write = &batch->write;
+    write->system = request->params[0];
+    write->state_epoch = -1;
+    write->done = batch_saved;
+    write->context = request;
+    if (!read_key(request, write, err) || !hf_batch_body_read(request, &write->items, &write->item_count, err))
+        return HF_FAIL;
+    batch->next_incremental_at_ms = hf_scheduler_next(engine, write->system).next_incremental_at_ms;
+    request->work = batch;
+    request->finish = finish_batch;
+    if (check_scope(request, write, err) && hf_committer_submit(engine->committer, write, err))
+        return HF_LATER;
+    hf_batch_items_free(write->items, write->item_count);
+    return HF_FAIL;
+}
+
+static bool read_key(const struct hf_request *request, struct hf_write *write, struct hf_error *err)
+{
+    const char *key = request->headers[HF_H_IDEMPOTENCY_KEY];
+    if (!key)
+        return true;
+    size_t length = strlen(key);
+    bool good = length > 0 && length <= KEY_BYTES_MAX;
+    for (size_t i = 0; good && i < length; i++)
+        good = key[i] > ' ' && key[i] < 127;
+    if (!good)
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "header Idempotency-Key must be 1 to %d printable characters without spaces",
+                            KEY_BYTES_MAX);
+    write->idempotency_key = key;
+    write->make_answer = make_answer;
+    if (request->body)
+        hf_hash_of(request->body->data, request->body->bytes, &write->body_hash);
+    return true;
+}
+
+static bool check_scope(const struct hf_request *request, const struct hf_write *write, struct hf_error *err)
+{
+    for (int i = 0; i < write->item_count; i++)
+        if (!hf_auth_component_allowed(request->principal, write->items[i].component))
+            return hf_error_set(err, HF_FORBIDDEN, "the token does not reach component %s", write->items[i].component);
+    return true;
+}
+
+/* Committer thread: the text that the same key gets again later. */
+static char *make_answer(struct hf_write *write)
+{
+    HF_AUTO(buf) struct hf_buf text;
+    hf_buf_init(&text, ANSWER_BYTES_MAX);
+    write_answer(&text, (const struct batch *)write);
+    return text.failed ? NULL : hf_buf_take(&text, NULL);
+}
+
+static void write_answer(struct hf_buf *out, const struct batch *batch)
+{
+    const struct hf_write *write = &batch->write;
+    int64_t sequence = 0;
+    for (int i = 0; i < write->item_count; i++)
+        if (write->items[i].sequence > sequence)
+            sequence = write->items[i].sequence;
+    hf_buf_add_text(out, "{\"sequence\":");
+    hf_buf_add_u64(out, (uint64_t)sequence);
+    hf_buf_add_text(out, ",\"results\":[");
+    for (int i = 0; i < write->item_count; i++) {
+        if (i > 0)
+            hf_buf_add_char(out, ',');
+        hf_upload_add_receipt(out, write, &write->items[i], batch->next_incremental_at_ms);
+    }
+    hf_buf_add_text(out, "]}\n");
+}
+
+/* Committer thread. */
+static void batch_saved(struct hf_write *write)
+{
+    hf_request_complete(write->context);
+}
+
+/* The request's loop thread. */
+static bool finish_batch(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    struct batch *batch = request->work;
+    struct hf_write *write = &batch->write;
+    if (write->ok && write->replayed_answer)
+        hf_buf_add_text(&reply->body, write->replayed_answer);
+    else if (write->ok)
+        write_answer(&reply->body, batch);
+    else
+        hf_upload_fail(request, write, err);
+    hf_batch_items_free(write->items, write->item_count);
+    free(write->replayed_answer);
+    write->replayed_answer = NULL;
+    reply->status = 200;
+    reply->content_type = "application/json";
+    return write->ok;
+}
