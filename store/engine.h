@@ -43,6 +43,7 @@ struct hf_session {
     const struct hf_store_engine *engine;
     struct hf_store *store;
     enum hf_session_role role;
+    bool in_transaction; /* between begin and commit or rollback; kept by store.c */
 };
 
 /* migrate.c: applies what is missing, through the few operations that an engine lends it while it holds the lock.

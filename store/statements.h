@@ -15,7 +15,7 @@ enum hf_statement {
     HF_STMT_SYSTEM_SET_SETTINGS,
     HF_STMT_SYSTEM_SET_FOLDED,
     HF_STMT_SYSTEM_DELETE,
-    HF_STMT_SYSTEM_DELETE_COMPONENTS,
+    HF_STMT_SYSTEM_DELETE_COMPONENTS, /* this and the next ones: by pieces of at most $2 rows */
     HF_STMT_SYSTEM_DELETE_STATES,
     HF_STMT_SYSTEM_DELETE_CHUNKS,
     HF_STMT_SYSTEM_DELETE_SNAPSHOTS,
@@ -35,12 +35,12 @@ enum hf_statement {
     HF_STMT_STATE_GET,             /* by system, sequence, with content */
     HF_STMT_CHUNKS_GET,
     HF_STMT_STATE_WALK_VERSION,    /* the row of one version, walking back from a sequence */
-    HF_STMT_STATE_WALK_SEQUENCE,   /* the newest row at or before a sequence, walking back */
+    HF_STMT_STATE_WALK_SEQUENCE,   /* walking back to the first row at or before a sequence; else the last one met */
     HF_STMT_STATE_WALK_LIST,       /* up to n rows, newest first, walking back */
     HF_STMT_STATE_BEFORE,          /* sequence and time of the newest row at or before a sequence */
     HF_STMT_STATES_OLDEST,         /* sequence and time of the oldest row kept */
-    HF_STMT_STATES_TRIM,           /* delete superseded rows up to a sequence */
-    HF_STMT_CHUNKS_TRIM,
+    HF_STMT_STATES_TRIM,           /* delete superseded rows up to a sequence; returns sequence and bytes of each */
+    HF_STMT_CHUNKS_TRIM,           /* of one row */
     HF_STMT_STATES_USAGE,          /* count and bytes of the rows up to a sequence that a trim would delete */
     /* snapshots */
     HF_STMT_SNAPSHOT_INSERT,

@@ -44,8 +44,10 @@ HF_MUST_USE bool hf_states_get(struct hf_session *session, int64_t system_id, in
                                struct hf_state_row *row_out, struct hf_state_text *storage, struct hf_blob **blob_out,
                                struct hf_error *err);
 
-/* Walks back from head_sequence (inclusive) along previous_sequence. The row found is metadata only; *found_out is
- * false when history does not reach. */
+/* Walk back from head_sequence (inclusive) along previous_sequence. The row found is metadata only. find_version:
+ * *found_out is false when there is no such version, or history no longer holds it. find_at gives the version that was
+ * current at at_sequence: *found_out is false when the component had none yet, while HF_NOT_FOUND means that history no
+ * longer reaches so far back, so that nobody takes one for the other. */
 HF_MUST_USE bool hf_states_find_version(struct hf_session *session, int64_t system_id, int64_t head_sequence,
                                         int64_t version, struct hf_state_row *row_out, struct hf_state_text *storage,
                                         bool *found_out, struct hf_error *err);
@@ -56,13 +58,18 @@ HF_MUST_USE bool hf_states_history(struct hf_session *session, int64_t system_id
                                    hf_state_row_fn *each, void *context, struct hf_error *err);
 
 /* The last sequence committed at or before at_ms (binary search; times never go back along the sequence).
- * *found_out false when history does not reach that far. */
+ * *found_out false when at_ms is before the first one, or history does not reach that far. */
 HF_MUST_USE bool hf_states_sequence_at(struct hf_session *session, int64_t system_id, int64_t newest_sequence,
                                        int64_t at_ms, int64_t *sequence_out, bool *found_out, struct hf_error *err);
 
-/* Deletes rows with sequence <= up_to whose component has a newer version (chunks too), at most limit rows, oldest
- * first. A component's newest row always stays. */
+/* Deletes rows that a newer version at or before up_to has superseded (chunks too), at most limit rows, oldest first, in
+ * one transaction. A component's newest row always stays, and so does the one that was current at up_to: the whole
+ * system can still be read as of up_to and every later sequence. */
 HF_MUST_USE bool hf_states_trim(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t limit,
                                 int64_t *deleted_out, struct hf_error *err);
+
+/* Rows and content bytes that a trim up to this sequence would delete. */
+HF_MUST_USE bool hf_states_usage(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t *rows_out,
+                                 int64_t *bytes_out, struct hf_error *err);
 
 #endif

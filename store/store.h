@@ -99,8 +99,9 @@ HF_MUST_USE bool hf_session_exec_many(struct hf_session *session, enum hf_statem
                                       const struct hf_value *params, int columns, int row_count, int64_t *affected_out,
                                       struct hf_error *err);
 
-/* Runs work inside one transaction with a bounded number of retries on HF_CONFLICT from a serialization failure.
- * Side effects belong after it returns true. */
+/* Runs work inside one transaction with a bounded number of retries on HF_CONFLICT, after a reset when the session is
+ * broken. Side effects belong after it returns true. Inside a transaction already open, work simply becomes part of
+ * it: nothing is repeated or committed here. */
 typedef bool hf_tx_fn(struct hf_session *session, void *context, struct hf_error *err);
 HF_MUST_USE bool hf_session_transaction(struct hf_session *session, hf_tx_fn *work, void *context,
                                         struct hf_error *err);

@@ -1,0 +1,249 @@
+#include "store/statements.h"
+
+#include <stddef.h>
+
+/* Columns, in the order in which the row modules bind and read them. */
+#define SYSTEM_COLUMNS                                                                                                 \
+    "id, name, description, sequence, epoch, folded_sequence, batch_id, backup_interval_ms, incremental_interval_ms, " \
+    "max_retention_hours, created_at_ms, committed_at_ms"
+#define COMPONENT_COLUMNS                                                                                              \
+    "system_id, component_id, name, kind, depends_on, required_pointers, heartbeat_interval_ms, registered_at_ms, "    \
+    "version, sequence, hash, bytes, content_type, committed_at_ms, deleted, health, status, metrics, "                \
+    "heartbeat_at_ms, last_activity_at_ms, created_at_ms"
+#define STATE_COLUMNS                                                                                                  \
+    "sequence, component_id, version, previous_sequence, epoch, hash, bytes, content_type, committed_at_ms, event, "   \
+    "deleted"
+#define STATE_COLUMNS_OF_S                                                                                             \
+    "s.sequence, s.component_id, s.version, s.previous_sequence, s.epoch, s.hash, s.bytes, s.content_type, "           \
+    "s.committed_at_ms, s.event, s.deleted"
+#define SNAPSHOT_COLUMNS                                                                                               \
+    "system_id, id, kind, trigger_name, label, reason, generation, parent, sequence, epoch, root_hash, components, "   \
+    "changed, deleted, state_bytes, file_bytes, file, cut_at_ms, completed_at_ms, duration_ms, state, "                \
+    "validation_status, validated_at_ms, quality_score, pinned"
+#define RECOVERY_COLUMNS                                                                                               \
+    "system_id, id, source, snapshot, at_ms, status, reason, epoch, sequence_before, sequence_after, data_loss_ms, "   \
+    "data_loss_versions, data_loss_bytes, data_loss_components, started_at_ms, completed_at_ms, detail"
+#define VALIDATION_COLUMNS "system_id, snapshot, check_name, status, detail, quality_score, checked_at_ms"
+#define EVENT_COLUMNS      "system_id, at_ms, severity, type, text, data"
+
+#define P4  "$1, $2, $3, $4"
+#define P6  P4 ", $5, $6"
+#define P7  P6 ", $7"
+#define P12 P7 ", $8, $9, $10, $11, $12"
+#define P13 P12 ", $13"
+#define P17 P13 ", $14, $15, $16, $17"
+#define P21 P17 ", $18, $19, $20, $21"
+#define P25 P21 ", $22, $23, $24, $25"
+
+/* The versions of one component from sequence $2 back along the chain, as long as the condition on walk holds. The
+ * chain only ever leads to smaller sequences; a damaged one must not send us round in circles. */
+#define WALK_BACK_WHILE(condition)                                                                                     \
+    "WITH RECURSIVE walk(" STATE_COLUMNS ") AS (SELECT " STATE_COLUMNS " FROM component_states"                        \
+    " WHERE system_id = $1 AND sequence = $2 UNION ALL SELECT " STATE_COLUMNS_OF_S                                     \
+    " FROM walk JOIN component_states AS s ON s.system_id = $1 AND s.sequence = walk.previous_sequence"                \
+    " WHERE s.sequence < walk.sequence AND " condition ") "
+
+/* Rows that a newer version at or before $2 has superseded: the newer one, n, names the one before it. Neither a
+ * component's newest version nor the one that was current at $2 can be among them. */
+#define SUPERSEDED                                                                                                     \
+    "FROM component_states AS n JOIN component_states AS s ON s.system_id = n.system_id"                               \
+    " AND s.sequence = n.previous_sequence WHERE n.system_id = $1 AND n.sequence <= $2"
+
+/* Deletes by pieces of $2 rows, so that even a large system goes in calls of bounded length. */
+#define DELETE_SOME(table, key)                                                                                        \
+    "DELETE FROM " table " WHERE system_id = $1 AND " key " IN (SELECT " key " FROM " table                            \
+    " WHERE system_id = $1 ORDER BY " key " LIMIT $2)"
+
+const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
+    [HF_STMT_SYSTEM_INSERT] = {"system_insert", "ittiiiiiiiii", false,
+                               "INSERT INTO systems (" SYSTEM_COLUMNS ") VALUES (" P12 ")", NULL},
+    [HF_STMT_SYSTEMS_LIST] = {"systems_list", "", false, "SELECT " SYSTEM_COLUMNS " FROM systems ORDER BY id", NULL},
+    [HF_STMT_SYSTEM_ADVANCE] = {"system_advance", "iiiiii", false,
+                                "UPDATE systems SET sequence = $3, epoch = $4, batch_id = $5, committed_at_ms = $6"
+                                " WHERE id = $1 AND sequence = $2",
+                                NULL},
+    [HF_STMT_SYSTEM_OUTCOME] = {"system_outcome", "i", false,
+                                "SELECT sequence, epoch, batch_id FROM systems WHERE id = $1", NULL},
+    [HF_STMT_SYSTEM_SET_SETTINGS] = {"system_set_settings", "itiii", false,
+                                     "UPDATE systems SET description = $2, backup_interval_ms = $3,"
+                                     " incremental_interval_ms = $4, max_retention_hours = $5 WHERE id = $1",
+                                     NULL},
+    [HF_STMT_SYSTEM_SET_FOLDED] = {"system_set_folded", "ii", false,
+                                   "UPDATE systems SET folded_sequence = $2 WHERE id = $1", NULL},
+    [HF_STMT_SYSTEM_DELETE] = {"system_delete", "i", false, "DELETE FROM systems WHERE id = $1", NULL},
+    [HF_STMT_SYSTEM_DELETE_COMPONENTS] = {"system_delete_components", "ii", false,
+                                          DELETE_SOME("component_state_tracking", "component_id"), NULL},
+    [HF_STMT_SYSTEM_DELETE_STATES] = {"system_delete_states", "ii", false,
+                                      DELETE_SOME("component_states", "sequence"), NULL},
+    [HF_STMT_SYSTEM_DELETE_CHUNKS] = {"system_delete_chunks", "ii", false, DELETE_SOME("state_chunks", "sequence"),
+                                      NULL},
+    [HF_STMT_SYSTEM_DELETE_SNAPSHOTS] = {"system_delete_snapshots", "ii", false,
+                                         DELETE_SOME("system_state_snapshots", "id"), NULL},
+    [HF_STMT_SYSTEM_DELETE_RECOVERIES] = {"system_delete_recoveries", "ii", false,
+                                          DELETE_SOME("system_recovery_logs", "id"), NULL},
+    [HF_STMT_SYSTEM_DELETE_VALIDATIONS] = {"system_delete_validations", "ii", false,
+                                           DELETE_SOME("state_validation_results", "id"), NULL},
+    [HF_STMT_SYSTEM_DELETE_EVENTS] = {"system_delete_events", "ii", false, DELETE_SOME("events", "id"), NULL},
+    [HF_STMT_SYSTEM_DELETE_KEYS] = {"system_delete_keys", "ii", false, DELETE_SOME("idempotency_keys", "key"), NULL},
+
+    [HF_STMT_COMPONENTS_INSERT] =
+        {"components_insert", "iittttiiiibitiirttiii", true,
+         "INSERT INTO component_state_tracking (" COMPONENT_COLUMNS ") SELECT * FROM unnest($1::bigint[], $2::bigint[],"
+         " $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],"
+         " $11::bytea[], $12::bigint[], $13::text[], $14::bigint[], $15::bigint[], $16::double precision[],"
+         " $17::text[], $18::text[], $19::bigint[], $20::bigint[], $21::bigint[])",
+         "INSERT INTO component_state_tracking (" COMPONENT_COLUMNS ") VALUES (" P21 ")"},
+    [HF_STMT_COMPONENTS_LIST] = {"components_list", "i", false,
+                                 "SELECT " COMPONENT_COLUMNS " FROM component_state_tracking WHERE system_id = $1"
+                                 " ORDER BY component_id",
+                                 NULL},
+    [HF_STMT_COMPONENTS_FOLD] =
+        {"components_fold", "iiiibitiirttii", true,
+         "UPDATE component_state_tracking AS c SET version = u.version, sequence = u.sequence, hash = u.hash,"
+         " bytes = u.bytes, content_type = u.content_type, committed_at_ms = u.committed_at_ms, deleted = u.deleted,"
+         " health = u.health, status = u.status, metrics = u.metrics, heartbeat_at_ms = u.heartbeat_at_ms,"
+         " last_activity_at_ms = u.last_activity_at_ms FROM unnest($1::bigint[], $2::bigint[], $3::bigint[],"
+         " $4::bigint[], $5::bytea[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[], $10::double precision[],"
+         " $11::text[], $12::text[], $13::bigint[], $14::bigint[]) AS u(system_id, component_id, version, sequence,"
+         " hash, bytes, content_type, committed_at_ms, deleted, health, status, metrics, heartbeat_at_ms,"
+         " last_activity_at_ms) WHERE c.system_id = u.system_id AND c.component_id = u.component_id",
+         "UPDATE component_state_tracking SET version = $3, sequence = $4, hash = $5, bytes = $6, content_type = $7,"
+         " committed_at_ms = $8, deleted = $9, health = $10, status = $11, metrics = $12, heartbeat_at_ms = $13,"
+         " last_activity_at_ms = $14 WHERE system_id = $1 AND component_id = $2"},
+    [HF_STMT_COMPONENT_REGISTER] = {"component_register", "iitttii", false,
+                                    "UPDATE component_state_tracking SET kind = $3, depends_on = $4,"
+                                    " required_pointers = $5, heartbeat_interval_ms = $6, registered_at_ms = $7"
+                                    " WHERE system_id = $1 AND component_id = $2",
+                                    NULL},
+
+    [HF_STMT_STATES_INSERT] =
+        {"states_insert", "iiiiiibitiitb", true,
+         "INSERT INTO component_states (system_id, sequence, component_id, version, previous_sequence, epoch, hash,"
+         " bytes, content_type, committed_at_ms, deleted, event, content) SELECT * FROM unnest($1::bigint[],"
+         " $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bytea[], $8::bigint[],"
+         " $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::bytea[])",
+         "INSERT INTO component_states (system_id, sequence, component_id, version, previous_sequence, epoch, hash,"
+         " bytes, content_type, committed_at_ms, deleted, event, content) VALUES (" P13 ")"},
+    [HF_STMT_CHUNKS_INSERT] =
+        {"chunks_insert", "iiib", true,
+         "INSERT INTO state_chunks (system_id, sequence, chunk_index, content)"
+         " SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])",
+         "INSERT INTO state_chunks (system_id, sequence, chunk_index, content) VALUES (" P4 ")"},
+    [HF_STMT_STATES_TAIL] = {"states_tail", "iii", false,
+                             "SELECT " STATE_COLUMNS " FROM component_states WHERE system_id = $1 AND sequence > $2"
+                             " AND sequence <= $3 ORDER BY sequence",
+                             NULL},
+    [HF_STMT_STATE_GET] = {"state_get", "ii", false,
+                           "SELECT " STATE_COLUMNS ", content FROM component_states WHERE system_id = $1"
+                           " AND sequence = $2",
+                           NULL},
+    [HF_STMT_CHUNKS_GET] = {"chunks_get", "ii", false,
+                            "SELECT content FROM state_chunks WHERE system_id = $1 AND sequence = $2"
+                            " ORDER BY chunk_index",
+                            NULL},
+    [HF_STMT_STATE_WALK_VERSION] = {"state_walk_version", "iii", false,
+                                    WALK_BACK_WHILE("walk.version > $3") "SELECT " STATE_COLUMNS
+                                    " FROM walk WHERE version = $3",
+                                    NULL},
+    [HF_STMT_STATE_WALK_SEQUENCE] = {"state_walk_sequence", "iii", false,
+                                     WALK_BACK_WHILE("walk.sequence > $3") "SELECT " STATE_COLUMNS
+                                     " FROM walk ORDER BY sequence LIMIT 1",
+                                     NULL},
+    /* Versions are consecutive along the chain, so that counting them needs no column of its own. */
+    [HF_STMT_STATE_WALK_LIST] =
+        {"state_walk_list", "iii", false,
+         WALK_BACK_WHILE("s.version > (SELECT version FROM component_states WHERE system_id = $1 AND sequence = $2)"
+                         " - $3")
+             "SELECT " STATE_COLUMNS " FROM walk ORDER BY sequence DESC LIMIT $3",
+         NULL},
+    [HF_STMT_STATE_BEFORE] = {"state_before", "ii", false,
+                              "SELECT sequence, committed_at_ms FROM component_states WHERE system_id = $1"
+                              " AND sequence <= $2 ORDER BY sequence DESC LIMIT 1",
+                              NULL},
+    [HF_STMT_STATES_OLDEST] = {"states_oldest", "i", false,
+                               "SELECT sequence, committed_at_ms FROM component_states WHERE system_id = $1"
+                               " ORDER BY sequence LIMIT 1",
+                               NULL},
+    [HF_STMT_STATES_TRIM] = {"states_trim", "iii", false,
+                             "DELETE FROM component_states WHERE system_id = $1 AND sequence IN (SELECT s.sequence "
+                             SUPERSEDED " ORDER BY n.sequence LIMIT $3) RETURNING sequence, bytes",
+                             NULL},
+    [HF_STMT_CHUNKS_TRIM] = {"chunks_trim", "ii", false,
+                             "DELETE FROM state_chunks WHERE system_id = $1 AND sequence = $2", NULL},
+    [HF_STMT_STATES_USAGE] = {"states_usage", "ii", false,
+                              "SELECT CAST(count(*) AS bigint), CAST(coalesce(sum(s.bytes), 0) AS bigint) " SUPERSEDED,
+                              NULL},
+
+    [HF_STMT_SNAPSHOT_INSERT] = {"snapshot_insert", "itttttttiibiiiiitiiittiri", false,
+                                 "INSERT INTO system_state_snapshots (" SNAPSHOT_COLUMNS ") VALUES (" P25 ")", NULL},
+    [HF_STMT_SNAPSHOT_GET] = {"snapshot_get", "it", false,
+                              "SELECT " SNAPSHOT_COLUMNS " FROM system_state_snapshots WHERE system_id = $1"
+                              " AND id = $2",
+                              NULL},
+    [HF_STMT_SNAPSHOTS_LIST] = {"snapshots_list", "ititi", false,
+                                "SELECT " SNAPSHOT_COLUMNS " FROM system_state_snapshots WHERE system_id = $1"
+                                " AND ($2 IS NULL OR kind = $2) AND (cut_at_ms, id) < ($3, $4)"
+                                " ORDER BY cut_at_ms DESC, id DESC LIMIT $5",
+                                NULL},
+    [HF_STMT_SNAPSHOT_LATEST] = {"snapshot_latest", "it", false,
+                                 "SELECT " SNAPSHOT_COLUMNS " FROM system_state_snapshots WHERE system_id = $1"
+                                 " AND ($2 IS NULL OR kind = $2) AND state = 'complete'"
+                                 " ORDER BY cut_at_ms DESC, id DESC LIMIT 1",
+                                 NULL},
+    [HF_STMT_SNAPSHOT_UPDATE] = {"snapshot_update", "itti", false,
+                                 "UPDATE system_state_snapshots SET label = $3, pinned = $4 WHERE system_id = $1"
+                                 " AND id = $2",
+                                 NULL},
+    [HF_STMT_SNAPSHOT_SET_STATE] = {"snapshot_set_state", "itttir", false,
+                                    "UPDATE system_state_snapshots SET state = $3, validation_status = $4,"
+                                    " validated_at_ms = $5, quality_score = $6 WHERE system_id = $1 AND id = $2",
+                                    NULL},
+    [HF_STMT_SNAPSHOT_DELETE] = {"snapshot_delete", "it", false,
+                                 "DELETE FROM system_state_snapshots WHERE system_id = $1 AND id = $2", NULL},
+
+    [HF_STMT_RECOVERY_INSERT] = {"recovery_insert", "itttittiiiiiiiiit", false,
+                                 "INSERT INTO system_recovery_logs (" RECOVERY_COLUMNS ") VALUES (" P17 ")", NULL},
+    [HF_STMT_RECOVERY_GET] = {"recovery_get", "it", false,
+                              "SELECT " RECOVERY_COLUMNS " FROM system_recovery_logs WHERE system_id = $1 AND id = $2",
+                              NULL},
+    [HF_STMT_RECOVERIES_LIST] = {"recoveries_list", "iiti", false,
+                                 "SELECT " RECOVERY_COLUMNS " FROM system_recovery_logs WHERE system_id = $1"
+                                 " AND (started_at_ms, id) < ($2, $3) ORDER BY started_at_ms DESC, id DESC LIMIT $4",
+                                 NULL},
+    [HF_STMT_RECOVERY_UPDATE] = {"recovery_update", "ittiiit", false,
+                                 "UPDATE system_recovery_logs SET status = $3, epoch = $4, sequence_after = $5,"
+                                 " completed_at_ms = $6, detail = $7 WHERE system_id = $1 AND id = $2",
+                                 NULL},
+
+    [HF_STMT_VALIDATION_INSERT] = {"validation_insert", "ittttri", false,
+                                   "INSERT INTO state_validation_results (" VALIDATION_COLUMNS ") VALUES (" P7 ")",
+                                   NULL},
+    [HF_STMT_VALIDATIONS_LIST] = {"validations_list", "it", false,
+                                  "SELECT " VALIDATION_COLUMNS " FROM state_validation_results WHERE system_id = $1"
+                                  " AND snapshot = $2 ORDER BY id",
+                                  NULL},
+    [HF_STMT_EVENT_INSERT] = {"event_insert", "iitttt", true,
+                              "INSERT INTO events (" EVENT_COLUMNS ") SELECT * FROM unnest($1::bigint[], $2::bigint[],"
+                              " $3::text[], $4::text[], $5::text[], $6::text[])",
+                              "INSERT INTO events (" EVENT_COLUMNS ") VALUES (" P6 ")"},
+    [HF_STMT_EVENTS_LIST] = {"events_list", "itii", false,
+                             "SELECT id, " EVENT_COLUMNS " FROM events WHERE system_id = $1"
+                             " AND ($2 IS NULL OR severity = $2) AND id > $3 ORDER BY id LIMIT $4",
+                             NULL},
+    /* Looks at the oldest $2 rows only: ids grow with time, and the table has no index on time. */
+    [HF_STMT_EVENTS_TRIM] = {"events_trim", "ii", false,
+                             "DELETE FROM events WHERE id IN (SELECT id FROM (SELECT id, at_ms FROM events ORDER BY id"
+                             " LIMIT $2) AS oldest WHERE at_ms < $1)",
+                             NULL},
+    [HF_STMT_KEY_INSERT] = {"key_insert", "itbti", false,
+                            "INSERT INTO idempotency_keys (system_id, key, body_hash, answer, created_at_ms)"
+                            " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (system_id, key) DO UPDATE SET"
+                            " body_hash = excluded.body_hash, answer = excluded.answer,"
+                            " created_at_ms = excluded.created_at_ms",
+                            NULL},
+    [HF_STMT_KEY_GET] = {"key_get", "it", false,
+                         "SELECT body_hash, answer, created_at_ms FROM idempotency_keys WHERE system_id = $1"
+                         " AND key = $2",
+                         NULL},
+    [HF_STMT_KEYS_TRIM] = {"keys_trim", "i", false, "DELETE FROM idempotency_keys WHERE created_at_ms < $1", NULL},
+};
