@@ -21,7 +21,8 @@ struct field {
     const char *name;
     enum field_type type;
     size_t offset;
-    int64_t min; /* FIELD_NUMBER */
+    int64_t min;   /* FIELD_NUMBER */
+    bool optional; /* left out, and meant when it is left out, where it is "", [], 0 or false: a third less to parse */
 };
 
 #define H(field) offsetof(struct hf_manifest_header, field)
@@ -58,12 +59,12 @@ static const struct field entry_fields[] = {
     {"bytes", FIELD_NUMBER, E(bytes), 0},
     {"contentType", FIELD_TEXT, E(content_type), 0},
     {"committedAtMs", FIELD_NUMBER, E(committed_at_ms), -1},
-    {"deleted", FIELD_BOOL, E(deleted), 0},
-    {"kind", FIELD_TEXT, E(component_kind), 0},
-    {"dependsOn", FIELD_ARRAY, E(depends_on), 0},
-    {"requiredPointers", FIELD_ARRAY, E(required_pointers), 0},
-    {"heartbeatIntervalMs", FIELD_NUMBER, E(heartbeat_interval_ms), -1},
-    {"registeredAtMs", FIELD_NUMBER, E(registered_at_ms), -1},
+    {"deleted", FIELD_BOOL, E(deleted), 0, true},
+    {"kind", FIELD_TEXT, E(component_kind), 0, true},
+    {"dependsOn", FIELD_ARRAY, E(depends_on), 0, true},
+    {"requiredPointers", FIELD_ARRAY, E(required_pointers), 0, true},
+    {"heartbeatIntervalMs", FIELD_NUMBER, E(heartbeat_interval_ms), -1, true},
+    {"registeredAtMs", FIELD_NUMBER, E(registered_at_ms), -1, true},
     {"createdAtMs", FIELD_NUMBER, E(created_at_ms), -1},
     {"blobFile", FIELD_OPTIONAL_ID, E(blob_file), 0},
     {"blobOffset", FIELD_NUMBER, E(blob_offset), 0},
@@ -74,6 +75,8 @@ static const struct field entry_fields[] = {
 #define ENTRY_FIELDS  (sizeof(entry_fields) / sizeof(entry_fields[0]))
 
 static bool write_line(struct hf_buf *out, const struct field *fields, size_t count, const void *from);
+static bool is_default(const struct field *field, const char *at);
+static void set_default(const struct field *field, char *at);
 static bool write_value(struct hf_buf *out, const struct field *field, const char *at);
 static bool write_array(struct hf_buf *out, const char *text);
 static bool read_line(const char *line, size_t bytes, const struct field *fields, size_t count, struct hf_arena *arena,
@@ -130,10 +133,24 @@ void hf_root_hash_add(struct hf_hasher *hasher, const char *component, const str
 static bool write_line(struct hf_buf *out, const struct field *fields, size_t count, const void *from)
 {
     bool ok = true;
-    for (size_t i = 0; ok && i < count; i++)
+    for (size_t i = 0; ok && i < count; i++) {
+        const char *at = (const char *)from + fields[i].offset;
+        if (fields[i].optional && is_default(&fields[i], at))
+            continue;
         ok = hf_buf_add_text(out, i ? ",\"" : "{\"") && hf_buf_add_text(out, fields[i].name) &&
-             hf_buf_add_text(out, "\":") && write_value(out, &fields[i], (const char *)from + fields[i].offset);
+             hf_buf_add_text(out, "\":") && write_value(out, &fields[i], at);
+    }
     return ok && hf_buf_add_text(out, "}\n");
+}
+
+static bool is_default(const struct field *field, const char *at)
+{
+    if (field->type == FIELD_NUMBER)
+        return *(const int64_t *)(const void *)at == 0;
+    if (field->type == FIELD_BOOL)
+        return !*(const bool *)at;
+    const char *text = *(const char *const *)(const void *)at;
+    return !text || !text[0] || (field->type == FIELD_ARRAY && strcmp(text, "[]") == 0);
 }
 
 static bool write_value(struct hf_buf *out, const struct field *field, const char *at)
@@ -183,16 +200,31 @@ static bool read_line(const char *line, size_t bytes, const struct field *fields
         return hf_error_set(err, HF_DAMAGED, "a manifest line is not JSON: %s", why.text);
     if (!json_is_object(object))
         return hf_error_set(err, HF_DAMAGED, "a manifest line is not a JSON object");
+    size_t found = 0;
     for (size_t i = 0; i < count; i++) {
         const json_t *value = json_object_get(object, fields[i].name);
+        if (!value && fields[i].optional) {
+            set_default(&fields[i], (char *)into + fields[i].offset);
+            continue;
+        }
+        found++;
         if (!value)
             return hf_error_set(err, HF_DAMAGED, "a manifest line lacks the field %s", fields[i].name);
         if (!read_value(value, &fields[i], arena, (char *)into + fields[i].offset))
             return hf_error_set(err, HF_DAMAGED, "a manifest line holds an impossible %s", fields[i].name);
     }
-    if (json_object_size(object) != count) /* duplicates are refused by the parser, so more means unknown */
+    if (json_object_size(object) != found) /* duplicates are refused by the parser, so more means unknown */
         return hf_error_set(err, HF_DAMAGED, "a manifest line has a field that this version does not know");
     return true;
+}
+
+/* The struct is zeroed, so that only texts need one. */
+static void set_default(const struct field *field, char *at)
+{
+    if (field->type == FIELD_ARRAY)
+        *(const char **)(void *)at = "[]";
+    else if (field->type != FIELD_NUMBER && field->type != FIELD_BOOL)
+        *(const char **)(void *)at = "";
 }
 
 static bool read_value(const json_t *value, const struct field *field, struct hf_arena *arena, char *at)
