@@ -23,24 +23,24 @@ struct hf_batch_touch {
 };
 
 struct hf_batch {
-    uint64_t number;                /* marks the pending fields that belong to this batch */
-    int64_t batch_id;               /* random; stored in systems.batch_id */
+    uint64_t number;  /* marks the pending fields that belong to this batch */
+    int64_t batch_id; /* random; stored in systems.batch_id */
     int64_t now_ms;
-    struct hf_system *systems;      /* those with changes, through batch_next */
-    struct hf_state_row *states;    /* what to insert; parallel to rows */
+    struct hf_system *systems;   /* those with changes, through batch_next */
+    struct hf_state_row *states; /* what to insert; parallel to rows */
     struct hf_batch_row *rows;
     int count, capacity;
     int64_t bytes;
-    struct hf_component **fresh;    /* components that are new in this batch, with their systems */
+    struct hf_component **fresh; /* components that are new in this batch, with their systems */
     struct hf_system **fresh_systems;
     int fresh_count, fresh_capacity;
     struct hf_batch_touch *touched; /* unchanged uploads: activity only */
     int touched_count, touched_capacity;
-    struct hf_write *first, *last;  /* all writes of the batch, the refused ones too, through next */
+    struct hf_write *first, *last; /* all writes of the batch, the refused ones too, through next */
 };
 
 void hf_batch_init(struct hf_batch *batch);
-void hf_batch_done(struct hf_batch *batch); /* frees the arrays */
+void hf_batch_done(struct hf_batch *batch);  /* frees the arrays */
 void hf_batch_begin(struct hf_batch *batch); /* empties it and gives it a new number and id */
 static inline bool hf_batch_is_full(const struct hf_batch *batch)
 {

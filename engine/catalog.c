@@ -18,7 +18,7 @@ struct hf_catalog {
     struct hf_system **by_id; /* in id order */
     uint32_t by_id_count, by_id_capacity;
     struct hf_name_table content_types;
-    uint32_t visit; /* counts walks over dependencies */
+    uint32_t visit;         /* counts walks over dependencies */
     int64_t last_system_id; /* never given out twice while we run */
 
     /* the cache: a ring of components with a body; the hand moves as in the clock algorithm (Corbató 1968) */

@@ -80,10 +80,8 @@ struct hf_call {
 };
 HF_MUST_USE bool hf_committer_call(struct hf_committer *committer, struct hf_call *call, struct hf_error *err);
 
-/* Events to be written with the next transaction; copies everything; any thread; bounded (the oldest unwritten is
- * dropped past it and counted in the log). Use hf_event_emit of events.h. */
-void hf_committer_add_event(struct hf_committer *committer, int64_t system_id, int64_t at_ms, const char *severity,
-                            const char *type, const char *text, const char *data_json);
+/* Something else than a job waits for the committer: an event, a heartbeat. Any thread. */
+void hf_committer_wake(struct hf_committer *committer);
 
 bool hf_committer_store_is_up(struct hf_committer *committer); /* any thread */
 int64_t hf_committer_queue_length(struct hf_committer *committer);

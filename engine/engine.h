@@ -18,6 +18,7 @@ struct hf_engine {
     struct hf_sessions *sessions;
     struct hf_repository *repository;
     struct hf_catalog *catalog;
+    struct hf_event_queue *events; /* on their way to the database; see events.h */
     struct hf_committer *committer;
     struct hf_snapshotter *snapshotter; /* snapshot.h */
     struct hf_scheduler *scheduler;     /* scheduler.h */

@@ -13,4 +13,9 @@
  * anything was rebuilt; messages and recovery rows are written once the engine runs (kept in the engine until then). */
 HF_MUST_USE bool hf_rebuild_open_store(struct hf_engine *engine, bool *rebuilt_out, struct hf_error *err);
 
+/* For a store that opened but proved damaged while it was loaded (a page that the opening check did not reach): closes
+ * it, sets it aside and rebuilds as above; engine->store is the new one. PostgreSQL is never set aside: HF_DAMAGED
+ * with what to do. */
+HF_MUST_USE bool hf_rebuild_replace_store(struct hf_engine *engine, struct hf_error *err);
+
 #endif

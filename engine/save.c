@@ -71,8 +71,7 @@ static void enter_system(struct hf_batch *batch, struct hf_system *system)
     system->pending_batch = batch->number;
     system->pending_sequence = system->sequence;
     /* The clock of a system never goes back, whatever the machine's does: times order as sequences do. */
-    system->pending_committed_at_ms =
-        batch->now_ms > system->committed_at_ms ? batch->now_ms : system->committed_at_ms;
+    system->pending_committed_at_ms = batch->now_ms > system->committed_at_ms ? batch->now_ms : system->committed_at_ms;
     system->batch_next = batch->systems;
     batch->systems = system;
 }
@@ -132,9 +131,10 @@ static void *grow(void *array, int *capacity, int needed, size_t size)
 static struct hf_component *ensure_component(struct hf_batch *batch, struct hf_system *system, const char *name)
 {
     struct hf_component *component = hf_catalog_find_component_locked(system, name);
-    if (component)
+    if (component && (component->stored || component->pending_batch == batch->number))
         return component;
-    component = hf_catalog_add_component_locked(system, name, 0, batch->now_ms);
+    if (!component) /* else: left over from a registration that failed */
+        component = hf_catalog_add_component_locked(system, name, 0, batch->now_ms);
     int capacity = batch->fresh_capacity;
     batch->fresh = grow(batch->fresh, &batch->fresh_capacity, batch->fresh_count + 1, sizeof *batch->fresh);
     batch->fresh_systems = grow(batch->fresh_systems, &capacity, batch->fresh_count + 1, sizeof *batch->fresh_systems);
@@ -145,8 +145,7 @@ static struct hf_component *ensure_component(struct hf_batch *batch, struct hf_s
 
 static void touch(struct hf_batch *batch, struct hf_component *component)
 {
-    batch->touched =
-        grow(batch->touched, &batch->touched_capacity, batch->touched_count + 1, sizeof *batch->touched);
+    batch->touched = grow(batch->touched, &batch->touched_capacity, batch->touched_count + 1, sizeof *batch->touched);
     batch->touched[batch->touched_count++] = (struct hf_batch_touch){component, batch->now_ms};
 }
 
@@ -182,8 +181,8 @@ static void apply_item(struct hf_batch *batch, struct hf_system *system, struct 
     struct hf_head old = *head_in(batch, component);
     bool present = hf_head_is_present(&old);
     item->created = !present;
-    item->unchanged = present && !item->delete_it && hf_hash_equal(&old.hash, &item->hash) &&
-                      !strcmp(old.content_type, content_type);
+    item->unchanged =
+        present && !item->delete_it && hf_hash_equal(&old.hash, &item->hash) && !strcmp(old.content_type, content_type);
     if (item->unchanged) {
         touch(batch, component);
     } else {
@@ -270,7 +269,7 @@ void hf_batch_publish(struct hf_batch *batch, struct hf_catalog *catalog)
     for (int i = 0; i < batch->count; i++) {
         const struct hf_state_row *state = &batch->states[i];
         const struct hf_batch_row *row = &batch->rows[i];
-        struct hf_head head = {state->version, state->sequence, state->hash,      state->bytes,
+        struct hf_head head = {state->version,      state->sequence,        state->hash,   state->bytes,
                                state->content_type, state->committed_at_ms, state->deleted};
         hf_catalog_set_head_locked(catalog, row->system, row->component, &head, row->body);
     }

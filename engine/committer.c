@@ -1,0 +1,737 @@
+#include "engine/committer.h"
+
+#include "core/arena.h"
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/fault.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "engine/batch.h"
+#include "engine/engine.h"
+#include "engine/event_queue.h"
+#include "engine/events.h"
+#include "engine/fold.h"
+#include "store/components.h"
+#include "store/journal.h"
+#include "store/systems.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <time.h>
+
+#define RESET_PAUSE_MS   100 /* between two attempts to reach the database again */
+#define CONFLICTS_MAX    8   /* serialization failures of one batch in a row */
+#define KEY_LIFETIME_MS  (INT64_C(24) * 3600 * 1000)
+#define STOP_PATIENCE_NS (8 * HF_SECOND_NS) /* an unknown outcome is not waited for longer than this at stop */
+
+struct hf_committer {
+    struct hf_engine *engine;
+    struct hf_session *session; /* the committer thread's */
+    struct hf_batch batch;      /* the committer thread's */
+    struct hf_fold *fold;       /* the committer thread's */
+    bool full;                  /* the committer thread's: the last commit found no space */
+    pthread_t thread;
+    _Atomic bool store_up;
+
+    pthread_mutex_t lock; /* protects what follows */
+    pthread_cond_t wake;  /* on the monotonic clock */
+    struct hf_write *first, *last;
+    int64_t length;
+    bool waiting; /* the committer sleeps: a submit must wake it */
+    bool stopping;
+    uint64_t stopping_since_ns;
+};
+
+/* ---- the queue ---- */
+
+bool hf_committer_submit(struct hf_committer *committer, struct hf_write *write, struct hf_error *err)
+{
+    if (!hf_committer_store_is_up(committer))
+        return hf_error_set(err, HF_STORE_DOWN, "the database is away; nothing was written, try again soon");
+    write->next = NULL;
+    write->queued_ns = hf_clock_monotonic_ns();
+    pthread_mutex_lock(&committer->lock);
+    bool stopping = committer->stopping;
+    bool full = committer->length >= committer->engine->config->queue_jobs_max;
+    bool wake = false;
+    if (!stopping && !full) {
+        if (committer->last)
+            committer->last->next = write;
+        else
+            committer->first = write;
+        committer->last = write;
+        committer->length++;
+        wake = committer->waiting;
+        committer->waiting = false;
+    }
+    pthread_mutex_unlock(&committer->lock);
+    if (wake)
+        pthread_cond_signal(&committer->wake);
+    if (stopping)
+        return hf_error_set(err, HF_SHUTTING_DOWN, "the service is stopping; nothing was written");
+    if (full) {
+        hf_metric_add(HF_M_REFUSED_OVERLOADED, 1);
+        return hf_error_set(err, HF_OVERLOADED,
+                            "more than %lld writes are waiting; nothing was written, try again soon",
+                            (long long)committer->engine->config->queue_jobs_max);
+    }
+    return true;
+}
+
+static void timeout_from_now(struct timespec *out, int64_t ms)
+{
+    uint64_t at = hf_clock_monotonic_ns() + (uint64_t)ms * HF_MS_NS;
+    out->tv_sec = (time_t)(at / HF_SECOND_NS);
+    out->tv_nsec = (long)(at % HF_SECOND_NS);
+}
+
+/* Everything that waits; waits itself for at most wait_ms (-1: for ever) when there is nothing. */
+static struct hf_write *take_all(struct hf_committer *committer, int64_t wait_ms, bool *stopping_out)
+{
+    struct timespec until;
+    if (wait_ms > 0)
+        timeout_from_now(&until, wait_ms);
+    pthread_mutex_lock(&committer->lock);
+    while (!committer->first && !committer->stopping && wait_ms) {
+        committer->waiting = true;
+        if (wait_ms < 0)
+            pthread_cond_wait(&committer->wake, &committer->lock);
+        else if (pthread_cond_timedwait(&committer->wake, &committer->lock, &until))
+            break;
+        if (!committer->waiting && !committer->first)
+            break; /* woken for something else: events */
+    }
+    committer->waiting = false;
+    struct hf_write *list = committer->first;
+    committer->first = committer->last = NULL;
+    committer->length = 0;
+    *stopping_out = committer->stopping;
+    pthread_mutex_unlock(&committer->lock);
+    return list;
+}
+
+void hf_committer_wake(struct hf_committer *committer)
+{
+    pthread_mutex_lock(&committer->lock);
+    bool signal = committer->waiting;
+    committer->waiting = false;
+    pthread_mutex_unlock(&committer->lock);
+    if (signal)
+        pthread_cond_signal(&committer->wake);
+}
+
+int64_t hf_committer_queue_length(struct hf_committer *committer)
+{
+    pthread_mutex_lock(&committer->lock);
+    int64_t length = committer->length;
+    pthread_mutex_unlock(&committer->lock);
+    return length;
+}
+
+static void finish(struct hf_write *write)
+{
+    char *answer = write->replayed_answer;
+    write->done(write); /* may free the write */
+    free(answer);
+}
+
+static void fail_write(struct hf_write *write, const struct hf_error *err)
+{
+    write->ok = false;
+    write->error = *err;
+    write->failed_item = -1;
+    finish(write);
+}
+
+static void fail_list(struct hf_write *list, const struct hf_error *err)
+{
+    while (list) {
+        struct hf_write *next = list->next;
+        fail_write(list, err);
+        list = next;
+    }
+}
+
+/* ---- the state of the database ---- */
+
+bool hf_committer_store_is_up(struct hf_committer *committer)
+{
+    return committer->store_up;
+}
+
+static void note_store(struct hf_committer *committer, bool up, const char *text)
+{
+    if (committer->store_up == up)
+        return;
+    committer->store_up = up;
+    hf_metric_set(HF_M_STORE_UP, up);
+    hf_event_emit(committer->engine, 0, "", up ? HF_EV_STORE_UP : HF_EV_STORE_DOWN, NULL, "%s", text);
+}
+
+static void note_failure(struct hf_committer *committer, const struct hf_error *err)
+{
+    hf_metric_add(HF_M_COMMIT_FAILURES, 1);
+    if (err->code == HF_STORE_DOWN || err->code == HF_OUTCOME_UNKNOWN) {
+        note_store(committer, false, err->text);
+    } else if (err->code == HF_STORAGE_FULL && !committer->full) {
+        committer->full = true;
+        hf_event_emit(committer->engine, 0, "", HF_EV_STORE_FULL, NULL,
+                      "%s; uploads are refused until there is space again", err->text);
+    } else if (err->code != HF_STORAGE_FULL) {
+        hf_log(HF_LOG_ERROR, "commit_failed", err->text, HF_LOG_TEXT("code", hf_code_name(err->code)));
+    }
+}
+
+static bool try_reset(struct hf_committer *committer)
+{
+    struct hf_error err;
+    if (hf_session_reset(committer->session, &err)) {
+        hf_metric_add(HF_M_STORE_RECONNECTS, 1);
+        note_store(committer, true, "the database answers again");
+        return true;
+    }
+    note_store(committer, false, err.text);
+    return false;
+}
+
+static bool patience_is_over(struct hf_committer *committer)
+{
+    pthread_mutex_lock(&committer->lock);
+    bool over = committer->stopping && hf_clock_monotonic_ns() - committer->stopping_since_ns > STOP_PATIENCE_NS;
+    pthread_mutex_unlock(&committer->lock);
+    return over;
+}
+
+static void nap(int64_t ms)
+{
+    struct timespec pause = {ms / 1000, (ms % 1000) * 1000000};
+    nanosleep(&pause, NULL);
+}
+
+/* Until the database is back. What waits meanwhile is told at once: it was not begun. */
+static bool wait_for_store(struct hf_committer *committer)
+{
+    while (!try_reset(committer)) {
+        struct hf_error away = {.code = HF_STORE_DOWN};
+        hf_error_set(&away, HF_STORE_DOWN, "the database is away; nothing was written, try again soon");
+        bool stopping;
+        fail_list(take_all(committer, 0, &stopping), &away);
+        if (patience_is_over(committer))
+            return false;
+        nap(RESET_PAUSE_MS);
+    }
+    return true;
+}
+
+/* Somebody else wrote to this system: what we hold in memory is not what the database says. Going on would answer
+ * wrongly; starting anew reads everything afresh. Nothing acknowledged is lost by it. */
+static _Noreturn void stop_on_foreign_writer(int64_t system_id)
+{
+    hf_log(HF_LOG_ERROR, "foreign_writer",
+           "the database was changed by something other than this server; ending now, start it again",
+           HF_LOG_NUMBER("system_id", system_id));
+    _exit(70);
+}
+
+enum settled { SETTLED_IN, SETTLED_OUT, SETTLED_NEVER };
+
+/* After a commit whose answer was lost: asks the database itself. */
+static enum settled settle(struct hf_committer *committer, int64_t system_id, int64_t batch_id, int64_t old_sequence)
+{
+    struct hf_error err;
+    for (;;) {
+        if (!wait_for_store(committer))
+            return SETTLED_NEVER;
+        int64_t sequence, found_id;
+        bool found;
+        if (!hf_systems_outcome(committer->session, system_id, &sequence, &found_id, &found, &err)) {
+            hf_session_rollback(committer->session);
+            nap(RESET_PAUSE_MS);
+            continue;
+        }
+        hf_metric_add(HF_M_OUTCOMES_RESOLVED, 1);
+        if (found && found_id == batch_id)
+            return SETTLED_IN;
+        if (!found ? old_sequence != 0 : sequence != old_sequence)
+            stop_on_foreign_writer(system_id);
+        return SETTLED_OUT;
+    }
+}
+
+/* ---- one batch, one transaction ---- */
+
+struct key {
+    const struct hf_write *write; /* NULL: none */
+    const char *answer;
+};
+
+static bool write_system(struct hf_session *session, const struct hf_batch *batch, const struct hf_system *system,
+                         struct hf_error *err)
+{
+    if (!system->stored) {
+        struct hf_system_row row = {.id = system->id,
+                                    .name = system->name,
+                                    .description = "",
+                                    .epoch = system->epoch,
+                                    .backup_interval_ms = -1,
+                                    .incremental_interval_ms = -1,
+                                    .max_retention_hours = -1,
+                                    .created_at_ms = system->created_at_ms};
+        if (!hf_systems_insert(session, &row, err))
+            return false;
+    }
+    bool moved;
+    if (!hf_systems_advance(session, system->id, system->sequence, system->pending_sequence, system->epoch,
+                            batch->batch_id, system->pending_committed_at_ms, &moved, err))
+        return false;
+    /* Either somebody else wrote, or an attempt of ours that seemed lost is in after all: settle() tells which. */
+    return moved || hf_error_set(err, HF_OUTCOME_UNKNOWN, "system %s is no longer at sequence %lld", system->name,
+                                 (long long)system->sequence);
+}
+
+static int compare_systems(const void *a, const void *b)
+{
+    int64_t x = (*(struct hf_system *const *)a)->id, y = (*(struct hf_system *const *)b)->id;
+    return x < y ? -1 : x > y;
+}
+
+/* In id order, so that two servers never wait for each other in a circle. */
+static bool write_systems(struct hf_session *session, const struct hf_batch *batch, struct hf_error *err)
+{
+    int count = 0;
+    for (struct hf_system *system = batch->systems; system; system = system->batch_next)
+        count++;
+    HF_AUTO(free) struct hf_system **sorted = hf_alloc((size_t)(count + 1) * sizeof(void *));
+    count = 0;
+    for (struct hf_system *system = batch->systems; system; system = system->batch_next) {
+        if (system->pending_sequence != system->sequence)
+            sorted[count++] = system;
+    }
+    qsort(sorted, (size_t)count, sizeof(void *), compare_systems);
+    for (int i = 0; i < count; i++) {
+        if (!write_system(session, batch, sorted[i], err))
+            return false;
+    }
+    return true;
+}
+
+static bool write_fresh_components(struct hf_session *session, const struct hf_batch *batch, struct hf_error *err)
+{
+    if (!batch->fresh_count)
+        return true;
+    HF_AUTO(free) struct hf_component_row *rows = hf_alloc((size_t)batch->fresh_count * sizeof *rows);
+    for (int i = 0; i < batch->fresh_count; i++)
+        rows[i] = (struct hf_component_row){.system_id = batch->fresh_systems[i]->id,
+                                            .component_id = batch->fresh[i]->id,
+                                            .name = batch->fresh[i]->name,
+                                            .kind = "",
+                                            .depends_on = "[]",
+                                            .required_pointers = "[]",
+                                            .content_type = "",
+                                            .health = -1,
+                                            .status = "",
+                                            .metrics = "{}",
+                                            .last_activity_at_ms = batch->now_ms,
+                                            .created_at_ms = batch->now_ms};
+    return hf_components_insert(session, rows, batch->fresh_count, err);
+}
+
+static bool write_batch(struct hf_committer *committer, const struct hf_batch *batch, const struct key *key,
+                        struct hf_error *err)
+{
+    struct hf_session *session = committer->session;
+    if (hf_fault("commit_before"))
+        return hf_error_set(err, HF_STORE_DOWN, "fault point commit_before");
+    if (!hf_session_begin(session, err) || !write_systems(session, batch, err) ||
+        !write_fresh_components(session, batch, err))
+        return false;
+    if (batch->count && !hf_states_insert(session, batch->states, batch->count, err))
+        return false;
+    if (key->write && !hf_keys_insert(session, batch->systems->id, key->write->idempotency_key, &key->write->body_hash,
+                                      key->answer, batch->now_ms, err))
+        return false;
+    if (!hf_session_commit(session, err))
+        return false;
+    if (hf_fault("commit_after"))
+        return hf_error_set(err, HF_OUTCOME_UNKNOWN, "fault point commit_after");
+    return true;
+}
+
+/* The first system that the transaction moves: its row tells whether the transaction is in. */
+static const struct hf_system *witness_of(const struct hf_batch *batch)
+{
+    for (const struct hf_system *system = batch->systems; system; system = system->batch_next) {
+        if (system->pending_sequence != system->sequence)
+            return system;
+    }
+    return NULL;
+}
+
+static bool commit_batch(struct hf_committer *committer, const struct hf_batch *batch, const struct key *key,
+                         struct hf_error *err)
+{
+    const struct hf_system *witness = witness_of(batch);
+    int conflicts = 0;
+    for (;;) {
+        if (write_batch(committer, batch, key, err))
+            return true;
+        hf_session_rollback(committer->session);
+        if (err->code == HF_CONFLICT && ++conflicts <= CONFLICTS_MAX)
+            continue;
+        note_failure(committer, err);
+        if (err->code != HF_OUTCOME_UNKNOWN)
+            return false;
+        if (!witness) { /* only a key: nothing depends on it, writing it again is harmless */
+            if (!wait_for_store(committer))
+                return false;
+            continue;
+        }
+        enum settled settled = settle(committer, witness->id, batch->batch_id, witness->sequence);
+        if (settled == SETTLED_IN)
+            return true;
+        if (settled == SETTLED_NEVER)
+            return hf_error_set(err, HF_OUTCOME_UNKNOWN,
+                                "the database went away during the commit and did not come back; the write may or may "
+                                "not be stored: repeat it, identical content is stored once");
+    }
+}
+
+static void emit_state_events(struct hf_committer *committer, const struct hf_write *write)
+{
+    for (int i = 0; write->ok && i < write->item_count; i++) {
+        const struct hf_save_item *item = &write->items[i];
+        if (!item->event)
+            continue;
+        hf_catalog_lock(committer->engine->catalog);
+        struct hf_system *system = hf_catalog_find_system_locked(committer->engine->catalog, write->system);
+        int64_t id = system ? system->id : 0;
+        hf_catalog_unlock(committer->engine->catalog);
+        HF_AUTO(free)
+        char *data = hf_format("{\"component\":\"%s\",\"version\":%lld,\"sequence\":%lld}", item->component,
+                               (long long)item->version, (long long)item->sequence);
+        hf_event_emit(committer->engine, id, write->system, HF_EV_STATE, data, "%s: %s", item->component, item->event);
+    }
+}
+
+/* Commits what is in the batch and answers all of its writes. */
+static void flush(struct hf_committer *committer, const struct key *key)
+{
+    struct hf_batch *batch = &committer->batch;
+    if (!batch->first) {
+        hf_batch_begin(batch);
+        return;
+    }
+    struct hf_error err = {0};
+    bool ok = true;
+    if (batch->count || key->write) {
+        uint64_t began_ns = hf_clock_monotonic_ns();
+        ok = commit_batch(committer, batch, key, &err);
+        hf_metric_add(HF_M_COMMITS, ok);
+        hf_metric_observe(HF_M_COMMIT_SECONDS, (double)(hf_clock_monotonic_ns() - began_ns) / 1e9);
+    }
+    struct hf_write *list = batch->first;
+    if (ok) {
+        committer->full = false;
+        hf_batch_publish(batch, committer->engine->catalog);
+    } else {
+        hf_batch_abandon(batch, committer->engine->catalog);
+    }
+    while (list) {
+        struct hf_write *next = list->next;
+        if (ok) {
+            emit_state_events(committer, list);
+            finish(list);
+        } else {
+            fail_write(list, &err);
+        }
+        list = next;
+    }
+    hf_batch_begin(batch);
+}
+
+static const struct key no_key = {0};
+
+/* ---- uploads with an Idempotency-Key: alone in their transaction, with the stored answer ---- */
+
+static bool look_up_key(struct hf_committer *committer, struct hf_write *write, bool *replay_out, struct hf_error *err)
+{
+    *replay_out = false;
+    struct hf_system_info system;
+    if (!hf_catalog_read_system(committer->engine->catalog, write->system, &system))
+        return true;
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_hash hash;
+    const char *answer;
+    int64_t created_at_ms;
+    bool found;
+    if (!hf_keys_get(committer->session, system.id, write->idempotency_key, &arena, &hash, &answer, &created_at_ms,
+                     &found, err))
+        return false;
+    if (!found || created_at_ms + KEY_LIFETIME_MS < hf_clock_now_ms())
+        return true;
+    if (!hf_hash_equal(&hash, &write->body_hash))
+        return hf_error_set(err, HF_IDEMPOTENCY_REUSED,
+                            "Idempotency-Key \"%.80s\" was used with another body; take a new key for a new request",
+                            write->idempotency_key);
+    write->replayed_answer = hf_strdup(answer);
+    *replay_out = true;
+    return true;
+}
+
+static void run_keyed(struct hf_committer *committer, struct hf_write *write)
+{
+    struct hf_error err;
+    bool replay;
+    if (!look_up_key(committer, write, &replay, &err)) {
+        hf_session_rollback(committer->session);
+        if (err.code != HF_IDEMPOTENCY_REUSED)
+            note_failure(committer, &err);
+        fail_write(write, &err);
+        return;
+    }
+    if (replay) {
+        write->ok = true;
+        finish(write);
+        return;
+    }
+    hf_batch_add(&committer->batch, committer->engine->catalog, write);
+    HF_AUTO(free) char *answer = write->ok ? write->make_answer(write) : NULL;
+    const struct key key = {write, answer};
+    flush(committer, write->ok ? &key : &no_key);
+}
+
+/* ---- other changes ---- */
+
+static bool attempt_call(struct hf_committer *committer, struct hf_call *call, struct hf_error *err)
+{
+    if (hf_session_begin(committer->session, err) && call->run(committer->session, call->context, err) &&
+        hf_session_commit(committer->session, err))
+        return true;
+    hf_session_rollback(committer->session);
+    return false;
+}
+
+static int64_t sequence_of(struct hf_committer *committer, int64_t system_id)
+{
+    hf_catalog_lock(committer->engine->catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(committer->engine->catalog, system_id);
+    int64_t sequence = system ? system->sequence : 0;
+    hf_catalog_unlock(committer->engine->catalog);
+    return sequence;
+}
+
+static bool run_call(struct hf_committer *committer, struct hf_call *call, struct hf_error *err)
+{
+    bool maybe_in = false;
+    for (int conflicts = 0;;) {
+        if (attempt_call(committer, call, err))
+            return true;
+        /* Run again after an unknown outcome, a unique violation means that the first attempt is in. */
+        if (err->code == HF_CONFLICT && maybe_in && !call->system_id)
+            return true;
+        if (err->code == HF_CONFLICT && ++conflicts <= CONFLICTS_MAX)
+            continue;
+        if (hf_session_is_broken(committer->session) || err->code == HF_STORAGE_FULL)
+            note_failure(committer, err);
+        if (err->code != HF_OUTCOME_UNKNOWN)
+            return false;
+        maybe_in = true;
+        if (!call->system_id) {
+            if (!wait_for_store(committer))
+                return false;
+            continue;
+        }
+        enum settled settled =
+            settle(committer, call->system_id, call->batch_id, sequence_of(committer, call->system_id));
+        if (settled != SETTLED_OUT)
+            return settled == SETTLED_IN;
+    }
+}
+
+static void run_call_job(struct hf_committer *committer, struct hf_write *write)
+{
+    struct hf_error err = {0};
+    if (run_call(committer, write->call, &err)) {
+        if (write->call->published)
+            write->call->published(write->call->context);
+        write->ok = true;
+        finish(write);
+    } else {
+        fail_write(write, &err);
+    }
+}
+
+/* ---- the thread ---- */
+
+static bool is_expired(struct hf_committer *committer, const struct hf_write *write, uint64_t now_ns)
+{
+    return !write->call &&
+           now_ns - write->queued_ns > (uint64_t)committer->engine->config->request_timeout_ms * HF_MS_NS;
+}
+
+static void process(struct hf_committer *committer, struct hf_write *list)
+{
+    hf_batch_begin(&committer->batch);
+    uint64_t now_ns = hf_clock_monotonic_ns();
+    while (list) {
+        struct hf_write *write = list;
+        list = write->next;
+        if (is_expired(committer, write, now_ns)) {
+            struct hf_error late;
+            hf_error_set(&late, HF_OVERLOADED, "the write waited too long and was not begun");
+            fail_write(write, &late);
+        } else if (!committer->store_up) {
+            struct hf_error away;
+            hf_error_set(&away, HF_STORE_DOWN, "the database is away; nothing was written, try again soon");
+            fail_write(write, &away);
+        } else if (write->call) {
+            flush(committer, &no_key);
+            run_call_job(committer, write);
+        } else if (write->idempotency_key) {
+            flush(committer, &no_key);
+            run_keyed(committer, write);
+        } else {
+            hf_batch_add(&committer->batch, committer->engine->catalog, write);
+            if (hf_batch_is_full(&committer->batch))
+                flush(committer, &no_key);
+        }
+    }
+    flush(committer, &no_key);
+}
+
+static void write_events(struct hf_committer *committer)
+{
+    struct hf_error err;
+    if (!hf_event_queue_write(committer->engine->events, committer->session, &err)) {
+        hf_session_rollback(committer->session);
+        note_failure(committer, &err);
+    }
+}
+
+/* What is done between batches: events and folding. Returns how long the committer may sleep, -1 for ever. */
+static int64_t keep_house(struct hf_committer *committer, bool idle)
+{
+    struct hf_error err;
+    if (!committer->store_up && !try_reset(committer))
+        return RESET_PAUSE_MS;
+    if (hf_event_queue_is_due(committer->engine->events, idle))
+        write_events(committer);
+    int64_t wait_ms = hf_fold_wait_ms(committer->fold, committer->engine->catalog, hf_clock_monotonic_ns(), idle);
+    if (wait_ms == 0) {
+        if (!hf_fold_step(committer->fold, committer->engine->catalog, committer->session, &err)) {
+            note_failure(committer, &err);
+            return RESET_PAUSE_MS;
+        }
+        wait_ms = hf_fold_wait_ms(committer->fold, committer->engine->catalog, hf_clock_monotonic_ns(), idle);
+    }
+    return committer->store_up ? wait_ms : RESET_PAUSE_MS;
+}
+
+static void close_books(struct hf_committer *committer)
+{
+    struct hf_error err;
+    if (!committer->store_up)
+        return;
+    write_events(committer);
+    if (committer->store_up && !hf_fold_all(committer->fold, committer->engine->catalog, committer->session, &err))
+        hf_log(HF_LOG_WARNING, "fold_failed", err.text);
+}
+
+static void *run(void *argument)
+{
+    struct hf_committer *committer = argument;
+    struct hf_write *list = NULL;
+    bool stopping = false;
+    for (;;) {
+        int64_t wait_ms = keep_house(committer, list == NULL);
+        list = take_all(committer, wait_ms, &stopping);
+        if (!list && stopping)
+            break;
+        if (list)
+            process(committer, list);
+    }
+    close_books(committer);
+    return NULL;
+}
+
+bool hf_committer_start(struct hf_committer **out, struct hf_engine *engine, struct hf_error *err)
+{
+    struct hf_session *session;
+    if (!hf_session_open(&session, engine->store, HF_SESSION_WRITE, err))
+        return false;
+    struct hf_committer *committer = hf_alloc(sizeof *committer);
+    committer->engine = engine;
+    committer->session = session;
+    committer->fold = hf_fold_new();
+    committer->store_up = true;
+    hf_metric_set(HF_M_STORE_UP, 1);
+    hf_batch_init(&committer->batch);
+    pthread_mutex_init(&committer->lock, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&committer->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    engine->committer = committer; /* events of the thread's first moments need it */
+    HF_ASSERT(!pthread_create(&committer->thread, NULL, run, committer));
+    *out = committer;
+    return true;
+}
+
+void hf_committer_stop(struct hf_committer *committer)
+{
+    if (!committer)
+        return;
+    pthread_mutex_lock(&committer->lock);
+    committer->stopping = true;
+    committer->stopping_since_ns = hf_clock_monotonic_ns();
+    pthread_mutex_unlock(&committer->lock);
+    pthread_cond_signal(&committer->wake);
+    pthread_join(committer->thread, NULL);
+    hf_session_close(committer->session);
+    hf_batch_done(&committer->batch);
+    hf_fold_free(committer->fold);
+    pthread_cond_destroy(&committer->wake);
+    pthread_mutex_destroy(&committer->lock);
+    free(committer);
+}
+
+/* ---- waiting for one's own write ---- */
+
+struct waiter {
+    pthread_mutex_t lock; /* protects finished */
+    pthread_cond_t cond;
+    bool finished;
+};
+
+static void wake_waiter(struct hf_write *write)
+{
+    struct waiter *waiter = write->context;
+    pthread_mutex_lock(&waiter->lock);
+    waiter->finished = true;
+    pthread_cond_signal(&waiter->cond);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+bool hf_committer_write(struct hf_committer *committer, struct hf_write *write, struct hf_error *err)
+{
+    struct waiter waiter = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+    write->done = wake_waiter;
+    write->context = &waiter;
+    if (!hf_committer_submit(committer, write, err))
+        return false;
+    pthread_mutex_lock(&waiter.lock);
+    while (!waiter.finished)
+        pthread_cond_wait(&waiter.cond, &waiter.lock);
+    pthread_mutex_unlock(&waiter.lock);
+    if (!write->ok)
+        *err = write->error;
+    return write->ok;
+}
+
+bool hf_committer_call(struct hf_committer *committer, struct hf_call *call, struct hf_error *err)
+{
+    struct hf_write write = {.system = "", .state_epoch = -1, .call = call, .failed_item = -1};
+    return hf_committer_write(committer, &write, err);
+}

@@ -1,0 +1,142 @@
+#include "engine/event_queue.h"
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "store/journal.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#define EVENTS_MAX     10000
+#define WRITE_PAUSE_NS (200 * HF_MS_NS)
+
+struct event {
+    struct event *next;
+    struct hf_event_row row;
+    char texts[]; /* what the row points to */
+};
+
+struct hf_event_queue {
+    pthread_mutex_t lock; /* protects what follows */
+    struct event *first, *last;
+    int count;
+    int64_t dropped;
+    uint64_t written_ns;
+};
+
+struct hf_event_queue *hf_event_queue_new(void)
+{
+    struct hf_event_queue *queue = hf_alloc(sizeof *queue);
+    pthread_mutex_init(&queue->lock, NULL);
+    return queue;
+}
+
+static void free_list(struct event *list)
+{
+    while (list) {
+        struct event *next = list->next;
+        free(list);
+        list = next;
+    }
+}
+
+void hf_event_queue_free(struct hf_event_queue *queue)
+{
+    if (!queue)
+        return;
+    free_list(queue->first);
+    pthread_mutex_destroy(&queue->lock);
+    free(queue);
+}
+
+static const char *place(char **cursor, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = memcpy(*cursor, text, bytes);
+    *cursor += bytes;
+    return copy;
+}
+
+void hf_event_queue_add(struct hf_event_queue *queue, int64_t system_id, int64_t at_ms, const char *severity,
+                        const char *type, const char *text, const char *data_json)
+{
+    size_t bytes = strlen(severity) + strlen(type) + strlen(text) + strlen(data_json) + 4;
+    struct event *event = hf_alloc(sizeof *event + bytes);
+    char *cursor = event->texts;
+    event->row = (struct hf_event_row){.system_id = system_id, .at_ms = at_ms};
+    event->row.severity = place(&cursor, severity);
+    event->row.type = place(&cursor, type);
+    event->row.text = place(&cursor, text);
+    event->row.data = place(&cursor, data_json);
+
+    pthread_mutex_lock(&queue->lock);
+    if (queue->last)
+        queue->last->next = event;
+    else
+        queue->first = event;
+    queue->last = event;
+    struct event *oldest = NULL;
+    if (++queue->count > EVENTS_MAX) {
+        oldest = queue->first;
+        queue->first = oldest->next;
+        queue->count--;
+        queue->dropped++;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    free(oldest);
+}
+
+bool hf_event_queue_is_due(struct hf_event_queue *queue, bool idle)
+{
+    pthread_mutex_lock(&queue->lock);
+    bool due = queue->first && (idle || hf_clock_monotonic_ns() - queue->written_ns > WRITE_PAUSE_NS);
+    pthread_mutex_unlock(&queue->lock);
+    return due;
+}
+
+/* What could not be written goes back to the front, in order. */
+static void put_back(struct hf_event_queue *queue, struct event *list, int count)
+{
+    struct event *last = list;
+    while (last->next)
+        last = last->next;
+    pthread_mutex_lock(&queue->lock);
+    last->next = queue->first;
+    queue->first = list;
+    if (!queue->last)
+        queue->last = last;
+    queue->count += count;
+    pthread_mutex_unlock(&queue->lock);
+}
+
+bool hf_event_queue_write(struct hf_event_queue *queue, struct hf_session *session, struct hf_error *err)
+{
+    pthread_mutex_lock(&queue->lock);
+    struct event *list = queue->first;
+    int count = queue->count;
+    int64_t dropped = queue->dropped;
+    queue->first = queue->last = NULL;
+    queue->count = 0;
+    queue->dropped = 0;
+    queue->written_ns = hf_clock_monotonic_ns();
+    pthread_mutex_unlock(&queue->lock);
+    if (dropped)
+        hf_log(HF_LOG_WARNING, "events_dropped",
+               "more events came than could be written; the oldest are in the log only",
+               HF_LOG_NUMBER("count", dropped));
+    if (!list)
+        return true;
+
+    HF_AUTO(free) struct hf_event_row *rows = hf_alloc((size_t)count * sizeof *rows);
+    int i = 0;
+    for (struct event *event = list; event; event = event->next)
+        rows[i++] = event->row;
+    bool ok = hf_session_begin(session, err) && hf_events_insert(session, rows, count, err) &&
+              hf_session_commit(session, err);
+    if (ok)
+        free_list(list);
+    else
+        put_back(queue, list, count);
+    return ok;
+}

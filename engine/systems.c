@@ -1,0 +1,220 @@
+/* Systems and registrations: changes that go through the committer as calls of their own, in order with the uploads. */
+#include "engine/engine.h"
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "engine/catalog_write.h"
+#include "engine/events.h"
+#include "engine/snapshot.h"
+#include "store/components.h"
+#include "store/systems.h"
+
+#include <string.h>
+
+/* ---- settings of a system ---- */
+
+struct put {
+    struct hf_engine *engine;
+    const char *name;
+    const struct hf_system_settings *settings;
+    int64_t id;
+    bool created;
+};
+
+/* Finds the system, or makes one that only the committer sees until its row is committed. */
+static struct hf_system *ensure_system_locked(struct hf_catalog *catalog, const char *name)
+{
+    struct hf_system *system = hf_catalog_find_system_locked(catalog, name);
+    return system ? system : hf_catalog_add_system_locked(catalog, name, 0, hf_clock_now_ms());
+}
+
+static void fill_system_row(const struct hf_system *system, struct hf_system_row *row)
+{
+    *row = (struct hf_system_row){.id = system->id,
+                                  .name = system->name,
+                                  .description = system->description,
+                                  .sequence = system->sequence,
+                                  .epoch = system->epoch,
+                                  .folded_sequence = system->folded_sequence,
+                                  .backup_interval_ms = system->backup_interval_ms,
+                                  .incremental_interval_ms = system->incremental_interval_ms,
+                                  .max_retention_hours = system->max_retention_hours,
+                                  .created_at_ms = system->created_at_ms,
+                                  .committed_at_ms = system->committed_at_ms};
+}
+
+static bool put_system(struct hf_session *session, void *context, struct hf_error *err)
+{
+    struct put *put = context;
+    struct hf_system_row row;
+    hf_catalog_lock(put->engine->catalog);
+    struct hf_system *system = ensure_system_locked(put->engine->catalog, put->name);
+    fill_system_row(system, &row);
+    put->created = !system->stored;
+    put->id = system->id;
+    hf_catalog_unlock(put->engine->catalog);
+    row.description = put->settings->description ? put->settings->description : "";
+    row.backup_interval_ms = put->settings->backup_interval_ms;
+    row.incremental_interval_ms = put->settings->incremental_interval_ms;
+    row.max_retention_hours = put->settings->max_retention_hours;
+    return put->created ? hf_systems_insert(session, &row, err) : hf_systems_set_settings(session, &row, err);
+}
+
+static void publish_system(void *context)
+{
+    struct put *put = context;
+    hf_catalog_lock(put->engine->catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(put->engine->catalog, put->id);
+    system->stored = true;
+    free(system->description);
+    system->description = hf_strdup(put->settings->description ? put->settings->description : "");
+    system->backup_interval_ms = put->settings->backup_interval_ms;
+    system->incremental_interval_ms = put->settings->incremental_interval_ms;
+    system->max_retention_hours = put->settings->max_retention_hours;
+    hf_catalog_unlock(put->engine->catalog);
+}
+
+bool hf_system_put(struct hf_engine *engine, const char *name, const struct hf_system_settings *settings,
+                   bool *created_out, struct hf_error *err)
+{
+    struct put put = {.engine = engine, .name = name, .settings = settings};
+    struct hf_call call = {.run = put_system, .published = publish_system, .context = &put};
+    if (!hf_committer_call(engine->committer, &call, err))
+        return false;
+    *created_out = put.created;
+    if (put.created)
+        hf_event_emit(engine, put.id, name, HF_EV_SYSTEM_CREATED, NULL, "system %s was created", name);
+    return true;
+}
+
+/* ---- deleting a system ---- */
+
+struct removal {
+    struct hf_engine *engine;
+    const char *name;
+    int64_t id;
+};
+
+static bool delete_system(struct hf_session *session, void *context, struct hf_error *err)
+{
+    struct removal *removal = context;
+    struct hf_system_info info;
+    if (!hf_catalog_read_system(removal->engine->catalog, removal->name, &info))
+        return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", removal->name);
+    removal->id = info.id;
+    return hf_systems_delete(session, info.id, err);
+}
+
+static void publish_delete(void *context)
+{
+    struct removal *removal = context;
+    hf_catalog_lock(removal->engine->catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(removal->engine->catalog, removal->id);
+    hf_catalog_remove_system_locked(removal->engine->catalog, system);
+    hf_catalog_unlock(removal->engine->catalog);
+}
+
+bool hf_system_delete(struct hf_engine *engine, const char *name, struct hf_error *err)
+{
+    struct removal removal = {.engine = engine, .name = name};
+    struct hf_call call = {.run = delete_system, .published = publish_delete, .context = &removal};
+    if (!hf_committer_call(engine->committer, &call, err))
+        return false;
+    /* The rows are the truth; files that a crash leaves behind here belong to no system and are never adopted. */
+    bool ok = hf_repository_delete_system(engine->repository, name, err);
+    hf_event_emit(engine, 0, name, HF_EV_SYSTEM_DELETED, NULL, "system %s was deleted with all its states%s", name,
+                  ok ? " and snapshots" : "; some snapshot files could not be removed");
+    return ok;
+}
+
+/* ---- registering a component ---- */
+
+struct registering {
+    struct hf_engine *engine;
+    const char *system;
+    const char *component;
+    struct hf_registration registration;
+    struct hf_arena *arena;
+    const char *cycle;
+    int64_t system_id;
+    bool system_created, created;
+};
+
+static bool write_rows(struct hf_session *session, const struct registering *registering,
+                       const struct hf_system_row *system_row, const struct hf_component_row *row, struct hf_error *err)
+{
+    if (registering->system_created && !hf_systems_insert(session, system_row, err))
+        return false;
+    return registering->created ? hf_components_insert(session, row, 1, err)
+                                : hf_components_register(session, row, err);
+}
+
+static bool register_component(struct hf_session *session, void *context, struct hf_error *err)
+{
+    struct registering *registering = context;
+    const struct hf_registration *registration = &registering->registration;
+    registering->cycle =
+        hf_catalog_find_cycle(registering->engine->catalog, registering->system, registering->component,
+                              registration->depends_on, registration->depends_on_count, registering->arena);
+    if (registering->cycle)
+        return hf_error_set(err, HF_DEPENDENCY_CYCLE, "the dependencies would form a cycle: %.300s",
+                            registering->cycle);
+
+    struct hf_system_row system_row;
+    hf_catalog_lock(registering->engine->catalog);
+    struct hf_system *system = ensure_system_locked(registering->engine->catalog, registering->system);
+    struct hf_component *component = hf_catalog_find_component_locked(system, registering->component);
+    if (!component)
+        component = hf_catalog_add_component_locked(system, registering->component, 0, hf_clock_now_ms());
+    registering->system_created = !system->stored;
+    registering->created = !component->stored;
+    registering->system_id = system->id;
+    fill_system_row(system, &system_row);
+    struct hf_component_row row = {.system_id = system->id,
+                                   .component_id = component->id,
+                                   .name = registering->component,
+                                   .kind = registration->kind,
+                                   .depends_on = registration->depends_on_json,
+                                   .required_pointers = registration->required_pointers_json,
+                                   .heartbeat_interval_ms = registration->heartbeat_interval_ms,
+                                   .registered_at_ms = registration->registered_at_ms,
+                                   .content_type = "",
+                                   .health = -1,
+                                   .status = "",
+                                   .metrics = "{}",
+                                   .last_activity_at_ms = registration->registered_at_ms,
+                                   .created_at_ms = component->created_at_ms};
+    hf_catalog_unlock(registering->engine->catalog);
+    return write_rows(session, registering, &system_row, &row, err);
+}
+
+static void publish_registration(void *context)
+{
+    struct registering *registering = context;
+    hf_catalog_lock(registering->engine->catalog);
+    struct hf_system *system = hf_catalog_find_system_locked(registering->engine->catalog, registering->system);
+    struct hf_component *component = hf_catalog_find_component_locked(system, registering->component);
+    system->stored = true;
+    component->stored = true;
+    if (registering->registration.registered_at_ms > component->last_activity_at_ms)
+        component->last_activity_at_ms = registering->registration.registered_at_ms;
+    hf_catalog_set_registration_locked(component, &registering->registration);
+    hf_catalog_unlock(registering->engine->catalog);
+}
+
+bool hf_component_register(struct hf_engine *engine, const char *system, const char *component,
+                           const struct hf_registration *registration, bool *created_out, const char **cycle_out,
+                           struct hf_arena *arena, struct hf_error *err)
+{
+    struct registering registering = {
+        .engine = engine, .system = system, .component = component, .registration = *registration, .arena = arena};
+    registering.registration.registered_at_ms = hf_clock_now_ms();
+    struct hf_call call = {.run = register_component, .published = publish_registration, .context = &registering};
+    bool ok = hf_committer_call(engine->committer, &call, err);
+    *cycle_out = registering.cycle;
+    *created_out = registering.created;
+    if (ok && registering.system_created)
+        hf_event_emit(engine, registering.system_id, system, HF_EV_SYSTEM_CREATED, NULL, "system %s was created",
+                      system);
+    return ok;
+}
