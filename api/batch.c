@@ -4,6 +4,7 @@
 #include "api/batch_body.h"
 #include "api/handlers.h"
 #include "api/upload.h"
+#include "core/auto.h"
 #include "core/buf.h"
 #include "engine/scheduler.h"
 
@@ -14,8 +15,9 @@
 
 /* A batch under way; lives in the request's arena. */
 struct batch {
-    struct hf_write write;
+    struct hf_write write;          /* first: the committer hands it back */
     int64_t next_incremental_at_ms; /* asked before the commit: the answer is also made on the committer thread */
+    char *replayed;                 /* owns; NULL: not a repetition */
 };
 
 static bool read_key(const struct hf_request *request, struct hf_write *write, struct hf_error *err);
@@ -103,9 +105,11 @@ static void write_answer(struct hf_buf *out, const struct batch *batch)
     hf_buf_add_text(out, "]}\n");
 }
 
-/* Committer thread. */
+/* Committer thread, which frees its own copy of a repeated answer right after this. */
 static void batch_saved(struct hf_write *write)
 {
+    struct batch *batch = (struct batch *)write;
+    batch->replayed = write->replayed_answer ? hf_strdup(write->replayed_answer) : NULL;
     hf_request_complete(write->context);
 }
 
@@ -114,15 +118,15 @@ static bool finish_batch(struct hf_request *request, struct hf_reply *reply, str
 {
     struct batch *batch = request->work;
     struct hf_write *write = &batch->write;
-    if (write->ok && write->replayed_answer)
-        hf_buf_add_text(&reply->body, write->replayed_answer);
+    if (write->ok && batch->replayed)
+        hf_buf_add_text(&reply->body, batch->replayed);
     else if (write->ok)
         write_answer(&reply->body, batch);
     else
         hf_upload_fail(request, write, err);
     hf_batch_items_free(write->items, write->item_count);
-    free(write->replayed_answer);
-    write->replayed_answer = NULL;
+    free(batch->replayed);
+    batch->replayed = NULL;
     reply->status = 200;
     reply->content_type = "application/json";
     return write->ok;

@@ -1,0 +1,228 @@
+/* Recoveries: bring a system, or some of its components, back to a past moment; and what was brought back before. */
+#include "api/api.h"
+#include "api/auth.h"
+#include "api/handlers.h"
+#include "core/clock.h"
+#include "core/id.h"
+#include "engine/recovery.h"
+
+#include <string.h>
+
+#define COMPONENTS_MAX   100000
+#define REASON_BYTES_MAX 1024
+
+static bool read_source(struct hf_request *request, const json_t *body, struct hf_recovery_request *out,
+                        struct hf_error *err);
+static bool read_rest(struct hf_request *request, const json_t *body, struct hf_recovery_request *out,
+                      struct hf_error *err);
+static bool check_scope(const struct hf_request *request, const struct hf_recovery_request *wanted,
+                        struct hf_error *err);
+static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
+                                    const struct hf_recovery_request *wanted, struct hf_error *err);
+static json_t *recovery_json(const char *system, const struct hf_recovery_row *row);
+static json_t *data_loss_json(const struct hf_recovery_row *row);
+static bool append_row(void *context, const struct hf_recovery_row *row);
+
+/* A page of rows being filled. */
+struct recovery_list {
+    json_t *array;
+    const char *system;
+    int limit;
+    bool more;
+    int64_t last_started_at_ms;
+    char last_id[HF_NAME_MAX + 1];
+};
+
+enum hf_verdict hf_api_recovery_create(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    static const char *const fields[] = {"source",   "snapshot", "at",     "components",
+                                         "maxAgeMs", "dryRun",   "reason", NULL};
+    struct hf_engine *engine = hf_api_engine(request, err);
+    if (!engine)
+        return HF_FAIL;
+    HF_AUTO(json) json_t *body = hf_api_body_object(request, false, fields, err);
+    struct hf_recovery_request wanted = {.system = request->params[0]};
+    if (!body || !read_source(request, body, &wanted, err) || !read_rest(request, body, &wanted, err))
+        return HF_FAIL;
+    return run_recovery(request, reply, engine, &wanted, err);
+}
+
+enum hf_verdict hf_api_snapshot_restore(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    static const char *const fields[] = {"components", "maxAgeMs", "dryRun", "reason", NULL};
+    struct hf_engine *engine = hf_api_engine(request, err);
+    if (!engine)
+        return HF_FAIL;
+    /* A body is demanded, if only {}: a browser then cannot be led to restore by a form on some other page. */
+    HF_AUTO(json) json_t *body = hf_api_body_object(request, false, fields, err);
+    struct hf_recovery_request wanted = {.system = request->params[0],
+                                         .source = "snapshot",
+                                         .snapshot = request->params[1]};
+    if (!body || !read_rest(request, body, &wanted, err))
+        return HF_FAIL;
+    return run_recovery(request, reply, engine, &wanted, err);
+}
+
+enum hf_verdict hf_api_recoveries_list(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    struct hf_engine *engine = hf_api_engine(request, err);
+    struct hf_system_info system;
+    struct recovery_list list = {.system = request->params[0]};
+    int64_t before_at_ms;
+    const char *before_id;
+    if (!engine || !hf_api_limit(request, &list.limit, err) ||
+        !hf_api_cursor_read_time(request, &before_at_ms, &before_id, err) ||
+        !hf_api_read_system(engine, request->params[0], &system, err))
+        return HF_FAIL;
+    HF_AUTO(json) json_t *page = json_object();
+    list.array = json_array();
+    hf_api_set(page, "recoveries", list.array);
+    struct hf_session *session;
+    if (!hf_sessions_take(engine->sessions, &session, err))
+        return HF_FAIL;
+    bool good = hf_recoveries_list(session, system.id, before_at_ms, before_id, list.limit + 1, append_row, &list, err);
+    hf_sessions_give(engine->sessions, session);
+    if (!good)
+        return HF_FAIL;
+    hf_api_set_next(request, reply, page,
+                    list.more ? hf_api_cursor_make_time(request, list.last_started_at_ms, list.last_id) : NULL);
+    hf_reply_json(reply, 200, page);
+    return HF_DONE;
+}
+
+enum hf_verdict hf_api_recovery_get(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    struct hf_engine *engine = hf_api_engine(request, err);
+    struct hf_system_info system;
+    struct hf_recovery_row row;
+    struct hf_session *session;
+    bool found = false;
+    if (!engine || !hf_api_read_system(engine, request->params[0], &system, err) ||
+        !hf_sessions_take(engine->sessions, &session, err))
+        return HF_FAIL;
+    bool good = hf_recoveries_get(session, system.id, request->params[1], &request->arena, &row, &found, err);
+    hf_sessions_give(engine->sessions, session);
+    if (good && !found)
+        good = hf_error_set(err, HF_NOT_FOUND, "system \"%s\" has no recovery \"%s\"", system.name, request->params[1]);
+    if (!good)
+        return HF_FAIL;
+    HF_AUTO(json) json_t *object = recovery_json(system.name, &row);
+    hf_reply_json(reply, 200, object);
+    return HF_DONE;
+}
+
+static bool read_source(struct hf_request *request, const json_t *body, struct hf_recovery_request *out,
+                        struct hf_error *err)
+{
+    const char *source = NULL, *snapshot = NULL, *at = NULL;
+    if (!hf_json_get_text(body, "source", &source, err) || !hf_json_get_text(body, "snapshot", &snapshot, err) ||
+        !hf_json_get_text(body, "at", &at, err))
+        return false;
+    if (!source || (strcmp(source, "head") != 0 && strcmp(source, "snapshot") != 0 && strcmp(source, "at") != 0))
+        return hf_error_set(err, HF_INVALID_REQUEST, "field \"source\" must be head, snapshot or at");
+    if ((snapshot != NULL) != (strcmp(source, "snapshot") == 0))
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "field \"snapshot\" (an id or latest) belongs to the source snapshot, and only there");
+    if ((at != NULL) != (strcmp(source, "at") == 0))
+        return hf_error_set(err, HF_INVALID_REQUEST, "field \"at\" (a time) belongs to the source at, and only there");
+    if (snapshot && !hf_name_is_valid(snapshot, strlen(snapshot)))
+        return hf_error_set(err, HF_INVALID_REQUEST, "field \"snapshot\" must be a snapshot id or latest");
+    if (at && !hf_time_parse(at, &out->at_ms))
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "field \"at\" must be an RFC 3339 time such as 2026-11-23T01:30:00Z");
+    out->source = hf_arena_strdup(&request->arena, source);
+    out->snapshot = snapshot ? hf_arena_strdup(&request->arena, snapshot) : NULL;
+    return true;
+}
+
+static bool read_rest(struct hf_request *request, const json_t *body, struct hf_recovery_request *out,
+                      struct hf_error *err)
+{
+    const char *reason = NULL;
+    if (!hf_api_name_list(request, body, "components", COMPONENTS_MAX, &out->components, &out->component_count, err) ||
+        !hf_json_get_int(body, "maxAgeMs", 1, INT64_MAX, &out->age_ms_max, err) ||
+        !hf_json_get_bool(body, "dryRun", &out->dry_run, err) || !hf_json_get_text(body, "reason", &reason, err))
+        return false;
+    if (out->components && out->component_count == 0)
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "field \"components\" is empty; leave it out to mean the whole system");
+    if (reason && strlen(reason) > REASON_BYTES_MAX)
+        return hf_error_set(err, HF_INVALID_REQUEST, "field \"reason\" is longer than %d bytes", REASON_BYTES_MAX);
+    out->reason = reason ? hf_arena_strdup(&request->arena, reason) : NULL;
+    return check_scope(request, out, err);
+}
+
+/* A token for some components may not move the whole system. */
+static bool check_scope(const struct hf_request *request, const struct hf_recovery_request *wanted,
+                        struct hf_error *err)
+{
+    if (!wanted->components && request->principal->component_prefix)
+        return hf_error_set(err, HF_FORBIDDEN, "the token reaches components that start with \"%s\", not all",
+                            request->principal->component_prefix);
+    for (int i = 0; i < wanted->component_count; i++)
+        if (!hf_auth_component_allowed(request->principal, wanted->components[i]))
+            return hf_error_set(err, HF_FORBIDDEN, "the token does not reach component %s", wanted->components[i]);
+    return true;
+}
+
+static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
+                                    const struct hf_recovery_request *wanted, struct hf_error *err)
+{
+    struct hf_recovery_row row;
+    if (!hf_recovery_run(engine, wanted, &request->arena, &row, err))
+        return HF_FAIL;
+    HF_AUTO(json) json_t *object = recovery_json(wanted->system, &row);
+    hf_reply_header_format(request, reply, "Location", "/v1/systems/%s/recoveries/%s", wanted->system, row.id);
+    hf_reply_json(reply, 201, object);
+    return HF_DONE;
+}
+
+static json_t *recovery_json(const char *system, const struct hf_recovery_row *row)
+{
+    struct hf_error err;
+    HF_AUTO(json) json_t *detail = hf_json_parse(row->detail, strlen(row->detail), &err);
+    json_t *object = json_object();
+    hf_api_set_text(object, "id", row->id);
+    hf_api_set_text(object, "system", system);
+    hf_api_set_text(object, "source", row->source);
+    hf_api_set_text(object, "snapshot", row->snapshot && *row->snapshot ? row->snapshot : NULL);
+    hf_json_set_time(object, "at", row->at_ms);
+    hf_api_set_text(object, "status", row->status);
+    hf_api_set_text(object, "reason", row->reason);
+    hf_api_set_int(object, "epoch", row->epoch);
+    hf_api_set_int(object, "sequenceBefore", row->sequence_before);
+    hf_api_set_int(object, "sequenceAfter", row->sequence_after);
+    hf_json_set_time(object, "startedAt", row->started_at_ms);
+    hf_json_set_time(object, "completedAt", row->completed_at_ms);
+    hf_api_set(object, "dataLoss", data_loss_json(row));
+    static const char *const parts[] = {"waves", "skipped", "steps"};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        json_t *part = json_object_get(detail, parts[i]);
+        hf_api_set(object, parts[i], part ? json_incref(part) : json_array());
+    }
+    return object;
+}
+
+static json_t *data_loss_json(const struct hf_recovery_row *row)
+{
+    json_t *object = json_object();
+    hf_api_set_int(object, "ms", row->data_loss_ms);
+    hf_api_set_int(object, "versions", row->data_loss_versions);
+    hf_api_set_int(object, "bytes", row->data_loss_bytes);
+    hf_api_set_int(object, "components", row->data_loss_components);
+    return object;
+}
+
+/* The row past the limit only tells that there are more. */
+static bool append_row(void *context, const struct hf_recovery_row *row)
+{
+    struct recovery_list *list = context;
+    if ((int)json_array_size(list->array) == list->limit) {
+        list->more = true;
+        return false;
+    }
+    json_array_append_new(list->array, recovery_json(list->system, row));
+    list->last_started_at_ms = row->started_at_ms;
+    snprintf(list->last_id, sizeof(list->last_id), "%s", row->id);
+    return true;
+}
