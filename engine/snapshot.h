@@ -66,6 +66,20 @@ HF_MUST_USE bool hf_snapshot_validate(struct hf_engine *engine, const char *syst
 int64_t hf_snapshot_expires_at_ms(struct hf_engine *engine, const struct hf_system_info *system,
                                   const struct hf_snapshot_row *row);
 
+/* The newest rows of a system, from memory: answers while the database is away. Texts live in the arena. */
+struct hf_snapshot_newest {
+    bool has_full, has_incremental, has_newest, has_oldest; /* complete and not known to be damaged */
+    struct hf_snapshot_row full, incremental, newest, oldest;
+    int64_t damaged;          /* rows known to be damaged */
+    int64_t exposed_since_ms; /* when the oldest change was made that newest does not hold; 0: none known */
+    char last_error[256];     /* of the last attempt; "": it succeeded */
+};
+void hf_snapshot_read_newest(struct hf_engine *engine, int64_t system_id, struct hf_arena *arena,
+                             struct hf_snapshot_newest *out);
+
+/* Tells that the system has changes no snapshot holds since at_ms (0: none); kept until the next snapshot. */
+void hf_snapshot_note_exposure(struct hf_engine *engine, int64_t system_id, int64_t at_ms);
+
 /* At start: rows without files become damaged, files without rows are adopted, leftovers removed; each is told. */
 HF_MUST_USE bool hf_snapshots_adopt(struct hf_engine *engine, struct hf_error *err);
 

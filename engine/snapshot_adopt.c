@@ -1,0 +1,294 @@
+/* Bringing rows and files together: at start, and after a snapshot whose row could not be written. Files are the truth
+ * about what can be restored; rows tell of them. Nothing is deleted here except temporary files of a crash. */
+#include "engine/snapshot_private.h"
+
+#include "core/clock.h"
+#include "engine/events.h"
+
+#include <string.h>
+
+struct found_file {
+    struct hf_manifest_header header; /* texts in the arena */
+    const char *file;
+    int64_t file_bytes;
+    bool damaged;
+    const char *damage;
+};
+
+struct known_row {
+    const char *id;
+    const char *kind;
+    const char *file;
+    bool damaged;
+    bool pending;
+    bool has_file;
+};
+
+struct matching {
+    struct hf_engine *engine;
+    struct hf_arena arena;
+    struct found_file *files; /* by system, then id; owns */
+    int64_t file_count, file_capacity;
+
+    /* of the system under way */
+    struct hf_system_info system;
+    struct found_file *first; /* its part of files */
+    int64_t count;
+    struct known_row *rows; /* by id; owns */
+    int64_t row_count, row_capacity;
+    int64_t adopted, lost;
+};
+
+static void tell_leftover(void *context, const char *path, int64_t bytes);
+static hf_scan_fn add_file;
+static bool match_system(struct matching *matching, struct hf_error *err);
+static hf_snapshot_row_fn add_row;
+static bool apply_matching(struct hf_session *session, void *context, struct hf_error *err);
+static bool adopt_file(struct hf_session *session, struct matching *matching, const struct found_file *file,
+                       struct hf_error *err);
+static void tell_matching(struct matching *matching);
+static void validate_pending(struct matching *matching);
+static bool load_shelf(struct hf_engine *engine, const char *system, struct hf_error *err);
+
+bool hf_snapshots_adopt(struct hf_engine *engine, struct hf_error *err)
+{
+    if (!hf_repository_sweep(engine->repository, tell_leftover, engine, err))
+        return hf_error_wrap(err, "removing temporary snapshot files");
+    return hf_snapshots_match_files(engine, NULL, err);
+}
+
+bool hf_snapshots_match_files(struct hf_engine *engine, const char *system_or_null, struct hf_error *err)
+{
+    struct matching matching = {.engine = engine};
+    hf_arena_init(&matching.arena);
+    bool ok = hf_repository_scan(engine->repository, system_or_null, add_file, &matching, err);
+    int system_count = 0;
+    struct hf_system_info *systems = hf_catalog_list_systems(engine->catalog, &matching.arena, &system_count);
+    int64_t next = 0;
+    for (int i = 0; ok && i < system_count; i++) {
+        if (system_or_null && strcmp(systems[i].name, system_or_null) != 0)
+            continue;
+        while (next < matching.file_count && strcmp(matching.files[next].header.system, systems[i].name) < 0)
+            next++;
+        matching.system = systems[i];
+        matching.first = matching.files + next;
+        matching.count = 0;
+        while (next < matching.file_count && strcmp(matching.files[next].header.system, systems[i].name) == 0) {
+            matching.count++;
+            next++;
+        }
+        ok = match_system(&matching, err) && load_shelf(engine, systems[i].name, err);
+        if (ok && !system_or_null)
+            validate_pending(&matching);
+    }
+    free(matching.files);
+    free(matching.rows);
+    hf_arena_done(&matching.arena);
+    return ok;
+}
+
+static void tell_leftover(void *context, const char *path, int64_t bytes)
+{
+    hf_event_emit(context, 0, "", HF_EV_LEFTOVER_REMOVED, NULL,
+                  "removing %s (%lld bytes): a snapshot that was not finished when the service ended", path,
+                  (long long)bytes);
+}
+
+static bool add_file(void *context, const struct hf_manifest_header *header, const char *file, int64_t file_bytes,
+                     const struct hf_error *damage)
+{
+    struct matching *matching = context;
+    struct hf_arena *arena = &matching->arena;
+    struct hf_system_info known;
+    if (!hf_catalog_read_system(matching->engine->catalog, header->system, &known)) {
+        hf_log(HF_LOG_WARNING, "snapshot_of_unknown_system",
+               "a snapshot file belongs to a system that the database does not know; it stays untouched",
+               HF_LOG_TEXT("system", header->system), HF_LOG_TEXT("file", file));
+        return true;
+    }
+    if (damage && damage->code != HF_DAMAGED) { /* no verdict: what the row says stays */
+        hf_log(HF_LOG_WARNING, "snapshot_file_unreadable", damage->text, HF_LOG_TEXT("file", file));
+    }
+    if (matching->file_count == matching->file_capacity) {
+        matching->file_capacity = matching->file_capacity ? matching->file_capacity * 2 : 64;
+        matching->files = hf_realloc(matching->files, (size_t)matching->file_capacity * sizeof(matching->files[0]));
+    }
+    struct found_file *found = &matching->files[matching->file_count++];
+    *found = (struct found_file){.header = *header, .file_bytes = file_bytes, .damaged = damage != NULL};
+    struct hf_manifest_header *copy = &found->header;
+    copy->system = hf_arena_strdup(arena, header->system);
+    copy->id = hf_arena_strdup(arena, header->id);
+    copy->kind = strcmp(header->kind, "full") == 0 ? "full" : "incremental";
+    copy->trigger = hf_arena_strdup(arena, header->trigger ? header->trigger : "");
+    copy->label = hf_arena_strdup(arena, header->label ? header->label : "");
+    copy->generation = hf_arena_strdup(arena, header->generation ? header->generation : "");
+    copy->parent = hf_arena_strdup(arena, header->parent ? header->parent : "");
+    found->file = hf_arena_strdup(arena, file);
+    found->damage = damage && damage->code == HF_DAMAGED ? hf_arena_strdup(arena, damage->text) : NULL;
+    return true;
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    return strcmp(((const struct known_row *)a)->id, ((const struct known_row *)b)->id);
+}
+
+static struct known_row *find_known(struct matching *matching, const char *id)
+{
+    struct known_row key = {.id = id};
+    return matching->row_count ? bsearch(&key, matching->rows, (size_t)matching->row_count, sizeof(key), compare_rows)
+                               : NULL;
+}
+
+static bool match_system(struct matching *matching, struct hf_error *err)
+{
+    struct hf_session *session;
+    if (!hf_sessions_take(matching->engine->sessions, &session, err))
+        return false;
+    matching->row_count = 0;
+    bool ok = hf_snapshots_list(session, matching->system.id, NULL, INT64_MAX, "", INT64_MAX, add_row, matching, err);
+    hf_sessions_give(matching->engine->sessions, session);
+    if (!ok)
+        return false;
+    if (matching->row_count > 1)
+        qsort(matching->rows, (size_t)matching->row_count, sizeof(matching->rows[0]), compare_rows);
+
+    matching->adopted = matching->lost = 0;
+    for (int64_t i = 0; i < matching->count; i++) {
+        struct known_row *row = find_known(matching, matching->first[i].header.id);
+        if (!row) {
+            /* One that cannot be read now is taken up when it can be. */
+            matching->adopted += !matching->first[i].damaged || matching->first[i].damage;
+            continue;
+        }
+        row->has_file = true;
+        matching->lost += matching->first[i].damage && !row->damaged;
+    }
+    for (int64_t i = 0; i < matching->row_count; i++)
+        matching->lost += !matching->rows[i].has_file && !matching->rows[i].damaged;
+    if (!matching->adopted && !matching->lost)
+        return true;
+    struct hf_call call = {.run = apply_matching, .context = matching};
+    if (!hf_committer_call(matching->engine->committer, &call, err))
+        return false;
+    tell_matching(matching);
+    return true;
+}
+
+static bool add_row(void *context, const struct hf_snapshot_row *row)
+{
+    struct matching *matching = context;
+    if (strcmp(row->state, "failed") == 0)
+        return true;
+    if (matching->row_count == matching->row_capacity) {
+        matching->row_capacity = matching->row_capacity ? matching->row_capacity * 2 : 64;
+        matching->rows = hf_realloc(matching->rows, (size_t)matching->row_capacity * sizeof(matching->rows[0]));
+    }
+    matching->rows[matching->row_count++] = (struct known_row){
+        .id = hf_arena_strdup(&matching->arena, row->id),
+        .kind = strcmp(row->kind, "full") == 0 ? "full" : "incremental",
+        .file = hf_arena_strdup(&matching->arena, row->file),
+        .damaged = strcmp(row->state, "damaged") == 0,
+        .pending = strcmp(row->validation_status, "pending") == 0,
+    };
+    return true;
+}
+
+static bool apply_matching(struct hf_session *session, void *context, struct hf_error *err)
+{
+    struct matching *matching = context;
+    int64_t now_ms = hf_clock_now_ms();
+    for (int64_t i = 0; i < matching->count; i++) {
+        const struct found_file *file = &matching->first[i];
+        const struct known_row *row = find_known(matching, file->header.id);
+        if (!row && (!file->damaged || file->damage) && !adopt_file(session, matching, file, err))
+            return false;
+        if (row && file->damage && !row->damaged &&
+            !hf_snapshots_set_state(session, matching->system.id, row->id, "damaged", "damaged", now_ms, 0, err))
+            return false;
+    }
+    for (int64_t i = 0; i < matching->row_count; i++) {
+        const struct known_row *row = &matching->rows[i];
+        if (!row->has_file && !row->damaged &&
+            !hf_snapshots_set_state(session, matching->system.id, row->id, "damaged", "damaged", now_ms, 0, err))
+            return false;
+    }
+    return true;
+}
+
+static bool adopt_file(struct hf_session *session, struct matching *matching, const struct found_file *file,
+                       struct hf_error *err)
+{
+    const struct hf_manifest_header *header = &file->header;
+    struct hf_snapshot_row row = {
+        .system_id = matching->system.id,
+        .id = header->id,
+        .kind = header->kind,
+        .trigger = header->trigger,
+        .label = header->label,
+        .reason = "found as a file without a row",
+        .generation = header->generation[0] ? header->generation : header->id,
+        .parent = header->parent,
+        .sequence = header->sequence,
+        .epoch = header->epoch,
+        .root_hash = header->root_hash,
+        .components = header->components,
+        .changed = header->changed,
+        .deleted = header->deleted,
+        .state_bytes = header->state_bytes,
+        .file_bytes = file->file_bytes,
+        .file = file->file,
+        .cut_at_ms = header->cut_at_ms,
+        .completed_at_ms = header->cut_at_ms,
+        .state = "complete",
+        .validation_status = "pending",
+        .quality_score = -1,
+    };
+    if (file->damaged) { /* its header cannot be trusted: dated today, so that it is not deleted unseen */
+        row.cut_at_ms = row.completed_at_ms = row.validated_at_ms = hf_clock_now_ms();
+        row.trigger = "schedule";
+        row.state = row.validation_status = "damaged";
+        row.quality_score = 0;
+    }
+    return hf_snapshots_insert(session, &row, err);
+}
+
+static void tell_matching(struct matching *matching)
+{
+    struct hf_engine *engine = matching->engine;
+    for (int64_t i = 0; i < matching->count; i++) {
+        const struct found_file *file = &matching->first[i];
+        const struct known_row *row = find_known(matching, file->header.id);
+        if (!row && !file->damaged)
+            hf_event_emit(engine, matching->system.id, matching->system.name, HF_EV_SNAPSHOT_ADOPTED, NULL,
+                          "snapshot file %s had no row in the database and has one now", file->file);
+        if (file->damage && (!row || !row->damaged))
+            hf_event_emit(engine, matching->system.id, matching->system.name, HF_EV_SNAPSHOT_DAMAGED, NULL,
+                          "snapshot file %s is damaged and will not be restored: %s", file->file, file->damage);
+    }
+    for (int64_t i = 0; i < matching->row_count; i++) {
+        const struct known_row *row = &matching->rows[i];
+        if (!row->has_file && !row->damaged)
+            hf_event_emit(engine, matching->system.id, matching->system.name, HF_EV_SNAPSHOT_DAMAGED, NULL,
+                          "the file %s of snapshot %s is missing", row->file, row->id);
+    }
+}
+
+/* What was not validated before the service ended, newest ones first as far as the queue takes them. */
+static void validate_pending(struct matching *matching)
+{
+    if (!matching->engine->config->enable_state_validation)
+        return;
+    for (int64_t i = matching->row_count - 1; i >= 0; i--) {
+        const struct known_row *row = &matching->rows[i];
+        if (row->pending && row->has_file && !row->damaged &&
+            !hf_snapshot_queue_validation(matching->engine, matching->system.name, row->id))
+            return;
+    }
+}
+
+static bool load_shelf(struct hf_engine *engine, const char *system, struct hf_error *err)
+{
+    struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
+    return shelf && hf_shelf_load(engine, shelf, NULL, err);
+}

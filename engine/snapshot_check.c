@@ -1,0 +1,249 @@
+/* Validation: a snapshot is read back as a restore would read it. Only proven corruption is a verdict; a failed read is
+ * not. */
+#include "engine/snapshot_private.h"
+
+#include "core/clock.h"
+#include "core/json.h"
+#include "core/metrics.h"
+#include "engine/events.h"
+#include "store/journal.h"
+
+#include <string.h>
+
+#define CHECKS_MAX 6
+
+struct check_results {
+    struct hf_validation_row rows[CHECKS_MAX];
+    char details[CHECKS_MAX][480];
+    int count;
+    const char *state, *verdict;
+    double score;
+    int64_t system_id;
+    const char *id;
+};
+
+static void judge_bytes(struct check_results *results, const struct hf_verify_report *report,
+                        const struct hf_error *damage);
+static void judge_structure(struct hf_engine *engine, const char *system, struct check_results *results);
+static void judge_dependencies(struct hf_chain *chain, struct check_results *results);
+static void judge_pointers(struct hf_chain *chain, struct check_results *results);
+static int missing_pointers(struct hf_chain *chain, const struct hf_manifest_entry *entry, char *text, size_t bytes);
+static const json_t *follow_pointer(const json_t *value, const char *pointer);
+static void add_check(struct check_results *results, const char *name, const char *status, double score,
+                      const char *format, ...) HF_PRINTF(5, 6);
+static bool store_results(struct hf_session *session, void *context, struct hf_error *err);
+static void tell_damage(struct hf_engine *engine, struct hf_shelf *shelf, const char *id,
+                        const struct hf_error *damage);
+
+bool hf_snapshot_validate(struct hf_engine *engine, const char *system, const char *id,
+                          struct hf_verify_report *report_out, bool *valid_out, struct hf_error *err)
+{
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
+    struct hf_snapshot_row row;
+    if (!shelf || !hf_snapshot_find(engine, system, id, &arena, &row, err))
+        return false;
+
+    struct hf_error damage = {0};
+    struct hf_verify_report report = {0};
+    struct check_results results = {.system_id = shelf->system_id, .id = row.id};
+    hf_snapshot_lease(engine, shelf->system_id, row.id);
+    bool valid = hf_repository_verify(engine->repository, system, row.id, &report, &damage);
+    bool judged = valid || damage.code == HF_DAMAGED || damage.code == HF_NOT_FOUND;
+    if (judged) {
+        judge_bytes(&results, &report, valid ? NULL : &damage);
+        if (valid)
+            judge_structure(engine, system, &results);
+    }
+    hf_snapshot_release(engine, shelf->system_id, row.id);
+    if (!judged) {
+        *err = damage;
+        return hf_error_wrap(err, "snapshot %s could not be read to its end (this is no verdict)", row.id);
+    }
+
+    results.state = valid ? "complete" : "damaged";
+    results.verdict = valid ? "valid" : "damaged";
+    struct hf_call call = {.run = store_results, .context = &results};
+    if (!hf_committer_call(engine->committer, &call, err))
+        return false;
+    hf_metric_add_labelled(HF_M_VALIDATIONS, results.verdict, 1);
+    pthread_mutex_lock(&shelf->taking);
+    if (!valid)
+        hf_shelf_forget(shelf); /* the next snapshot builds on nothing that is damaged */
+    bool ok = hf_shelf_load(engine, shelf, NULL, err);
+    pthread_mutex_unlock(&shelf->taking);
+    if (!valid && strcmp(row.validation_status, "damaged") != 0)
+        tell_damage(engine, shelf, row.id, &damage);
+    *report_out = report;
+    *valid_out = valid;
+    return ok;
+}
+
+static void judge_bytes(struct check_results *results, const struct hf_verify_report *report,
+                        const struct hf_error *damage)
+{
+    const struct {
+        const char *name;
+        bool ok;
+    } checks[] = {{"structure", report->structure_ok},
+                  {"chain", report->chain_ok},
+                  {"root_hash", report->root_hash_ok},
+                  {"blobs", report->blobs_ok}};
+    int passed = 0;
+    bool told = false;
+    for (int i = 0; i < 4; i++) {
+        if (checks[i].ok) {
+            add_check(results, checks[i].name, "passed", 1, "%s",
+                      i == 3 ? "every state has the length and the hash of the manifest" : "");
+            passed++;
+        } else {
+            add_check(results, checks[i].name, "failed", 0, "%s", told || !damage ? "not reached" : damage->text);
+            told = true;
+        }
+    }
+    results->score = (double)passed / 4;
+}
+
+/* Is what the states say complete? Warnings: the bytes are as they were uploaded. */
+static void judge_structure(struct hf_engine *engine, const char *system, struct check_results *results)
+{
+    struct hf_chain *chain = NULL;
+    struct hf_error err;
+    if (!hf_chain_load(&chain, engine->repository, system, results->id, &err))
+        return;
+    judge_dependencies(chain, results);
+    judge_pointers(chain, results);
+    hf_chain_free(chain);
+}
+
+static void judge_dependencies(struct hf_chain *chain, struct check_results *results)
+{
+    int64_t missing = 0;
+    char first[300] = "";
+    for (int64_t i = 0; i < hf_chain_count(chain); i++) {
+        const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
+        if (!hf_manifest_entry_is_present(entry) || strcmp(entry->depends_on, "[]") == 0)
+            continue;
+        struct hf_error ignored;
+        HF_AUTO(json) json_t *names = hf_json_parse(entry->depends_on, strlen(entry->depends_on), &ignored);
+        for (size_t n = 0; n < json_array_size(names); n++) {
+            const char *name = json_string_value(json_array_get(names, n));
+            const struct hf_manifest_entry *other = name ? hf_chain_find(chain, name) : NULL;
+            if (other && hf_manifest_entry_is_present(other))
+                continue;
+            if (missing++ == 0)
+                snprintf(first, sizeof(first), "%s depends on %s", entry->component, name ? name : "?");
+        }
+    }
+    if (missing == 0)
+        add_check(results, "dependencies", "passed", 1, "every dependency has a state in the snapshot");
+    else
+        add_check(results, "dependencies", "warning", 0.9, "%lld dependencies have no state, first: %s",
+                  (long long)missing, first);
+}
+
+static void judge_pointers(struct hf_chain *chain, struct check_results *results)
+{
+    int64_t asked = 0, incomplete = 0;
+    char first[400] = "";
+    for (int64_t i = 0; i < hf_chain_count(chain); i++) {
+        const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
+        if (!hf_manifest_entry_is_present(entry) || strcmp(entry->required_pointers, "[]") == 0)
+            continue;
+        asked++;
+        incomplete += missing_pointers(chain, entry, incomplete ? NULL : first, sizeof(first)) > 0;
+    }
+    if (incomplete == 0)
+        add_check(results, "required_pointers", "passed", 1, "%lld components with required parts, all complete",
+                  (long long)asked);
+    else
+        add_check(results, "required_pointers", "warning", 1 - (double)incomplete / (double)asked,
+                  "%lld of %lld components lack a required part, first: %s", (long long)incomplete, (long long)asked,
+                  first);
+}
+
+static int missing_pointers(struct hf_chain *chain, const struct hf_manifest_entry *entry, char *text, size_t bytes)
+{
+    struct hf_error err;
+    HF_AUTO(blob) struct hf_blob *blob = NULL;
+    if (!hf_chain_read(chain, entry, &blob, &err))
+        return 0; /* said by the blobs check */
+    HF_AUTO(json) json_t *state = hf_json_parse(blob->data, blob->bytes, &err);
+    HF_AUTO(json) json_t *pointers = hf_json_parse(entry->required_pointers, strlen(entry->required_pointers), &err);
+    int missing = 0;
+    for (size_t i = 0; i < json_array_size(pointers); i++) {
+        const char *pointer = json_string_value(json_array_get(pointers, i));
+        if (!pointer || (state && follow_pointer(state, pointer)))
+            continue;
+        if (missing++ == 0 && text)
+            snprintf(text, bytes, "%s has no %.200s", entry->component, pointer);
+    }
+    return missing;
+}
+
+/* RFC 6901. */
+static const json_t *follow_pointer(const json_t *value, const char *pointer)
+{
+    while (value && *pointer == '/') {
+        char token[256];
+        size_t length = 0;
+        for (pointer++; *pointer && *pointer != '/'; pointer++) {
+            char c = *pointer;
+            if (c == '~' && (pointer[1] == '0' || pointer[1] == '1'))
+                c = *++pointer == '0' ? '~' : '/';
+            if (length + 1 < sizeof(token))
+                token[length++] = c;
+        }
+        token[length] = '\0';
+        if (json_is_object(value)) {
+            value = json_object_get(value, token);
+        } else if (json_is_array(value)) {
+            char *end = token;
+            unsigned long long index = strtoull(token, &end, 10);
+            value = length && !*end && token[0] != '-' ? json_array_get(value, (size_t)index) : NULL;
+        } else {
+            value = NULL;
+        }
+    }
+    return *pointer == '\0' ? value : NULL;
+}
+
+static void add_check(struct check_results *results, const char *name, const char *status, double score,
+                      const char *format, ...)
+{
+    HF_ASSERT(results->count < CHECKS_MAX);
+    char *detail = results->details[results->count];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof(results->details[0]), format, arguments);
+    va_end(arguments);
+    results->rows[results->count++] = (struct hf_validation_row){.system_id = results->system_id,
+                                                                 .snapshot = results->id,
+                                                                 .check_name = name,
+                                                                 .status = status,
+                                                                 .detail = detail,
+                                                                 .quality_score = score,
+                                                                 .checked_at_ms = hf_clock_now_ms()};
+    if (strcmp(status, "warning") == 0 && results->score > score)
+        results->score = score;
+}
+
+static bool store_results(struct hf_session *session, void *context, struct hf_error *err)
+{
+    const struct check_results *results = context;
+    for (int i = 0; i < results->count; i++) {
+        if (!hf_validations_insert(session, &results->rows[i], err))
+            return false;
+    }
+    return hf_snapshots_set_state(session, results->system_id, results->id, results->state, results->verdict,
+                                  hf_clock_now_ms(), results->score, err);
+}
+
+static void tell_damage(struct hf_engine *engine, struct hf_shelf *shelf, const char *id, const struct hf_error *damage)
+{
+    HF_AUTO(free) char *data = hf_format("{\"snapshot\":\"%s\"}", id);
+    hf_event_emit(engine, shelf->system_id, shelf->name, HF_EV_SNAPSHOT_DAMAGED, data,
+                  "snapshot %s is damaged and will not be restored: %s; the next snapshot starts a new generation", id,
+                  damage->text);
+}

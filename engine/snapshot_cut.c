@@ -1,0 +1,538 @@
+/* The cut: what a snapshot lists. Everything comes from one read transaction, so it is the system as of one sequence
+ * while writers go on. A full reads every component; an incremental reads what came after the snapshot before it and
+ * lays it over the view kept of that. */
+#include "engine/snapshot_private.h"
+
+#include "core/clock.h"
+#include "store/components.h"
+#include "store/states.h"
+#include "store/systems.h"
+
+#include <string.h>
+
+/* Few different texts appear among many components: remembers the last ones. */
+#define TEXTS_KEPT 8
+struct text_keeper {
+    struct hf_arena *arena;
+    const char *texts[TEXTS_KEPT];
+    int next;
+};
+
+struct listing {
+    struct hf_making *making;
+    struct text_keeper keeper;
+    uint32_t *place; /* component id -> index + 1 */
+    int64_t place_count;
+    int64_t missing_id; /* a version of a component that has no row; 0: none */
+};
+
+static void recall_previous(struct hf_making *making);
+static bool read_system(struct hf_making *making, struct hf_error *err);
+static hf_system_row_fn take_system;
+static bool is_unchanged(struct hf_making *making);
+static bool registered_since(struct hf_making *making, int64_t since_ms);
+static const char *why_not_incremental(const struct hf_making *making);
+static void choose_generation(struct hf_making *making);
+static bool list_all(struct hf_making *making, struct hf_error *err);
+static hf_component_row_fn list_component;
+static hf_state_row_fn overlay_head;
+static bool continue_chain(struct hf_making *making, bool *continues_out, struct hf_error *err);
+static void keep_changed_only(struct hf_making *making);
+static bool list_changes(struct hf_making *making, struct hf_error *err);
+static hf_state_row_fn list_change;
+static void list_registrations(struct hf_making *making);
+static bool complete_change(struct hf_making *making, struct hf_cut_entry *cut, struct hf_error *err);
+static struct hf_cut_entry *add_entry(struct hf_making *making);
+static void sort_entries(struct hf_making *making);
+static void count_all(struct hf_making *making);
+static struct hf_view_entry *view_at(struct hf_view *view, int64_t component_id);
+static void view_put(struct hf_view *view, const struct hf_cut_entry *cut);
+static const char *keep_text(struct text_keeper *keeper, const char *text);
+
+bool hf_cut_read(struct hf_making *making, struct hf_error *err)
+{
+    recall_previous(making);
+    if (!read_system(making, err))
+        return false;
+    if (!making->full) {
+        making->reason = why_not_incremental(making);
+        making->full = making->reason[0] != '\0';
+    }
+    making->unchanged = is_unchanged(making);
+    if (making->unchanged)
+        return true;
+
+    struct hf_shelf *shelf = making->shelf;
+    bool view_fits = shelf->view && making->has_previous && strcmp(shelf->view->id, making->previous.id) == 0;
+    making->view = view_fits && !making->full ? shelf->view : NULL;
+    if (making->view) {
+        shelf->view = NULL;
+        if (!list_changes(making, err))
+            return false;
+    } else {
+        if (!list_all(making, err))
+            return false;
+        bool continues = true;
+        if (!making->full && !continue_chain(making, &continues, err))
+            return false;
+        if (!continues) {
+            making->full = true;
+            making->reason = "the database does not continue the snapshot before it";
+        }
+        if (!making->full)
+            keep_changed_only(making);
+    }
+    choose_generation(making);
+    sort_entries(making);
+    count_all(making);
+    return true;
+}
+
+void hf_view_free(struct hf_view *view)
+{
+    if (!view)
+        return;
+    for (int64_t i = 0; i < view->capacity; i++)
+        free(view->entries[i].name);
+    free(view->entries);
+    free(view->order);
+    free(view);
+}
+
+static void recall_previous(struct hf_making *making)
+{
+    struct hf_shelf *shelf = making->shelf;
+    pthread_mutex_lock(&making->engine->snapshotter->mutex);
+    making->has_previous = shelf->newest.has;
+    if (shelf->newest.has)
+        hf_snapshot_row_copy(&making->arena, &shelf->newest.row, &making->previous);
+    making->anchor_cut_at_ms = shelf->anchor_cut_at_ms;
+    making->generation_damaged = shelf->generation_damaged;
+    pthread_mutex_unlock(&making->engine->snapshotter->mutex);
+}
+
+static bool read_system(struct hf_making *making, struct hf_error *err)
+{
+    struct hf_manifest_header *header = &making->header;
+    header->system = NULL;
+    if (!hf_systems_list(making->session, take_system, making, err))
+        return false;
+    if (!header->system)
+        return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", making->request->system);
+    header->trigger = making->request->trigger;
+    header->label = making->request->label ? making->request->label : "";
+    /* Cuts are ordered in time even when the clock is set back. */
+    int64_t now_ms = hf_clock_now_ms();
+    if (now_ms > header->cut_at_ms)
+        header->cut_at_ms = now_ms;
+    if (making->has_previous && making->previous.cut_at_ms >= header->cut_at_ms)
+        header->cut_at_ms = making->previous.cut_at_ms + 1;
+    return true;
+}
+
+static bool take_system(void *context, const struct hf_system_row *row)
+{
+    struct hf_making *making = context;
+    if (row->id != making->shelf->system_id)
+        return true;
+    struct hf_manifest_header *header = &making->header;
+    header->system = hf_arena_strdup(&making->arena, row->name);
+    header->description = hf_arena_strdup(&making->arena, row->description);
+    header->sequence = row->sequence;
+    header->epoch = row->epoch;
+    header->backup_interval_ms = row->backup_interval_ms;
+    header->incremental_interval_ms = row->incremental_interval_ms;
+    header->max_retention_hours = row->max_retention_hours;
+    header->created_at_ms = row->created_at_ms;
+    header->cut_at_ms = row->committed_at_ms;
+    making->folded_sequence = row->folded_sequence;
+    return false;
+}
+
+/* Leaves the snapshot that already says it all in making->previous. */
+static bool is_unchanged(struct hf_making *making)
+{
+    struct hf_snapshot_row last = making->previous;
+    bool has_last = making->has_previous;
+    if (making->request->full) {
+        if (making->request->even_unchanged)
+            return false;
+        pthread_mutex_lock(&making->engine->snapshotter->mutex);
+        has_last = making->shelf->full.has;
+        if (has_last)
+            hf_snapshot_row_copy(&making->arena, &making->shelf->full.row, &last);
+        pthread_mutex_unlock(&making->engine->snapshotter->mutex);
+    }
+    if (!has_last || making->generation_damaged || last.sequence != making->header.sequence ||
+        last.epoch != making->header.epoch || registered_since(making, last.cut_at_ms))
+        return false;
+    making->previous = last;
+    return true;
+}
+
+/* Registrations do not move the sequence. One in the same millisecond counts as later. */
+static bool registered_since(struct hf_making *making, int64_t since_ms)
+{
+    struct hf_catalog *catalog = making->engine->catalog;
+    bool some = false;
+    hf_catalog_lock(catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
+    for (uint32_t i = 0; system && i < system->by_name_count && !some; i++) {
+        const struct hf_component *component = system->by_name[i];
+        some = component->stored && component->registration && component->registration->registered_at_ms >= since_ms;
+    }
+    hf_catalog_unlock(catalog);
+    return some;
+}
+
+static const char *why_not_incremental(const struct hf_making *making)
+{
+    if (!making->has_previous)
+        return "there is no earlier snapshot to build on";
+    if (making->generation_damaged)
+        return "a file of the generation to build on is damaged";
+    if (!making->anchor_cut_at_ms)
+        return "the anchor of the generation to build on is missing";
+    if (making->previous.sequence > making->header.sequence)
+        return "the database is older than the last snapshot";
+    return "";
+}
+
+static void choose_generation(struct hf_making *making)
+{
+    struct hf_manifest_header *header = &making->header;
+    int64_t interval_ms = making->engine->config->anchor_interval_ms;
+    bool usable = making->has_previous && !making->generation_damaged && making->anchor_cut_at_ms &&
+                  making->previous.sequence <= header->sequence;
+    making->anchor =
+        making->full && (!usable || interval_ms == 0 || header->cut_at_ms - making->anchor_cut_at_ms >= interval_ms);
+    header->kind = making->full ? "full" : "incremental";
+    header->generation = making->anchor ? NULL : making->previous.generation; /* an anchor's is its own id */
+    header->parent = making->anchor ? "" : making->previous.id;
+}
+
+/* ---- everything ---- */
+
+static bool list_all(struct hf_making *making, struct hf_error *err)
+{
+    struct listing listing = {.making = making, .keeper = {.arena = &making->arena}};
+    bool ok = hf_components_list(making->session, making->shelf->system_id, list_component, &listing, err) &&
+              hf_states_tail(making->session, making->shelf->system_id, making->folded_sequence,
+                             making->header.sequence, overlay_head, &listing, err);
+    free(listing.place);
+    if (ok && listing.missing_id)
+        return hf_error_set(err, HF_DAMAGED, "system %s has versions of component number %lld, which it does not list",
+                            making->shelf->name, (long long)listing.missing_id);
+    if (!ok)
+        return false;
+    making->view = hf_alloc(sizeof(*making->view));
+    for (int64_t i = 0; i < making->entry_count; i++)
+        view_put(making->view, &making->entries[i]);
+    return true;
+}
+
+static bool list_component(void *context, const struct hf_component_row *row)
+{
+    struct listing *listing = context;
+    struct hf_cut_entry *cut = add_entry(listing->making);
+    cut->component_id = row->component_id;
+    cut->entry = (struct hf_manifest_entry){
+        .component = hf_arena_strdup(&listing->making->arena, row->name),
+        .version = row->version,
+        .sequence = row->sequence,
+        .hash = row->hash,
+        .bytes = row->bytes,
+        .content_type = keep_text(&listing->keeper, row->content_type),
+        .committed_at_ms = row->committed_at_ms,
+        .deleted = row->deleted,
+        .component_kind = keep_text(&listing->keeper, row->kind),
+        .depends_on = keep_text(&listing->keeper, row->depends_on),
+        .required_pointers = keep_text(&listing->keeper, row->required_pointers),
+        .heartbeat_interval_ms = row->heartbeat_interval_ms,
+        .registered_at_ms = row->registered_at_ms,
+        .created_at_ms = row->created_at_ms,
+        .blob_file = "",
+    };
+    if (row->component_id >= listing->place_count) {
+        int64_t count = (row->component_id + 1) * 2;
+        listing->place = hf_realloc(listing->place, (size_t)count * sizeof(listing->place[0]));
+        memset(listing->place + listing->place_count, 0,
+               (size_t)(count - listing->place_count) * sizeof(listing->place[0]));
+        listing->place_count = count;
+    }
+    listing->place[row->component_id] = (uint32_t)listing->making->entry_count;
+    return true;
+}
+
+static void set_head(struct hf_manifest_entry *entry, const struct hf_state_row *row, const char *content_type)
+{
+    entry->version = row->version;
+    entry->sequence = row->sequence;
+    entry->hash = row->hash;
+    entry->bytes = row->bytes;
+    entry->content_type = content_type;
+    entry->committed_at_ms = row->committed_at_ms;
+    entry->deleted = row->deleted;
+}
+
+static bool overlay_head(void *context, const struct hf_state_row *row)
+{
+    struct listing *listing = context;
+    uint32_t place = row->component_id < listing->place_count ? listing->place[row->component_id] : 0;
+    if (!place) {
+        listing->missing_id = row->component_id;
+        return false;
+    }
+    struct hf_manifest_entry *entry = &listing->making->entries[place - 1].entry;
+    if (row->sequence > entry->sequence) /* some heads are folded further than folded_sequence says */
+        set_head(entry, row, keep_text(&listing->keeper, row->content_type));
+    return true;
+}
+
+/* Without a view: does the database hold exactly what the previous snapshot says for everything up to its sequence? */
+static bool continue_chain(struct hf_making *making, bool *continues_out, struct hf_error *err)
+{
+    struct hf_chain *chain = NULL;
+    *continues_out = false;
+    if (!hf_chain_load(&chain, making->engine->repository, making->header.system, making->previous.id, err)) {
+        if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND)
+            return false;
+        hf_log(HF_LOG_WARNING, "snapshot_parent_unusable", err->text, HF_LOG_TEXT("system", making->header.system));
+        return true; /* a full does not need it */
+    }
+    int64_t same = 0;
+    bool equal = true;
+    for (int64_t i = 0; i < making->entry_count && equal; i++) {
+        const struct hf_manifest_entry *now = &making->entries[i].entry;
+        const struct hf_manifest_entry *then = hf_chain_find(chain, now->component);
+        if (then)
+            same++;
+        if (now->sequence > making->previous.sequence)
+            continue;
+        equal = then ? then->sequence == now->sequence && then->version == now->version &&
+                           then->deleted == now->deleted && hf_hash_equal(&then->hash, &now->hash)
+                     : now->version == 0;
+    }
+    *continues_out = equal && same == hf_chain_count(chain);
+    hf_chain_free(chain);
+    return true;
+}
+
+static void keep_changed_only(struct hf_making *making)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < making->entry_count; i++) {
+        const struct hf_manifest_entry *entry = &making->entries[i].entry;
+        if (entry->sequence > making->previous.sequence || entry->registered_at_ms >= making->previous.cut_at_ms ||
+            (entry->version == 0 && entry->created_at_ms >= making->previous.cut_at_ms))
+            making->entries[kept++] = making->entries[i];
+    }
+    making->entry_count = kept;
+}
+
+/* ---- what changed ---- */
+
+static bool list_changes(struct hf_making *making, struct hf_error *err)
+{
+    struct hf_view *view = making->view;
+    view->id[0] = '\0';
+    struct listing listing = {.making = making, .keeper = {.arena = &making->arena}};
+    if (!hf_states_tail(making->session, making->shelf->system_id, view->sequence, making->header.sequence, list_change,
+                        &listing, err))
+        return false;
+    list_registrations(making);
+    for (int64_t i = 0; i < making->entry_count; i++) {
+        if (!complete_change(making, &making->entries[i], err))
+            return false;
+        view_put(view, &making->entries[i]);
+        view_at(view, making->entries[i].component_id)->listed = 0;
+    }
+    return true;
+}
+
+static struct hf_cut_entry *list_one(struct hf_making *making, int64_t component_id)
+{
+    struct hf_view_entry *known = view_at(making->view, component_id);
+    if (known->listed)
+        return &making->entries[known->listed - 1];
+    struct hf_cut_entry *cut = add_entry(making);
+    known->listed = (uint32_t)making->entry_count;
+    memset(cut, 0, sizeof(*cut));
+    cut->component_id = component_id;
+    cut->entry.component = known->name;
+    cut->entry.version = known->version;
+    cut->entry.sequence = known->sequence;
+    cut->entry.hash = known->hash;
+    cut->entry.bytes = known->bytes;
+    cut->entry.deleted = known->deleted;
+    cut->entry.blob_file = "";
+    return cut;
+}
+
+static bool list_change(void *context, const struct hf_state_row *row)
+{
+    struct listing *listing = context;
+    struct hf_cut_entry *cut = list_one(listing->making, row->component_id);
+    set_head(&cut->entry, row, keep_text(&listing->keeper, row->content_type));
+    return true;
+}
+
+static void list_registrations(struct hf_making *making)
+{
+    struct hf_catalog *catalog = making->engine->catalog;
+    hf_catalog_lock(catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
+    for (uint32_t i = 0; system && i < system->by_name_count; i++) {
+        const struct hf_component *component = system->by_name[i];
+        if (!component->stored || !component->registration)
+            continue;
+        if (view_at(making->view, component->id)->registered_at_ms != component->registration->registered_at_ms)
+            list_one(making, component->id);
+    }
+    hf_catalog_unlock(catalog);
+}
+
+/* Fills in what the version's row does not say: name and registration; for a registration alone, the version's own. */
+static bool complete_change(struct hf_making *making, struct hf_cut_entry *cut, struct hf_error *err)
+{
+    struct hf_catalog *catalog = making->engine->catalog;
+    struct hf_manifest_entry *entry = &cut->entry;
+    hf_catalog_lock(catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
+    const struct hf_component *component = system ? hf_catalog_component_by_id_locked(system, cut->component_id) : NULL;
+    const char *name = component ? hf_arena_strdup(&making->arena, component->name) : NULL;
+    hf_catalog_unlock(catalog);
+
+    struct hf_component_info info;
+    if (!name || !hf_catalog_read_component(catalog, making->header.system, name, &making->arena, &info))
+        return hf_error_set(err, HF_NOT_FOUND, "component number %lld of system %s went away during a snapshot",
+                            (long long)cut->component_id, making->shelf->name);
+    entry->component = name;
+    entry->component_kind = info.registration.kind;
+    entry->depends_on = info.registration.depends_on_json;
+    entry->required_pointers = info.registration.required_pointers_json;
+    entry->heartbeat_interval_ms = info.registration.heartbeat_interval_ms;
+    entry->registered_at_ms = info.registration.registered_at_ms;
+    entry->created_at_ms = info.created_at_ms;
+    if (entry->content_type)
+        return true;
+    entry->content_type = "";
+    if (entry->version == 0)
+        return true;
+
+    struct hf_state_row row;
+    struct hf_state_text text;
+    bool found;
+    if (!hf_states_find_at(making->session, making->shelf->system_id, entry->sequence, entry->sequence, &row, &text,
+                           &found, err))
+        return false;
+    if (!found)
+        return hf_error_set(err, HF_DAMAGED, "version %lld of component %s has no row", (long long)entry->version,
+                            name);
+    set_head(entry, &row, hf_arena_strdup(&making->arena, row.content_type));
+    return true;
+}
+
+/* ---- helpers ---- */
+
+static struct hf_cut_entry *add_entry(struct hf_making *making)
+{
+    if (making->entry_count == making->entry_capacity) {
+        making->entry_capacity = making->entry_capacity ? making->entry_capacity * 2 : 256;
+        making->entries = hf_realloc(making->entries, (size_t)making->entry_capacity * sizeof(making->entries[0]));
+    }
+    return &making->entries[making->entry_count++];
+}
+
+static int compare_cuts(const void *a, const void *b)
+{
+    return strcmp(((const struct hf_cut_entry *)a)->entry.component, ((const struct hf_cut_entry *)b)->entry.component);
+}
+
+static int compare_ids(const void *a, const void *b, void *context)
+{
+    const struct hf_view *view = context;
+    return strcmp(view->entries[*(const uint32_t *)a - 1].name, view->entries[*(const uint32_t *)b - 1].name);
+}
+
+static void sort_entries(struct hf_making *making)
+{
+    struct hf_view *view = making->view;
+    if (making->entry_count > 1)
+        qsort(making->entries, (size_t)making->entry_count, sizeof(making->entries[0]), compare_cuts);
+    if (view->unsorted)
+        qsort_r(view->order, (size_t)view->order_count, sizeof(view->order[0]), compare_ids, view);
+    view->unsorted = false;
+}
+
+/* Root hash and totals of the whole system, and what of it changed. */
+static void count_all(struct hf_making *making)
+{
+    struct hf_manifest_header *header = &making->header;
+    const struct hf_view *view = making->view;
+    struct hf_hasher *hasher = hf_hasher_new();
+    for (int64_t i = 0; i < view->order_count; i++) {
+        const struct hf_view_entry *entry = &view->entries[view->order[i] - 1];
+        if (entry->version == 0 || entry->deleted)
+            continue;
+        hf_root_hash_add(hasher, entry->name, &entry->hash);
+        header->components++;
+        header->state_bytes += entry->bytes;
+    }
+    hf_hasher_finish(hasher, &header->root_hash);
+    hf_hasher_free(hasher);
+
+    int64_t since = making->has_previous ? making->previous.sequence : 0;
+    for (int64_t i = 0; i < making->entry_count; i++) {
+        const struct hf_manifest_entry *entry = &making->entries[i].entry;
+        header->changed += hf_manifest_entry_is_present(entry) && entry->sequence > since;
+        header->deleted += entry->deleted;
+    }
+}
+
+static struct hf_view_entry *view_at(struct hf_view *view, int64_t component_id)
+{
+    if (component_id > view->capacity) {
+        int64_t capacity = view->capacity ? view->capacity : 64;
+        while (capacity < component_id)
+            capacity *= 2;
+        view->entries = hf_realloc(view->entries, (size_t)capacity * sizeof(view->entries[0]));
+        memset(view->entries + view->capacity, 0, (size_t)(capacity - view->capacity) * sizeof(view->entries[0]));
+        view->capacity = capacity;
+    }
+    return &view->entries[component_id - 1];
+}
+
+static void view_put(struct hf_view *view, const struct hf_cut_entry *cut)
+{
+    struct hf_view_entry *known = view_at(view, cut->component_id);
+    if (!known->name) {
+        known->name = hf_strdup(cut->entry.component);
+        if (view->order_count == view->order_capacity) {
+            view->order_capacity = view->order_capacity ? view->order_capacity * 2 : 64;
+            view->order = hf_realloc(view->order, (size_t)view->order_capacity * sizeof(view->order[0]));
+        }
+        view->order[view->order_count++] = (uint32_t)cut->component_id;
+        view->unsorted = true;
+    }
+    known->version = cut->entry.version;
+    known->sequence = cut->entry.sequence;
+    known->bytes = cut->entry.bytes;
+    known->registered_at_ms = cut->entry.registered_at_ms;
+    known->hash = cut->entry.hash;
+    known->deleted = cut->entry.deleted;
+}
+
+static const char *keep_text(struct text_keeper *keeper, const char *text)
+{
+    if (!text || !text[0])
+        return "";
+    for (int i = 0; i < TEXTS_KEPT; i++) {
+        if (keeper->texts[i] && strcmp(keeper->texts[i], text) == 0)
+            return keeper->texts[i];
+    }
+    const char *kept = hf_arena_strdup(keeper->arena, text);
+    keeper->texts[keeper->next] = kept;
+    keeper->next = (keeper->next + 1) % TEXTS_KEPT;
+    return kept;
+}

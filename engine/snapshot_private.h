@@ -1,0 +1,173 @@
+/* What the parts of the snapshotter share: snapshot.c (asking, waiting, background), snapshot_cut.c (what a snapshot
+ * lists), snapshot_write.c (its file and row), snapshot_keep.c (rows in memory, leases, deletion), snapshot_check.c
+ * (validation), snapshot_adopt.c (start-up). Not for others.
+ *
+ * Locks are taken in this order: shelf->taking, snapshotter->mutex, the catalogue's. Only taking is held across I/O. */
+#ifndef HF_ENGINE_SNAPSHOT_PRIVATE_H
+#define HF_ENGINE_SNAPSHOT_PRIVATE_H
+
+#include "core/arena.h"
+#include "core/auto.h"
+#include "engine/catalog_write.h"
+#include "engine/engine.h"
+#include "engine/snapshot.h"
+
+#include <pthread.h>
+
+#define HF_SNAPSHOT_JOBS_MAX    64
+#define HF_SNAPSHOT_ALIASES_MAX 64
+#define HF_SNAPSHOT_LEASES_MAX  256
+
+/* One component as the last snapshot holds it. */
+struct hf_view_entry {
+    char *name; /* owns; NULL: no such component in the snapshot */
+    int64_t version;
+    int64_t sequence;
+    int64_t bytes;
+    int64_t registered_at_ms;
+    struct hf_hash hash;
+    bool deleted;
+    uint32_t listed; /* while a snapshot is made: its place in the list + 1 */
+};
+
+/* The whole system as of one snapshot: what an incremental needs so that it does not read everything again. */
+struct hf_view {
+    char id[HF_SNAPSHOT_ID_MAX]; /* the snapshot it stands for; "" while it is being brought up to date */
+    int64_t sequence;
+    struct hf_view_entry *entries; /* entries[component_id - 1] */
+    int64_t capacity;
+    uint32_t *order; /* component ids by name */
+    int64_t order_count, order_capacity;
+    bool unsorted;
+};
+
+/* A row kept in memory. */
+struct hf_kept_row {
+    struct hf_arena arena;
+    bool has;
+    struct hf_snapshot_row row;
+};
+
+/* All about the snapshots of one system. Lives as long as the snapshotter. */
+struct hf_shelf {
+    int64_t system_id;
+    char *name;
+    struct hf_shelf *next;
+
+    /* Held while a snapshot of the system is taken or deleted; protects the following. */
+    pthread_mutex_t taking;
+    struct hf_view *view;        /* NULL: must be read again */
+    struct hf_blob_index *index; /* of the generation below; NULL: must be read again */
+    char index_generation[HF_SNAPSHOT_ID_MAX];
+    bool orphaned; /* a file was published whose row could not be written */
+    bool loaded;
+    int64_t history_bytes, history_sequence; /* retention.c: last measure; -1: none yet */
+
+    /* The following are protected by snapshotter->mutex. */
+    struct hf_kept_row full, incremental, newest, oldest; /* complete and not damaged */
+    int64_t anchor_cut_at_ms;                             /* of newest's generation; 0: its anchor is missing */
+    bool generation_damaged;                              /* a file of newest's generation is known to be damaged */
+    int64_t damaged_count;
+    bool has_progress;
+    struct hf_snapshot_progress progress;
+    char asked_id[HF_SNAPSHOT_ID_MAX];  /* what the one under way was announced as; "": not announced */
+    char queued_id[HF_SNAPSHOT_ID_MAX]; /* announced and waiting; "": none */
+    int64_t exposed_since_ms;           /* when the oldest change was made that newest does not hold; 0: none */
+};
+
+enum hf_snapshot_job_kind { HF_JOB_TAKE, HF_JOB_VALIDATE };
+struct hf_snapshot_job {
+    enum hf_snapshot_job_kind kind;
+    char system[HF_NAME_MAX + 4];
+    char id[HF_SNAPSHOT_ID_MAX]; /* TAKE: the announced one; VALIDATE: the snapshot */
+    bool full, even_unchanged;
+    char trigger[16];
+    char label[1024];
+};
+
+struct hf_snapshot_alias {
+    int64_t system_id;
+    char announced[HF_SNAPSHOT_ID_MAX];
+    char made[HF_SNAPSHOT_ID_MAX];
+};
+
+struct hf_snapshot_lease {
+    int64_t system_id;
+    char id[HF_SNAPSHOT_ID_MAX];
+    int count; /* 0: free slot */
+};
+
+struct hf_snapshotter {
+    struct hf_engine *engine;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* protects everything below and what the shelves say */
+    pthread_cond_t wake;
+    bool stopping;
+    struct hf_shelf *shelves;
+    struct hf_snapshot_job jobs[HF_SNAPSHOT_JOBS_MAX]; /* a ring */
+    int job_first, job_count;
+    struct hf_snapshot_alias aliases[HF_SNAPSHOT_ALIASES_MAX]; /* a ring */
+    int alias_next;
+    struct hf_snapshot_lease leases[HF_SNAPSHOT_LEASES_MAX];
+};
+
+/* One component as a snapshot lists it. */
+struct hf_cut_entry {
+    struct hf_manifest_entry entry;
+    int64_t component_id;
+};
+
+/* One snapshot being made. */
+struct hf_making {
+    struct hf_engine *engine;
+    struct hf_shelf *shelf;
+    const struct hf_snapshot_request *request;
+    const char *asked_id; /* the id announced, or "" */
+    struct hf_session *session;
+    struct hf_arena arena; /* lives until the answer is copied out */
+    uint64_t started_ns;
+
+    struct hf_manifest_header header; /* what the file will say; filled step by step */
+    bool full, anchor;
+    const char *reason; /* why it is not what was asked for; "" */
+    struct hf_snapshot_row previous;
+    bool has_previous;
+    int64_t anchor_cut_at_ms;
+    bool generation_damaged;
+    int64_t folded_sequence;
+
+    struct hf_cut_entry *entries; /* what it lists, by name; owns */
+    int64_t entry_count, entry_capacity;
+    struct hf_view *view;  /* the whole system at the cut; taken from the shelf while it is worked on */
+    struct hf_chain *heal; /* the previous snapshot, opened when the database lacks a content */
+    bool unchanged;
+};
+
+/* snapshot.c */
+struct hf_shelf *hf_shelf_get(struct hf_engine *engine, const char *system, struct hf_error *err); /* NULL: unknown */
+bool hf_snapshot_queue_validation(struct hf_engine *engine, const char *system, const char *id);
+
+/* snapshot_cut.c */
+HF_MUST_USE bool hf_cut_read(struct hf_making *making, struct hf_error *err);
+void hf_view_free(struct hf_view *view); /* accepts NULL */
+
+/* snapshot_write.c: publishes the file and its row; *row_out's texts live in making->arena. */
+HF_MUST_USE bool hf_snapshot_write(struct hf_making *making, struct hf_snapshot_row *row_out, struct hf_error *err);
+
+/* snapshot_keep.c; session NULL: takes one. Reads the rows of the shelf's system into memory. */
+HF_MUST_USE bool hf_shelf_load(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_session *session,
+                               struct hf_error *err);
+void hf_shelf_forget(struct hf_shelf *shelf); /* drops view and index; taking is held */
+void hf_kept_row_set(struct hf_kept_row *kept, const struct hf_snapshot_row *row);
+void hf_snapshot_row_copy(struct hf_arena *arena, const struct hf_snapshot_row *from, struct hf_snapshot_row *to);
+HF_MUST_USE bool hf_snapshot_set_state(struct hf_engine *engine, int64_t system_id, const char *id, const char *state,
+                                       const char *validation_status, double quality_score, struct hf_error *err);
+/* With taking held: row, then file. */
+HF_MUST_USE bool hf_snapshot_remove(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
+                                    struct hf_error *err);
+bool hf_snapshot_is_leased(struct hf_engine *engine, int64_t system_id, const char *id);
+
+/* snapshot_adopt.c: files without rows, rows without files; system NULL: all. */
+HF_MUST_USE bool hf_snapshots_match_files(struct hf_engine *engine, const char *system_or_null, struct hf_error *err);
+
+#endif

@@ -1,0 +1,323 @@
+/* Writing a snapshot: contents that the generation does not hold yet, the manifest, then the row. The file is published
+ * first; a row without a file would promise what is not there. */
+#include "engine/snapshot_private.h"
+
+#include "core/clock.h"
+#include "core/fault.h"
+#include "engine/events.h"
+#include "store/states.h"
+
+#include <string.h>
+
+#define ID_TRIES_MAX 99
+
+struct generation_files {
+    struct hf_making *making;
+    const char *ids[4096];
+    const char *kinds[4096];
+    int count;
+};
+
+struct row_insert {
+    const struct hf_snapshot_row *row;
+};
+
+static bool load_index(struct hf_making *making, struct hf_error *err);
+static hf_snapshot_row_fn add_generation_file;
+static bool open_writer(struct hf_making *making, struct hf_snapshot_writer **out, struct hf_error *err);
+static bool make_id(struct hf_making *making, int try, char out[HF_SNAPSHOT_ID_MAX], bool *free_out,
+                    struct hf_error *err);
+static bool write_entries(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_error *err);
+static bool place_content(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_cut_entry *cut,
+                          struct hf_error *err);
+static bool read_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out,
+                         struct hf_error *err);
+static bool heal_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out);
+static void note_progress(struct hf_making *making, int64_t done);
+static void fill_row(struct hf_making *making, struct hf_snapshot_row *row, const char *file, int64_t file_bytes);
+static bool insert_row(struct hf_session *session, void *context, struct hf_error *err);
+static void keep_published(struct hf_making *making, const struct hf_snapshot_row *row);
+
+bool hf_snapshot_write(struct hf_making *making, struct hf_snapshot_row *row_out, struct hf_error *err)
+{
+    struct hf_engine *engine = making->engine;
+    struct hf_snapshot_writer *writer = NULL;
+    HF_AUTO(free) char *file = NULL;
+    int64_t file_bytes = 0;
+    /* open_writer first: it gives the snapshot its id, and an anchor its generation. */
+    bool ok = open_writer(making, &writer, err) && load_index(making, err) && write_entries(making, writer, err);
+    if (ok) {
+        /* Before the slow part, so that the database may clean up behind us. */
+        hf_sessions_give(engine->sessions, making->session);
+        making->session = NULL;
+        ok = hf_snapshot_writer_finish(writer, &making->header, &file, &file_bytes, err);
+    }
+    hf_snapshot_writer_free(writer);
+    if (!ok)
+        return false;
+
+    struct hf_snapshot_row row;
+    fill_row(making, &row, file, file_bytes);
+    struct hf_call call = {.run = insert_row, .context = &(struct row_insert){&row}};
+    ok = hf_fault("snapshot_before_row") ? hf_error_set(err, HF_STORE_DOWN, "fault snapshot_before_row")
+                                         : hf_committer_call(engine->committer, &call, err);
+    if (!ok) {
+        making->shelf->orphaned = true;
+        hf_log(HF_LOG_WARNING, "snapshot_without_row",
+               "a snapshot file is complete but the database did not take its row; it stays and is adopted by the next "
+               "snapshot or at the next start",
+               HF_LOG_TEXT("system", row.file), HF_LOG_TEXT("reason", err->text));
+        return hf_error_wrap(err, "the row of snapshot %s (its file stays and will be adopted)", row.id);
+    }
+    keep_published(making, &row);
+    *row_out = row;
+    return true;
+}
+
+/* Which contents the generation holds. An anchor starts with none. */
+static bool load_index(struct hf_making *making, struct hf_error *err)
+{
+    struct hf_shelf *shelf = making->shelf;
+    const struct hf_manifest_header *header = &making->header;
+    if (shelf->index && strcmp(shelf->index_generation, header->generation) == 0)
+        return true;
+    hf_blob_index_free(shelf->index);
+    shelf->index = hf_blob_index_new();
+    snprintf(shelf->index_generation, sizeof(shelf->index_generation), "%s", header->generation);
+    if (making->anchor)
+        return true;
+
+    HF_AUTO(free) struct generation_files *files = hf_alloc(sizeof(*files));
+    files->making = making;
+    if (!hf_snapshots_list(making->session, shelf->system_id, NULL, INT64_MAX, "", INT64_MAX, add_generation_file,
+                           files, err))
+        return false;
+    for (int i = files->count - 1; i >= 0; i--) {
+        struct hf_error why;
+        if (hf_blob_index_add_file(shelf->index, making->engine->repository, header->system, files->kinds[i],
+                                   files->ids[i], &why))
+            continue;
+        if (why.code != HF_DAMAGED && why.code != HF_NOT_FOUND) {
+            *err = why;
+            return false;
+        }
+        /* What is not referenced is written again: safe, only larger. */
+        hf_log(HF_LOG_WARNING, "snapshot_file_not_referenced", why.text, HF_LOG_TEXT("system", header->system),
+               HF_LOG_TEXT("snapshot", files->ids[i]));
+    }
+    return true;
+}
+
+static bool add_generation_file(void *context, const struct hf_snapshot_row *row)
+{
+    struct generation_files *files = context;
+    struct hf_making *making = files->making;
+    if (strcmp(row->generation, making->header.generation) != 0 || strcmp(row->state, "complete") != 0 ||
+        strcmp(row->validation_status, "damaged") == 0)
+        return true;
+    files->ids[files->count] = hf_arena_strdup(&making->arena, row->id);
+    files->kinds[files->count] = strcmp(row->kind, "full") == 0 ? "full" : "incremental";
+    files->count++;
+    return files->count < (int)(sizeof(files->ids) / sizeof(files->ids[0]));
+}
+
+static bool open_writer(struct hf_making *making, struct hf_snapshot_writer **out, struct hf_error *err)
+{
+    struct hf_manifest_header *header = &making->header;
+    for (int try = 1; try <= ID_TRIES_MAX; try++) {
+        char id[HF_SNAPSHOT_ID_MAX];
+        bool is_free;
+        if (!make_id(making, try, id, &is_free, err))
+            return false;
+        if (!is_free)
+            continue;
+        header->id = hf_arena_strdup(&making->arena, id);
+        if (making->anchor)
+            header->generation = header->id;
+        if (hf_snapshot_writer_new(out, making->engine->repository, header, err)) {
+            note_progress(making, 0);
+            return true;
+        }
+        if (err->code != HF_CONFLICT)
+            return false;
+    }
+    return hf_error_set(err, HF_CONFLICT, "no free name for a snapshot of %s at sequence %lld", header->system,
+                        (long long)header->sequence);
+}
+
+static bool make_id(struct hf_making *making, int try, char out[HF_SNAPSHOT_ID_MAX], bool *free_out,
+                    struct hf_error *err)
+{
+    const struct hf_manifest_header *header = &making->header;
+    char time[HF_TIME_BYTES], tail[32];
+    hf_time_format_compact(header->cut_at_ms, time);
+    snprintf(tail, sizeof(tail), "-%lld", (long long)header->sequence);
+    size_t asked = strlen(making->asked_id), tail_bytes = strlen(tail), kind_bytes = strlen(header->kind);
+    /* The announced id, where it is still true. */
+    bool as_asked = try == 1 && asked > tail_bytes && strncmp(making->asked_id, header->kind, kind_bytes) == 0 &&
+                    strcmp(making->asked_id + asked - tail_bytes, tail) == 0;
+    if (as_asked)
+        snprintf(out, HF_SNAPSHOT_ID_MAX, "%s", making->asked_id);
+    else if (try == 1)
+        snprintf(out, HF_SNAPSHOT_ID_MAX, "%s-%s%s", header->kind, time, tail);
+    else
+        snprintf(out, HF_SNAPSHOT_ID_MAX, "%s-%s%s-%d", header->kind, time, tail, try);
+
+    struct hf_snapshot_row row;
+    bool found;
+    if (!hf_snapshots_get(making->session, making->shelf->system_id, out, &making->arena, &row, &found, err))
+        return false;
+    *free_out = !found;
+    return true;
+}
+
+static bool write_entries(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_error *err)
+{
+    for (int64_t i = 0; i < making->entry_count; i++) {
+        struct hf_cut_entry *cut = &making->entries[i];
+        if (hf_manifest_entry_is_present(&cut->entry) && !place_content(making, writer, cut, err))
+            return false;
+        if (!hf_snapshot_writer_add_entry(writer, &cut->entry, err))
+            return false;
+        if (i % 256 == 255)
+            note_progress(making, i + 1);
+    }
+    return true;
+}
+
+/* The content is in an earlier file of the generation, or goes into this one. */
+static bool place_content(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_cut_entry *cut,
+                          struct hf_error *err)
+{
+    struct hf_manifest_entry *entry = &cut->entry;
+    const char *id = making->header.id;
+    struct hf_blob_place place;
+    if (!hf_blob_index_find(making->shelf->index, &entry->hash, &place)) {
+        HF_AUTO(blob) struct hf_blob *blob = NULL;
+        if (!read_content(making, entry, &blob, err) ||
+            !hf_snapshot_writer_add_blob(writer, &entry->hash, blob->data, blob->bytes, &entry->blob_offset,
+                                         &entry->blob_stored_bytes, err))
+            return hf_error_wrap(err, "component %s", entry->component);
+        hf_blob_index_add(making->shelf->index, &entry->hash, id, entry->blob_offset, entry->blob_stored_bytes);
+        entry->blob_file = "";
+        return true;
+    }
+    entry->blob_file = strcmp(place.file, id) == 0 ? "" : hf_arena_strdup(&making->arena, place.file);
+    entry->blob_offset = place.offset;
+    entry->blob_stored_bytes = place.stored_bytes;
+    return true;
+}
+
+static bool read_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out,
+                         struct hf_error *err)
+{
+    struct hf_state_row row;
+    struct hf_state_text text;
+    bool ok = hf_states_get(making->session, making->shelf->system_id, entry->sequence, &row, &text, out, err);
+    if (ok && *out && hf_hash_equal(&row.hash, &entry->hash))
+        return true;
+    if (ok) {
+        hf_blob_unref(*out);
+        *out = NULL;
+        hf_error_set(err, HF_DAMAGED, "version %lld has another content than its component's row says",
+                     (long long)entry->version);
+    }
+    if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND)
+        return false;
+    if (heal_content(making, entry, out)) {
+        hf_log(HF_LOG_WARNING, "state_read_from_snapshot", err->text, HF_LOG_TEXT("system", making->header.system),
+               HF_LOG_TEXT("component", entry->component));
+        return true;
+    }
+    hf_catalog_mark_damaged(making->engine->catalog, making->header.system, entry->component, true);
+    hf_event_emit(making->engine, making->shelf->system_id, making->header.system, HF_EV_STATE_DAMAGED, NULL,
+                  "the state of component %s cannot be read: %s; upload it again or restore the component",
+                  entry->component, err->text);
+    return false;
+}
+
+/* The database lost the bytes: the previous snapshot may hold the same content. */
+static bool heal_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out)
+{
+    struct hf_error ignored;
+    if (!making->heal && making->has_previous &&
+        !hf_chain_load(&making->heal, making->engine->repository, making->header.system, making->previous.id, &ignored))
+        making->heal = NULL;
+    const struct hf_manifest_entry *then = making->heal ? hf_chain_find(making->heal, entry->component) : NULL;
+    return then && hf_manifest_entry_is_present(then) && hf_hash_equal(&then->hash, &entry->hash) &&
+           hf_chain_read(making->heal, then, out, &ignored);
+}
+
+static void note_progress(struct hf_making *making, int64_t done)
+{
+    struct hf_snapshot_progress *progress = &making->shelf->progress;
+    pthread_mutex_lock(&making->engine->snapshotter->mutex);
+    if (!making->asked_id[0])
+        snprintf(progress->id, sizeof(progress->id), "%s", making->header.id);
+    snprintf(progress->kind, sizeof(progress->kind), "%s", making->header.kind);
+    progress->cut_at_ms = making->header.cut_at_ms;
+    progress->components_done = done;
+    progress->components_total = making->entry_count;
+    pthread_mutex_unlock(&making->engine->snapshotter->mutex);
+}
+
+static void fill_row(struct hf_making *making, struct hf_snapshot_row *row, const char *file, int64_t file_bytes)
+{
+    const struct hf_manifest_header *header = &making->header;
+    *row = (struct hf_snapshot_row){
+        .system_id = making->shelf->system_id,
+        .id = header->id,
+        .kind = header->kind,
+        .trigger = header->trigger,
+        .label = header->label,
+        .reason = making->request->full ? "" : making->reason,
+        .generation = header->generation,
+        .parent = header->parent,
+        .sequence = header->sequence,
+        .epoch = header->epoch,
+        .root_hash = header->root_hash,
+        .components = header->components,
+        .changed = header->changed,
+        .deleted = header->deleted,
+        .state_bytes = header->state_bytes,
+        .file_bytes = file_bytes,
+        .file = hf_arena_strdup(&making->arena, file),
+        .cut_at_ms = header->cut_at_ms,
+        .completed_at_ms = hf_clock_now_ms(),
+        .duration_ms = (int64_t)((hf_clock_monotonic_ns() - making->started_ns) / HF_MS_NS),
+        .state = "complete",
+        .validation_status = "pending",
+        .quality_score = -1,
+    };
+}
+
+static bool insert_row(struct hf_session *session, void *context, struct hf_error *err)
+{
+    const struct row_insert *insert = context;
+    return hf_snapshots_insert(session, insert->row, err);
+}
+
+/* The snapshot is there: it is what the next one builds on. */
+static void keep_published(struct hf_making *making, const struct hf_snapshot_row *row)
+{
+    struct hf_shelf *shelf = making->shelf;
+    hf_view_free(shelf->view);
+    shelf->view = making->view;
+    making->view = NULL;
+    snprintf(shelf->view->id, sizeof(shelf->view->id), "%s", row->id);
+    shelf->view->sequence = row->sequence;
+
+    struct hf_system_info system = {0};
+    bool known = hf_catalog_read_system(making->engine->catalog, shelf->name, &system);
+    pthread_mutex_lock(&making->engine->snapshotter->mutex);
+    hf_kept_row_set(making->full ? &shelf->full : &shelf->incremental, row);
+    hf_kept_row_set(&shelf->newest, row);
+    if (!shelf->oldest.has)
+        hf_kept_row_set(&shelf->oldest, row);
+    if (making->anchor) {
+        shelf->anchor_cut_at_ms = row->cut_at_ms;
+        shelf->generation_damaged = false;
+    }
+    shelf->exposed_since_ms = known && system.sequence > row->sequence ? row->cut_at_ms : 0;
+    pthread_mutex_unlock(&making->engine->snapshotter->mutex);
+}
