@@ -1,0 +1,216 @@
+/* Batches: conditions in arrival order, versions and sequences, all or nothing, and nothing left of a failed commit. */
+#include "core/auto.h"
+#include "engine/batch.h"
+
+#include "tests/support/check_main.h"
+
+#include <string.h>
+
+static struct hf_catalog *catalog;
+static struct hf_batch batch;
+
+static void open_batch(void)
+{
+    catalog = hf_catalog_new(1 << 20);
+    hf_batch_init(&batch);
+    hf_batch_begin(&batch);
+}
+
+static void close_batch(void)
+{
+    hf_batch_done(&batch);
+    hf_catalog_free(catalog);
+}
+
+struct upload {
+    struct hf_write write;
+    struct hf_save_item items[4];
+};
+
+static struct upload *upload(struct upload *up, const char *component, const char *text)
+{
+    struct hf_save_item *item = &up->items[up->write.item_count++];
+    item->component = component;
+    item->content_type = "application/json";
+    if (text) {
+        item->body = hf_blob_copy(text, strlen(text));
+        hf_hash_of(text, strlen(text), &item->hash);
+    } else {
+        item->delete_it = true;
+    }
+    up->write.system = "s";
+    up->write.state_epoch = -1;
+    up->write.items = up->items;
+    return up;
+}
+
+static bool add(struct upload *up)
+{
+    hf_batch_add(&batch, catalog, &up->write);
+    return up->write.ok;
+}
+
+static void release(struct upload *up)
+{
+    for (int i = 0; i < up->write.item_count; i++)
+        hf_blob_unref(up->items[i].body);
+}
+
+static void commit(void)
+{
+    hf_batch_publish(&batch, catalog);
+    hf_batch_begin(&batch);
+}
+
+START_TEST(versions_count_changes_and_sequences_have_no_gaps)
+{
+    open_batch();
+    struct upload a = {0}, b = {0}, again = {0}, changed = {0};
+    ck_assert(add(upload(&a, "a", "1")));
+    ck_assert(add(upload(&b, "b", "1")));
+    ck_assert(add(upload(&again, "a", "1")));
+    ck_assert(add(upload(&changed, "a", "2")));
+    ck_assert(a.items[0].created && !a.items[0].unchanged);
+    ck_assert(again.items[0].unchanged);
+    ck_assert_int_eq(again.items[0].version, 1);
+    ck_assert_int_eq(again.items[0].sequence, a.items[0].sequence);
+    ck_assert_int_eq(changed.items[0].version, 2);
+    ck_assert_int_eq(a.items[0].sequence, 1);
+    ck_assert_int_eq(b.items[0].sequence, 2);
+    ck_assert_int_eq(changed.items[0].sequence, 3);
+    ck_assert_int_eq(batch.count, 3);
+    ck_assert_int_eq(batch.states[2].previous_sequence, 1);
+    commit();
+    struct hf_head head;
+    ck_assert(hf_catalog_read_head(catalog, "s", "a", &head, NULL, NULL));
+    ck_assert_int_eq(head.version, 2);
+    release(&a), release(&b), release(&again), release(&changed);
+    close_batch();
+}
+END_TEST
+
+START_TEST(conditions_see_what_is_earlier_in_the_same_batch)
+{
+    open_batch();
+    struct upload first = {0}, create = {0}, match = {0}, stale = {0};
+    ck_assert(add(upload(&first, "a", "1")));
+    upload(&create, "a", "2")->items[0].if_none_match_any = true;
+    ck_assert(!add(&create));
+    ck_assert_int_eq(create.write.error.code, HF_PRECONDITION);
+    char etag[48];
+    snprintf(etag, sizeof etag, "%s", create.write.current_etag);
+    upload(&match, "a", "3")->items[0].if_match = etag;
+    ck_assert(add(&match));
+    upload(&stale, "a", "4")->items[0].if_match = etag;
+    ck_assert(!add(&stale));
+    ck_assert_int_eq(stale.write.error.code, HF_PRECONDITION);
+    ck_assert_int_eq(batch.count, 2);
+    release(&first), release(&create), release(&match), release(&stale);
+    close_batch();
+}
+END_TEST
+
+START_TEST(one_failed_condition_leaves_nothing_of_its_write)
+{
+    open_batch();
+    struct upload up = {0};
+    upload(&up, "a", "1");
+    upload(&up, "b", "1");
+    upload(&up, "c", NULL); /* there is nothing to delete */
+    ck_assert(!add(&up));
+    ck_assert_int_eq(up.write.error.code, HF_NOT_FOUND);
+    ck_assert_int_eq(up.write.failed_item, 2);
+    ck_assert_int_eq(batch.count, 0);
+    struct hf_system_info info;
+    ck_assert(!hf_catalog_read_system(catalog, "s", &info));
+    release(&up);
+    close_batch();
+}
+END_TEST
+
+START_TEST(an_abandoned_batch_leaves_the_heads_and_no_new_names)
+{
+    open_batch();
+    struct upload kept = {0}, lost = {0}, fresh = {0}, other = {0}, after = {0};
+    add(upload(&kept, "a", "1"));
+    commit();
+    ck_assert(add(upload(&lost, "a", "2")));
+    ck_assert(add(upload(&fresh, "b", "1")));
+    upload(&other, "c", "1")->write.system = "t";
+    ck_assert(add(&other));
+    hf_batch_abandon(&batch, catalog);
+    hf_batch_begin(&batch);
+    struct hf_head head;
+    struct hf_system_info info;
+    ck_assert(hf_catalog_read_head(catalog, "s", "a", &head, NULL, NULL));
+    ck_assert_int_eq(head.version, 1);
+    ck_assert(!hf_catalog_read_head(catalog, "s", "b", &head, NULL, NULL));
+    ck_assert(!hf_catalog_read_system(catalog, "t", &info));
+    ck_assert(add(upload(&after, "b", "2")));
+    ck_assert_int_eq(after.items[0].version, 1);
+    ck_assert_int_eq(after.items[0].sequence, 2);
+    release(&kept), release(&lost), release(&fresh), release(&other), release(&after);
+    close_batch();
+}
+END_TEST
+
+START_TEST(a_deletion_is_a_version_and_a_later_upload_counts_on)
+{
+    open_batch();
+    struct upload first = {0}, gone = {0}, twice = {0}, back = {0};
+    add(upload(&first, "a", "1"));
+    ck_assert(add(upload(&gone, "a", NULL)));
+    ck_assert_int_eq(gone.items[0].version, 2);
+    ck_assert(!add(upload(&twice, "a", NULL)));
+    ck_assert(add(upload(&back, "a", "1"))); /* the same content as before the deletion is a change all the same */
+    ck_assert(!back.items[0].unchanged);
+    ck_assert_int_eq(back.items[0].version, 3);
+    release(&first), release(&back);
+    close_batch();
+}
+END_TEST
+
+START_TEST(an_epoch_from_before_a_restore_is_refused)
+{
+    open_batch();
+    struct upload first = {0}, stale = {0}, right = {0}, future = {0};
+    add(upload(&first, "a", "1"));
+    commit();
+    hf_catalog_lock(catalog);
+    hf_catalog_find_system_locked(catalog, "s")->epoch = 3;
+    hf_catalog_unlock(catalog);
+    upload(&stale, "a", "2")->write.state_epoch = 2;
+    ck_assert(!add(&stale));
+    ck_assert_int_eq(stale.write.error.code, HF_STALE_EPOCH);
+    upload(&future, "a", "2")->write.state_epoch = 4;
+    ck_assert(!add(&future));
+    ck_assert_int_eq(future.write.error.code, HF_CONFLICT);
+    upload(&right, "a", "2")->write.state_epoch = 3;
+    ck_assert(add(&right));
+    release(&first), release(&stale), release(&right), release(&future);
+    close_batch();
+}
+END_TEST
+
+START_TEST(entity_tags_match_strongly_and_in_lists)
+{
+    struct hf_head head = {.version = 42};
+    hf_hash_of("x", 1, &head.hash);
+    char etag[48], list[200], weak[64];
+    hf_etag_format(&head, etag);
+    ck_assert_str_eq(etag, "\"42-2d711642b726b044\"");
+    snprintf(list, sizeof list, "\"1-0000000000000000\" , %s,\"x\"", etag);
+    snprintf(weak, sizeof weak, "W/%s", etag);
+    ck_assert(hf_etag_matches(etag, &head));
+    ck_assert(hf_etag_matches(list, &head));
+    ck_assert(hf_etag_matches("*", &head));
+    ck_assert(!hf_etag_matches(weak, &head));
+    ck_assert(!hf_etag_matches("\"42\"", &head));
+    ck_assert(!hf_etag_matches("", &head));
+}
+END_TEST
+
+HF_TEST_MAIN("save", versions_count_changes_and_sequences_have_no_gaps,
+             conditions_see_what_is_earlier_in_the_same_batch, one_failed_condition_leaves_nothing_of_its_write,
+             an_abandoned_batch_leaves_the_heads_and_no_new_names, a_deletion_is_a_version_and_a_later_upload_counts_on,
+             an_epoch_from_before_a_restore_is_refused, entity_tags_match_strongly_and_in_lists);
