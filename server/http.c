@@ -92,6 +92,8 @@ static void resume(struct loop *loop, struct hf_exchange *x);
 static void take_back(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply *reply);
+static struct MHD_Response *make_response(const struct hf_reply *reply);
+static ssize_t no_body(void *cls, uint64_t position, char *to, size_t bytes_max);
 static void record(struct loop *loop, const struct hf_exchange *x, int status);
 
 bool hf_http_start(struct hf_http **out, const struct hf_http_options *options, struct hf_error *err)
@@ -532,16 +534,7 @@ static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x)
 /* Nothing is copied: the exchange keeps the reply's memory until the library says that the request is completed. */
 static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply *reply)
 {
-    const void *data = reply->body.data;
-    size_t bytes = reply->body.bytes;
-    if (reply->blob) {
-        data = reply->blob->data + reply->blob_offset;
-        bytes = reply->blob_bytes;
-    }
-    if (!reply->content_type)
-        bytes = 0;
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(bytes, bytes ? (void *)(uintptr_t)data : (void *)"", MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = make_response(reply);
     if (!response)
         return MHD_NO;
     bool ok = MHD_add_response_header(response, "X-Request-Id", x->request.request_id) == MHD_YES;
@@ -554,6 +547,31 @@ static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply 
     enum MHD_Result result = ok ? MHD_queue_response(x->connection, (unsigned)reply->status, response) : MHD_NO;
     MHD_destroy_response(response);
     return result;
+}
+
+static struct MHD_Response *make_response(const struct hf_reply *reply)
+{
+    const void *data = reply->body.data;
+    size_t bytes = reply->body.bytes;
+    /* A body of no known length is the way to say nothing about it: with an empty one the library would add
+     * Content-Length: 0, which for 304 means that the stored content is empty (RFC 9110 section 8.6). */
+    if (reply->status == MHD_HTTP_NOT_MODIFIED)
+        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 64, no_body, NULL, NULL);
+    if (reply->blob) {
+        data = reply->blob->data + reply->blob_offset;
+        bytes = reply->blob_bytes;
+    }
+    if (!reply->content_type || bytes == 0) {
+        data = "";
+        bytes = 0;
+    }
+    return MHD_create_response_from_buffer(bytes, (void *)(uintptr_t)data, MHD_RESPMEM_PERSISTENT);
+}
+
+static ssize_t no_body(void *cls, uint64_t position, char *to, size_t bytes_max)
+{
+    (void)cls, (void)position, (void)to, (void)bytes_max;
+    return MHD_CONTENT_READER_END_OF_STREAM;
 }
 
 static void record(struct loop *loop, const struct hf_exchange *x, int status)
