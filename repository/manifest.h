@@ -16,7 +16,7 @@
 struct hf_manifest_header {
     const char *system;
     const char *id;
-    const char *kind;       /* full | incremental */
+    const char *kind; /* full | incremental */
     const char *trigger;
     const char *label;
     const char *generation; /* id of the anchor; the anchor's own id when this is one */
@@ -41,7 +41,7 @@ struct hf_manifest_header {
  * or registration changed since its parent. */
 struct hf_manifest_entry {
     const char *component;
-    int64_t version;  /* 0: registered, never had a state */
+    int64_t version; /* 0: registered, never had a state */
     int64_t sequence;
     struct hf_hash hash;
     int64_t bytes;

@@ -211,6 +211,7 @@ static bool file_bytes(const char *path, int64_t *bytes_out, bool *missing_out, 
 {
     struct stat status;
     *missing_out = false;
+    *bytes_out = 0;
     if (lstat(path, &status) == 0) {
         *bytes_out = status.st_size;
         return true;

@@ -3,7 +3,8 @@
  *
  * One writer per system at a time (the engine serialises snapshots); readers from any thread. Codes: HF_IO (a read or
  * write failed: not proof of corruption), HF_STORAGE_FULL, HF_NOT_FOUND, HF_DAMAGED (proven corruption: bad magic,
- * length, hash, structure; the text says what, where, in which file). */
+ * length, hash, structure; the text says what, where, in which file), HF_INVALID_REQUEST (a name that cannot be part of
+ * a path). A file of a newer format version is HF_IO. */
 #ifndef HF_REPOSITORY_REPOSITORY_H
 #define HF_REPOSITORY_REPOSITORY_H
 
@@ -25,7 +26,8 @@ HF_MUST_USE bool hf_repository_sweep(struct hf_repository *repository, hf_leftov
 /* ---- writing ---- */
 struct hf_snapshot_writer;
 
-/* header: id, system, kind, generation, parent… are needed now (copied); counts, root hash may be set until finish. */
+/* header: id, system, kind, generation, parent are needed now (copied) and stay; all else may be set until finish.
+ * HF_CONFLICT when the snapshot's file is there already. */
 HF_MUST_USE bool hf_snapshot_writer_new(struct hf_snapshot_writer **out, struct hf_repository *repository,
                                         const struct hf_manifest_header *header, struct hf_error *err);
 
@@ -71,7 +73,8 @@ const struct hf_manifest_entry *hf_chain_entry(const struct hf_chain *chain, int
                                                                                                 and version 0 too */
 const struct hf_manifest_entry *hf_chain_find(const struct hf_chain *chain, const char *component); /* NULL: none */
 
-/* Reads one state: decompressed, its length and hash verified (HF_DAMAGED otherwise). *out owns a reference. */
+/* Reads one state: decompressed, its length and hash verified (HF_DAMAGED otherwise; HF_NOT_FOUND when the entry stands
+ * for none). *out owns a reference. Any thread; reads of one chain take turns. */
 HF_MUST_USE bool hf_chain_read(struct hf_chain *chain, const struct hf_manifest_entry *entry, struct hf_blob **out,
                                struct hf_error *err);
 
@@ -104,7 +107,8 @@ HF_MUST_USE bool hf_repository_verify(struct hf_repository *repository, const ch
 
 /* ---- deleting ---- */
 HF_MUST_USE bool hf_repository_delete(struct hf_repository *repository, const char *system, const char *kind,
-                                      const char *id, int64_t *bytes_freed_out, struct hf_error *err); /* gone is fine */
+                                      const char *id, int64_t *bytes_freed_out,
+                                      struct hf_error *err); /* gone is fine */
 HF_MUST_USE bool hf_repository_delete_system(struct hf_repository *repository, const char *system,
                                              struct hf_error *err);
 
