@@ -80,6 +80,22 @@ bool hf_snapshot_validate(struct hf_engine *engine, const char *system, const ch
     return ok;
 }
 
+bool hf_snapshot_mark_damaged(struct hf_engine *engine, const char *system, const char *id, const char *reason,
+                              struct hf_error *err)
+{
+    struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
+    if (!shelf || !hf_snapshot_set_state(engine, shelf->system_id, id, "damaged", "damaged", 0, err))
+        return false;
+    pthread_mutex_lock(&shelf->taking);
+    hf_shelf_forget(shelf);
+    bool ok = hf_shelf_load(engine, shelf, NULL, err);
+    pthread_mutex_unlock(&shelf->taking);
+    struct hf_error damage;
+    hf_error_set(&damage, HF_DAMAGED, "%s", reason);
+    tell_damage(engine, shelf, id, &damage);
+    return ok;
+}
+
 static void judge_bytes(struct check_results *results, const struct hf_verify_report *report,
                         const struct hf_error *damage)
 {

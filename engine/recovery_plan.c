@@ -1,0 +1,258 @@
+/* The plan: what the source means for every component of the present, in waves, with what would be lost. */
+#include "engine/recovery_private.h"
+
+#include "core/clock.h"
+#include "core/json.h"
+#include "engine/load.h"
+#include "engine/waves.h"
+
+#include <string.h>
+
+static bool check_selection(struct hf_recovering *recovering, const struct hf_component_info *components, int count,
+                            struct hf_error *err);
+static bool plan_component(struct hf_recovering *recovering, const struct hf_component_info *current,
+                           const struct hf_source_entry *source, struct hf_error *err);
+static bool read_registration(struct hf_plan *plan, struct hf_plan_item *item, struct hf_error *err);
+static void choose_action(struct hf_recovering *recovering, struct hf_plan_item *item);
+static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *item);
+static void assign_waves(struct hf_plan *plan);
+static void write_item(struct hf_buf *out, const struct hf_plan_item *item, int64_t now_ms);
+
+bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
+{
+    hf_plan_done(recovering);
+    struct hf_plan *plan = &recovering->plan;
+    memset(plan, 0, sizeof(*plan));
+    hf_arena_init(&plan->arena);
+    recovering->has_plan = true;
+
+    struct hf_catalog *catalog = recovering->engine->catalog;
+    const char *name = recovering->system.name;
+    int count = 0;
+    bool found;
+    if (!hf_catalog_read_system(catalog, name, &plan->system))
+        return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", name);
+    const struct hf_component_info *components =
+        hf_catalog_list_components(catalog, name, "", INT32_MAX, &plan->arena, &count, &found);
+    if (!check_selection(recovering, components, count, err))
+        return false;
+
+    bool head = strcmp(recovering->request->source, "head") == 0;
+    int64_t s = 0;
+    for (int c = 0; c < count || s < recovering->source_count;) {
+        const struct hf_component_info *current = c < count ? &components[c] : NULL;
+        const struct hf_source_entry *source = s < recovering->source_count ? &recovering->sources[s] : NULL;
+        int order = !current ? 1 : !source ? -1 : strcmp(current->name, source->component);
+        c += order <= 0;
+        s += order >= 0;
+        if (!plan_component(recovering, order <= 0 ? current : NULL, head || order < 0 ? NULL : source, err))
+            return false;
+    }
+    assign_waves(plan);
+    return true;
+}
+
+void hf_plan_done(struct hf_recovering *recovering)
+{
+    if (!recovering->has_plan)
+        return;
+    free(recovering->plan.items);
+    hf_arena_done(&recovering->plan.arena);
+    recovering->has_plan = false;
+}
+
+static bool plan_component(struct hf_recovering *recovering, const struct hf_component_info *current,
+                           const struct hf_source_entry *source, struct hf_error *err)
+{
+    struct hf_plan *plan = &recovering->plan;
+    bool head = strcmp(recovering->request->source, "head") == 0;
+    bool now = current && hf_head_is_present(&current->head);
+    bool then = head ? now : hf_source_entry_is_present(source);
+    if ((!now && !then) || !hf_recovery_is_selected(recovering, current ? current->name : source->component))
+        return true;
+    if (plan->count == plan->capacity) {
+        plan->capacity = plan->capacity ? plan->capacity * 2 : 64;
+        plan->items = hf_realloc(plan->items, (size_t)plan->capacity * sizeof(plan->items[0]));
+    }
+    struct hf_plan_item *item = &plan->items[plan->count++];
+    *item = (struct hf_plan_item){.component = current ? current->name : source->component,
+                                  .current = current,
+                                  .source = source,
+                                  .component_id = current ? current->component_id : 0,
+                                  .wave = then ? 0 : -1};
+    choose_action(recovering, item);
+    count_loss(recovering, item);
+    return read_registration(plan, item, err);
+}
+
+/* Every component asked for by name must be something the source can bring back. */
+static bool check_selection(struct hf_recovering *recovering, const struct hf_component_info *components, int count,
+                            struct hf_error *err)
+{
+    const struct hf_recovery_request *request = recovering->request;
+    if (!request->components)
+        return true;
+    bool head = strcmp(request->source, "head") == 0;
+    HF_AUTO(free)
+    const char **there = hf_alloc(((size_t)count + (size_t)recovering->source_count + 1) * sizeof(there[0]));
+    size_t there_count = 0;
+    for (int c = 0; head && c < count; c++) {
+        if (hf_head_is_present(&components[c].head))
+            there[there_count++] = components[c].name;
+    }
+    for (int64_t s = 0; !head && s < recovering->source_count; s++) {
+        if (recovering->sources[s].version > 0)
+            there[there_count++] = recovering->sources[s].component;
+    }
+    for (int i = 0; i < request->component_count; i++) {
+        if (!there_count ||
+            !bsearch(&request->components[i], there, there_count, sizeof(there[0]), hf_recovery_compare_names))
+            return hf_error_set(err, HF_NOT_FOUND, "component %s has no state %s", request->components[i],
+                                head ? "in the system" : "in what is to be restored");
+    }
+    return true;
+}
+
+static void choose_action(struct hf_recovering *recovering, struct hf_plan_item *item)
+{
+    struct hf_plan *plan = &recovering->plan;
+    const struct hf_head *head = item->current ? &item->current->head : NULL;
+    item->new_version = head ? head->version : 0;
+    bool same = head && hf_head_is_present(head) && hf_source_entry_is_present(item->source) &&
+                hf_hash_equal(&head->hash, &item->source->hash) &&
+                strcmp(head->content_type, item->source->content_type) == 0;
+    if (same || strcmp(recovering->request->source, "head") == 0) {
+        item->action = HF_PLAN_KEEP;
+        plan->restored++;
+        return;
+    }
+    item->action = item->wave < 0 ? HF_PLAN_BURY : HF_PLAN_WRITE;
+    /* One that the catalogue lost goes on above the version it had, so that no version has two contents. */
+    item->new_version = head ? head->version + 1 : item->source->version + 1;
+    item->new_sequence = plan->system.sequence + ++plan->changes;
+    plan->buried += item->action == HF_PLAN_BURY;
+    plan->restored += item->action == HF_PLAN_WRITE;
+}
+
+static int64_t not_negative(int64_t value)
+{
+    return value > 0 ? value : 0;
+}
+
+/* What the present has and the source does not. */
+static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *item)
+{
+    struct hf_plan *plan = &recovering->plan;
+    if (item->action == HF_PLAN_KEEP || !item->current)
+        return;
+    const struct hf_head *head = &item->current->head;
+    int64_t then_version = item->source ? item->source->version : 0;
+    int64_t then_ms = item->source && item->source->version ? item->source->committed_at_ms : recovering->cut_at_ms;
+    item->loss_versions = not_negative(head->version - then_version);
+    item->loss_ms = not_negative(head->committed_at_ms - then_ms);
+    item->loss_bytes = hf_head_is_present(head) && item->loss_versions ? head->bytes : 0;
+    if (!item->loss_versions)
+        return;
+    plan->loss_components++;
+    plan->loss_versions += item->loss_versions;
+    plan->loss_bytes += item->loss_bytes;
+    if (item->loss_ms > plan->loss_ms)
+        plan->loss_ms = item->loss_ms;
+}
+
+static bool read_registration(struct hf_plan *plan, struct hf_plan_item *item, struct hf_error *err)
+{
+    if (item->current) {
+        item->registration = item->current->registration;
+        return true;
+    }
+    const struct hf_manifest_entry *stored = item->source->stored;
+    item->registration = (struct hf_registration){.kind = "", .depends_on_json = "[]", .required_pointers_json = "[]"};
+    if (!stored)
+        return true;
+    item->registration.kind = stored->component_kind;
+    item->registration.depends_on_json = stored->depends_on;
+    item->registration.required_pointers_json = stored->required_pointers;
+    item->registration.heartbeat_interval_ms = stored->heartbeat_interval_ms;
+    item->registration.registered_at_ms = stored->registered_at_ms;
+    if (!hf_names_parse(stored->depends_on, &plan->arena, &item->registration.depends_on,
+                        &item->registration.depends_on_count, err))
+        return hf_error_wrap(err, "component %s", item->component);
+    return true;
+}
+
+static void assign_waves(struct hf_plan *plan)
+{
+    HF_AUTO(free) struct hf_wave_node *nodes = hf_alloc(((size_t)plan->count + 1) * sizeof(nodes[0]));
+    int count = 0;
+    for (int i = 0; i < plan->count; i++) {
+        if (plan->items[i].wave >= 0)
+            nodes[count++] = (struct hf_wave_node){plan->items[i].component, plan->items[i].registration.depends_on,
+                                                   plan->items[i].registration.depends_on_count, 0};
+    }
+    hf_waves_assign(nodes, count, &plan->waves);
+    count = 0;
+    for (int i = 0; i < plan->count; i++) {
+        if (plan->items[i].wave >= 0)
+            plan->items[i].wave = nodes[count++].wave;
+    }
+}
+
+bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, struct hf_error *err)
+{
+    const struct hf_plan *plan = &recovering->plan;
+    int64_t now_ms = hf_clock_now_ms();
+    /* Counting sort by wave keeps the names in order within each. */
+    HF_AUTO(free) int *first = hf_alloc(((size_t)plan->waves + 2) * sizeof(first[0]));
+    HF_AUTO(free) int *order = hf_alloc(((size_t)plan->count + 1) * sizeof(order[0]));
+    for (int i = 0; i < plan->count; i++) {
+        if (plan->items[i].wave >= 0)
+            first[plan->items[i].wave + 1]++;
+    }
+    for (int w = 0; w < plan->waves; w++)
+        first[w + 1] += first[w];
+    for (int i = 0; i < plan->count; i++) {
+        if (plan->items[i].wave >= 0)
+            order[first[plan->items[i].wave]++] = i;
+    }
+
+    hf_buf_add_text(out, "{\"waves\":[");
+    for (int w = 0, next = 0; w < plan->waves; w++) {
+        hf_buf_add_text(out, w ? ",[" : "[");
+        for (int start = next; next < first[w]; next++) {
+            if (next > start)
+                hf_buf_add_char(out, ',');
+            write_item(out, &plan->items[order[next]], now_ms);
+        }
+        hf_buf_add_char(out, ']');
+    }
+    hf_buf_add_text(out, "],\"removed\":[");
+    int removed = 0;
+    for (int i = 0; i < plan->count; i++) {
+        if (plan->items[i].wave >= 0)
+            continue;
+        hf_buf_add_text(out, removed++ ? "," : "");
+        hf_buf_add_json_string(out, plan->items[i].component, strlen(plan->items[i].component));
+    }
+    hf_buf_add_format(out, "],\"skipped\":[%s],\"steps\":[", recovering->skipped.data ? recovering->skipped.data : "");
+    hf_buf_add(out, recovering->steps.data ? recovering->steps.data : "", recovering->steps.bytes);
+    hf_buf_add_text(out, "]}");
+    return !out->failed || hf_error_set(err, HF_OVERLOADED, "the plan is larger than %zu bytes", out->bytes_max);
+}
+
+static void write_item(struct hf_buf *out, const struct hf_plan_item *item, int64_t now_ms)
+{
+    const struct hf_head *head = item->current ? &item->current->head : NULL;
+    const struct hf_source_entry *source = item->source;
+    char hash[HF_HASH_LABEL];
+    hf_hash_label(source ? &source->hash : &head->hash, hash);
+    hf_buf_add_text(out, "{\"component\":");
+    hf_buf_add_json_string(out, item->component, strlen(item->component));
+    hf_buf_add_format(out,
+                      ",\"version\":%lld,\"restoredVersion\":%lld,\"hash\":\"%s\",\"bytes\":%lld,\"ageMs\":%lld,"
+                      "\"dataLossMs\":%lld,\"versionsLost\":%lld,\"status\":\"pending\"}",
+                      (long long)(head ? head->version : 0), (long long)item->new_version, hash,
+                      (long long)(source ? source->bytes : head->bytes),
+                      (long long)not_negative(now_ms - (source ? source->committed_at_ms : head->committed_at_ms)),
+                      (long long)item->loss_ms, (long long)item->loss_versions);
+}

@@ -1,0 +1,113 @@
+/* What the parts of a recovery share: recovery.c (the course of it), recovery_source.c (what is brought back),
+ * recovery_plan.c (what that means for the present), recovery_apply.c (the transaction). Not for others. */
+#ifndef HF_ENGINE_RECOVERY_PRIVATE_H
+#define HF_ENGINE_RECOVERY_PRIVATE_H
+
+#include "core/auto.h"
+#include "core/buf.h"
+#include "engine/catalog_write.h"
+#include "engine/recovery.h"
+#include "engine/snapshot.h"
+
+#define HF_RECOVERY_DETAIL_BYTES_MAX ((size_t)256 << 20)
+
+/* One component as the source holds it. */
+struct hf_source_entry {
+    const char *component;
+    int64_t version; /* 0: it had no state */
+    int64_t sequence;
+    struct hf_hash hash;
+    int64_t bytes;
+    const char *content_type;
+    int64_t committed_at_ms;
+    bool deleted;
+    const struct hf_manifest_entry *stored; /* in the chain; NULL: read from the database by sequence */
+};
+
+static inline bool hf_source_entry_is_present(const struct hf_source_entry *entry)
+{
+    return entry && entry->version > 0 && !entry->deleted;
+}
+
+enum hf_plan_action {
+    HF_PLAN_KEEP,  /* stands as it was already */
+    HF_PLAN_WRITE, /* a new version with the old content */
+    HF_PLAN_BURY   /* a tombstone */
+};
+
+struct hf_plan_item {
+    const char *component;
+    const struct hf_component_info *current; /* NULL: the catalogue does not know it */
+    const struct hf_source_entry *source;    /* NULL: it came later */
+    enum hf_plan_action action;
+    struct hf_registration registration; /* the present one, or the source's for one that is not known */
+    int64_t component_id;                /* given when applied, for one that is not known */
+    int64_t new_version, new_sequence;   /* when action is not KEEP */
+    const char *content_type;            /* interned, when applied */
+    int64_t loss_ms, loss_versions, loss_bytes;
+    int wave; /* -1: not present afterwards */
+};
+
+struct hf_plan {
+    struct hf_arena arena;
+    struct hf_system_info system; /* as planned for */
+    struct hf_plan_item *items;   /* by name; owns */
+    int count, capacity;
+    int waves;
+    int64_t changes, buried, restored;
+    int64_t loss_ms, loss_versions, loss_bytes, loss_components;
+};
+
+struct hf_recovering {
+    struct hf_engine *engine;
+    const struct hf_recovery_request *request;
+    struct hf_arena arena; /* lives as long as this */
+    struct hf_system_info system;
+    const char **selected; /* the components asked for, sorted; NULL: all */
+    char id[40];
+    int64_t started_at_ms;
+    uint64_t step_ns;             /* when the step under way began */
+    struct hf_buf steps, skipped; /* contents of JSON arrays */
+
+    /* the source */
+    struct hf_chain *chain;     /* NULL: head, or history in the database */
+    const char *snapshot;       /* the chain's; "" */
+    struct hf_session *session; /* the view that history is read from */
+    int64_t cut_at_ms;
+    struct hf_source_entry *sources; /* by name; owns; NULL for head */
+    int64_t source_count;
+
+    struct hf_plan plan;
+    bool has_plan;
+    struct hf_recovery_row row; /* texts in arena */
+};
+
+/* recovery.c */
+void hf_recovery_step(struct hf_recovering *recovering, const char *format, ...) HF_PRINTF(2, 3);
+void hf_recovery_skip(struct hf_recovering *recovering, const char *snapshot, const char *reason);
+
+/* recovery_source.c: opens the chain of one snapshot, leased; HF_DAMAGED names what is wrong. */
+HF_MUST_USE bool hf_recovery_open_snapshot(struct hf_recovering *recovering, const struct hf_snapshot_row *row,
+                                           struct hf_error *err);
+/* From history. *reached_out false: history does not go back so far. */
+HF_MUST_USE bool hf_recovery_open_history(struct hf_recovering *recovering, int64_t at_ms, bool *reached_out,
+                                          struct hf_error *err);
+void hf_recovery_close_source(struct hf_recovering *recovering);
+HF_MUST_USE bool hf_recovery_read(struct hf_recovering *recovering, const struct hf_source_entry *entry,
+                                  struct hf_blob **out, struct hf_error *err);
+/* Reads all that would be restored and checks it. */
+HF_MUST_USE bool hf_recovery_verify_source(struct hf_recovering *recovering, struct hf_error *err);
+bool hf_recovery_is_selected(const struct hf_recovering *recovering, const char *component);
+int hf_recovery_compare_names(const void *a, const void *b); /* of pointers to names */
+
+/* recovery_plan.c: compares the source with the catalogue as it is now; replaces an earlier plan. */
+HF_MUST_USE bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err);
+void hf_plan_done(struct hf_recovering *recovering);
+HF_MUST_USE bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, struct hf_error *err);
+
+/* recovery_apply.c: everything in one transaction on the committer. */
+HF_MUST_USE bool hf_recovery_apply(struct hf_recovering *recovering, struct hf_error *err);
+/* Fills the row from the plan. */
+HF_MUST_USE bool hf_recovery_fill_row(struct hf_recovering *recovering, const char *status, struct hf_error *err);
+
+#endif
