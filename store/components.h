@@ -36,7 +36,8 @@ HF_MUST_USE bool hf_components_list(struct hf_session *session, int64_t system_i
 HF_MUST_USE bool hf_components_insert(struct hf_session *session, const struct hf_component_row *rows, int count,
                                       struct hf_error *err); /* every column */
 
-/* Writes head (version … deleted), health, status, metrics, heartbeat_at_ms and last_activity_at_ms of existing rows. */
+/* Writes head (version … deleted), health, status, metrics, heartbeat_at_ms and last_activity_at_ms of existing rows.
+ */
 HF_MUST_USE bool hf_components_fold(struct hf_session *session, const struct hf_component_row *rows, int count,
                                     struct hf_error *err);
 

@@ -53,7 +53,8 @@ typedef bool hf_validation_row_fn(void *context, const struct hf_validation_row 
 HF_MUST_USE bool hf_validations_insert(struct hf_session *session, const struct hf_validation_row *row,
                                        struct hf_error *err);
 HF_MUST_USE bool hf_validations_list(struct hf_session *session, int64_t system_id, const char *snapshot,
-                                     hf_validation_row_fn *each, void *context, struct hf_error *err); /* oldest first */
+                                     hf_validation_row_fn *each, void *context,
+                                     struct hf_error *err); /* oldest first */
 
 struct hf_event_row {
     int64_t id; /* given by the database */

@@ -10,8 +10,8 @@ enum hf_statement {
     /* systems */
     HF_STMT_SYSTEM_INSERT,
     HF_STMT_SYSTEMS_LIST,
-    HF_STMT_SYSTEM_ADVANCE,        /* sequence and batch_id, only where the old sequence still holds */
-    HF_STMT_SYSTEM_OUTCOME,        /* sequence, epoch, batch_id by id */
+    HF_STMT_SYSTEM_ADVANCE, /* sequence and batch_id, only where the old sequence still holds */
+    HF_STMT_SYSTEM_OUTCOME, /* sequence, epoch, batch_id by id */
     HF_STMT_SYSTEM_SET_SETTINGS,
     HF_STMT_SYSTEM_SET_FOLDED,
     HF_STMT_SYSTEM_DELETE,
@@ -24,41 +24,41 @@ enum hf_statement {
     HF_STMT_SYSTEM_DELETE_EVENTS,
     HF_STMT_SYSTEM_DELETE_KEYS,
     /* components */
-    HF_STMT_COMPONENTS_INSERT,     /* MANY */
+    HF_STMT_COMPONENTS_INSERT, /* MANY */
     HF_STMT_COMPONENTS_LIST,
-    HF_STMT_COMPONENTS_FOLD,       /* MANY: head and health columns */
+    HF_STMT_COMPONENTS_FOLD, /* MANY: head and health columns */
     HF_STMT_COMPONENT_REGISTER,
     /* states */
-    HF_STMT_STATES_INSERT,         /* MANY */
-    HF_STMT_CHUNKS_INSERT,         /* MANY */
-    HF_STMT_STATES_TAIL,           /* metadata of rows after a sequence, in order */
-    HF_STMT_STATE_GET,             /* by system, sequence, with content */
+    HF_STMT_STATES_INSERT, /* MANY */
+    HF_STMT_CHUNKS_INSERT, /* MANY */
+    HF_STMT_STATES_TAIL,   /* metadata of rows after a sequence, in order */
+    HF_STMT_STATE_GET,     /* by system, sequence, with content */
     HF_STMT_CHUNKS_GET,
-    HF_STMT_STATE_WALK_VERSION,    /* the row of one version, walking back from a sequence */
-    HF_STMT_STATE_WALK_SEQUENCE,   /* walking back to the first row at or before a sequence; else the last one met */
-    HF_STMT_STATE_WALK_LIST,       /* up to n rows, newest first, walking back */
-    HF_STMT_STATE_BEFORE,          /* sequence and time of the newest row at or before a sequence */
-    HF_STMT_STATES_OLDEST,         /* sequence and time of the oldest row kept */
-    HF_STMT_STATES_TRIM,           /* delete superseded rows up to a sequence; returns sequence and bytes of each */
-    HF_STMT_CHUNKS_TRIM,           /* of one row */
-    HF_STMT_STATES_USAGE,          /* count and bytes of the rows up to a sequence that a trim would delete */
+    HF_STMT_STATE_WALK_VERSION,  /* the row of one version, walking back from a sequence */
+    HF_STMT_STATE_WALK_SEQUENCE, /* walking back to the first row at or before a sequence; else the last one met */
+    HF_STMT_STATE_WALK_LIST,     /* up to n rows, newest first, walking back */
+    HF_STMT_STATE_BEFORE,        /* sequence and time of the newest row at or before a sequence */
+    HF_STMT_STATES_OLDEST,       /* sequence and time of the oldest row kept */
+    HF_STMT_STATES_TRIM,         /* delete superseded rows up to a sequence; returns sequence and bytes of each */
+    HF_STMT_CHUNKS_TRIM,         /* of one row */
+    HF_STMT_STATES_USAGE,        /* count and bytes of the rows up to a sequence that a trim would delete */
     /* snapshots */
     HF_STMT_SNAPSHOT_INSERT,
     HF_STMT_SNAPSHOT_GET,
     HF_STMT_SNAPSHOTS_LIST,
     HF_STMT_SNAPSHOT_LATEST,
-    HF_STMT_SNAPSHOT_UPDATE,       /* label, pinned */
-    HF_STMT_SNAPSHOT_SET_STATE,    /* state and validation columns */
+    HF_STMT_SNAPSHOT_UPDATE,    /* label, pinned */
+    HF_STMT_SNAPSHOT_SET_STATE, /* state and validation columns */
     HF_STMT_SNAPSHOT_DELETE,
     /* recoveries */
     HF_STMT_RECOVERY_INSERT,
     HF_STMT_RECOVERY_GET,
     HF_STMT_RECOVERIES_LIST,
-    HF_STMT_RECOVERY_UPDATE,       /* status, detail, completed_at_ms, after-values */
+    HF_STMT_RECOVERY_UPDATE, /* status, detail, completed_at_ms, after-values */
     /* validations, events, keys */
     HF_STMT_VALIDATION_INSERT,
     HF_STMT_VALIDATIONS_LIST,
-    HF_STMT_EVENT_INSERT,          /* MANY */
+    HF_STMT_EVENT_INSERT, /* MANY */
     HF_STMT_EVENTS_LIST,
     HF_STMT_EVENTS_TRIM,
     HF_STMT_KEY_INSERT,
@@ -69,10 +69,10 @@ enum hf_statement {
 
 struct hf_statement_row {
     const char *name;
-    const char *params;   /* one letter a parameter */
+    const char *params; /* one letter a parameter */
     bool many;
     const char *postgres;
-    const char *sqlite;   /* NULL: the same text */
+    const char *sqlite; /* NULL: the same text */
 };
 extern const struct hf_statement_row hf_statements[HF_STMT_COUNT];
 

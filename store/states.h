@@ -5,7 +5,7 @@
 #include "core/blob.h"
 #include "store/store.h"
 
-#define HF_STATE_INLINE_BYTES (64 * 1024)        /* content up to here lives in its row, above in chunks */
+#define HF_STATE_INLINE_BYTES (64 * 1024) /* content up to here lives in its row, above in chunks */
 #define HF_STATE_CHUNK_BYTES  (512 * 1024)
 
 struct hf_state_row {
@@ -15,7 +15,7 @@ struct hf_state_row {
     int64_t version;
     int64_t previous_sequence; /* 0: none */
     int64_t epoch;
-    struct hf_hash hash;       /* all zero for a tombstone */
+    struct hf_hash hash; /* all zero for a tombstone */
     int64_t bytes;
     const char *content_type;
     int64_t committed_at_ms;
@@ -62,9 +62,9 @@ HF_MUST_USE bool hf_states_history(struct hf_session *session, int64_t system_id
 HF_MUST_USE bool hf_states_sequence_at(struct hf_session *session, int64_t system_id, int64_t newest_sequence,
                                        int64_t at_ms, int64_t *sequence_out, bool *found_out, struct hf_error *err);
 
-/* Deletes rows that a newer version at or before up_to has superseded (chunks too), at most limit rows, oldest first, in
- * one transaction. A component's newest row always stays, and so does the one that was current at up_to: the whole
- * system can still be read as of up_to and every later sequence. */
+/* Deletes rows that a newer version at or before up_to has superseded (chunks too), at most limit (up to a million)
+ * rows, oldest first, in one transaction. A component's newest row always stays, and so does the one that was current
+ * at up_to: the whole system can still be read as of up_to and every later sequence. */
 HF_MUST_USE bool hf_states_trim(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t limit,
                                 int64_t *deleted_out, struct hf_error *err);
 

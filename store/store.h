@@ -39,7 +39,7 @@ struct hf_store_options {
  * PostgreSQL unreachable: HF_STORE_DOWN. *created_out (may be NULL) tells whether the database was empty. */
 HF_MUST_USE bool hf_store_open(struct hf_store **out, const struct hf_store_options *options, bool *created_out,
                                struct hf_error *err);
-void hf_store_close(struct hf_store *store); /* after all its sessions are closed; accepts NULL */
+void hf_store_close(struct hf_store *store);               /* after all its sessions are closed; accepts NULL */
 const char *hf_store_engine(const struct hf_store *store); /* "sqlite" | "postgres" */
 
 enum hf_session_role { HF_SESSION_READ, HF_SESSION_WRITE };
@@ -71,18 +71,18 @@ struct hf_value {
         const void *data;
     };
 };
-#define HF_NULL          ((struct hf_value){HF_VALUE_NULL, 0, {0}})
-#define HF_INT(n)        ((struct hf_value){HF_VALUE_INT, 0, {.integer = (int64_t)(n)}})
-#define HF_REAL(x)       ((struct hf_value){HF_VALUE_REAL, 0, {.real = (x)}})
-#define HF_BYTES(p, n)   ((struct hf_value){HF_VALUE_BYTES, (n), {.data = (p)}})
-#define HF_HASH(h)       HF_BYTES((h)->bytes, HF_HASH_BYTES)
+#define HF_NULL        ((struct hf_value){HF_VALUE_NULL, 0, {0}})
+#define HF_INT(n)      ((struct hf_value){HF_VALUE_INT, 0, {.integer = (int64_t)(n)}})
+#define HF_REAL(x)     ((struct hf_value){HF_VALUE_REAL, 0, {.real = (x)}})
+#define HF_BYTES(p, n) ((struct hf_value){HF_VALUE_BYTES, (n), {.data = (p)}})
+#define HF_HASH(h)     HF_BYTES((h)->bytes, HF_HASH_BYTES)
 struct hf_value HF_TEXT(const char *text); /* NULL gives HF_NULL */
 
 /* Readers for columns: NULL reads as 0, "" or a zero hash. */
 int64_t hf_value_int(const struct hf_value *value);
 double hf_value_real(const struct hf_value *value);
-const char *hf_value_text(const struct hf_value *value); /* borrows */
-bool hf_value_hash(const struct hf_value *value, struct hf_hash *out); /* false when not 32 bytes */
+const char *hf_value_text(const struct hf_value *value);               /* borrows */
+bool hf_value_hash(const struct hf_value *value, struct hf_hash *out); /* false when neither NULL nor 32 bytes */
 
 /* Called for each row; returns false to stop early (the statement then still succeeds). */
 typedef bool hf_row_fn(void *context, const struct hf_value *columns, int count);
@@ -109,7 +109,7 @@ HF_MUST_USE bool hf_session_transaction(struct hf_session *session, hf_tx_fn *wo
 /* Convenience: exec with the values listed in place. */
 #define hf_session_run(session, statement, each, context, affected_out, err, ...)                                      \
     hf_session_exec((session), (statement), (const struct hf_value[]){__VA_ARGS__},                                    \
-                    (int)(sizeof((const struct hf_value[]){__VA_ARGS__}) / sizeof(struct hf_value)), (each), (context), \
-                    (affected_out), (err))
+                    (int)(sizeof((const struct hf_value[]){__VA_ARGS__}) / sizeof(struct hf_value)), (each),           \
+                    (context), (affected_out), (err))
 
 #endif

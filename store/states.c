@@ -1,0 +1,439 @@
+#include "store/states.h"
+
+#include "core/auto.h"
+#include "store/rows.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define INSERT_COLUMNS  13
+#define CHUNK_COLUMNS   4
+#define CHUNKS_AT_ONCE  16                 /* 8 MiB of content in one statement */
+#define TRIM_ROWS_MAX   1000000            /* in one call */
+#define CONTENT_COLUMN  11                 /* after the metadata */
+#define STATE_BYTES_MAX (INT64_C(4) << 30) /* more than any state may have: such a length is damage */
+
+struct insertion {
+    const struct hf_state_row *rows;
+    int count;
+};
+
+struct list {
+    int64_t system_id;
+    hf_state_row_fn *each;
+    void *context;
+};
+
+/* One row's metadata kept beyond the callback. */
+struct kept {
+    struct hf_state_row *row;
+    struct hf_state_text *storage;
+    bool found;
+};
+
+/* One row being read with its content. */
+struct reading {
+    int64_t system_id;
+    int64_t sequence;
+    struct hf_state_row *row;
+    struct hf_state_text *storage;
+    struct hf_blob *blob; /* owns until it is handed over */
+    bool found;
+    bool in_chunks;
+    bool no_memory;
+    bool too_long;
+};
+
+struct moment {
+    int64_t sequence;
+    int64_t at_ms;
+    bool found;
+};
+
+struct trim {
+    int64_t system_id;
+    int64_t up_to;
+    int64_t limit;
+    int64_t deleted;
+    int64_t *chunked; /* owns: sequences whose chunks have to go, too */
+    int64_t chunked_count;
+};
+
+static bool insert_rows(struct hf_session *session, void *context, struct hf_error *err);
+static void fill_row(struct hf_value *params, const struct hf_state_row *row);
+static bool insert_chunks(struct hf_session *session, const struct hf_state_row *row, struct hf_error *err);
+static void read_metadata(int64_t system_id, const struct hf_value *values, struct hf_state_row *row);
+static void keep_metadata(const struct hf_state_row *row, struct hf_state_row *out, struct hf_state_text *storage);
+static bool read_listed(void *context, const struct hf_value *values, int count);
+static bool keep_row(void *context, const struct hf_state_row *row);
+static bool read_whole(struct hf_session *session, void *context, struct hf_error *err);
+static bool read_state(void *context, const struct hf_value *values, int count);
+static bool read_chunk(void *context, const struct hf_value *values, int count);
+static bool check_content(const struct reading *reading, struct hf_error *err);
+static bool read_moment(void *context, const struct hf_value *values, int count);
+static bool moment_before(struct hf_session *session, int64_t system_id, int64_t sequence, struct moment *out,
+                          struct hf_error *err);
+static bool trim_rows(struct hf_session *session, void *context, struct hf_error *err);
+static bool note_trimmed(void *context, const struct hf_value *values, int count);
+static bool read_usage(void *context, const struct hf_value *values, int count);
+
+bool hf_states_insert(struct hf_session *session, const struct hf_state_row *rows, int count, struct hf_error *err)
+{
+    struct insertion insertion = {rows, count};
+    return hf_session_transaction(session, insert_rows, &insertion, err);
+}
+
+static bool insert_rows(struct hf_session *session, void *context, struct hf_error *err)
+{
+    const struct insertion *insertion = context;
+    size_t values = (size_t)insertion->count * INSERT_COLUMNS;
+    HF_AUTO(free) struct hf_value *params = hf_alloc(values * sizeof(*params) + 1);
+    for (int i = 0; i < insertion->count; i++)
+        fill_row(params + (size_t)i * INSERT_COLUMNS, &insertion->rows[i]);
+    if (!hf_session_exec_many(session, HF_STMT_STATES_INSERT, params, INSERT_COLUMNS, insertion->count, NULL, err))
+        return false;
+    for (int i = 0; i < insertion->count; i++)
+        if (!insertion->rows[i].deleted && insertion->rows[i].bytes > HF_STATE_INLINE_BYTES &&
+            !insert_chunks(session, &insertion->rows[i], err))
+            return false;
+    return true;
+}
+
+static void fill_row(struct hf_value *params, const struct hf_state_row *row)
+{
+    bool is_inline = !row->deleted && row->bytes <= HF_STATE_INLINE_BYTES;
+    const void *content = row->content ? row->content : ""; /* of no bytes */
+    HF_ASSERT(row->deleted || row->content || row->bytes == 0);
+    *params++ = HF_INT(row->system_id);
+    *params++ = HF_INT(row->sequence);
+    *params++ = HF_INT(row->component_id);
+    *params++ = HF_INT(row->version);
+    *params++ = HF_INT(row->previous_sequence);
+    *params++ = HF_INT(row->epoch);
+    *params++ = HF_HASH(&row->hash);
+    *params++ = HF_INT(row->bytes);
+    *params++ = hf_text_or(row->content_type, "");
+    *params++ = HF_INT(row->committed_at_ms);
+    *params++ = HF_INT(row->deleted);
+    *params++ = HF_TEXT(row->event);
+    *params = is_inline ? HF_BYTES(content, (size_t)row->bytes) : HF_NULL;
+}
+
+static bool insert_chunks(struct hf_session *session, const struct hf_state_row *row, struct hf_error *err)
+{
+    struct hf_value params[CHUNKS_AT_ONCE * CHUNK_COLUMNS];
+    const unsigned char *content = row->content;
+    size_t bytes_left = (size_t)row->bytes;
+    int64_t chunk_index = 0;
+    while (bytes_left > 0) {
+        int count = 0;
+        struct hf_value *next = params;
+        for (; count < CHUNKS_AT_ONCE && bytes_left > 0; count++) {
+            size_t bytes = bytes_left < HF_STATE_CHUNK_BYTES ? bytes_left : HF_STATE_CHUNK_BYTES;
+            *next++ = HF_INT(row->system_id);
+            *next++ = HF_INT(row->sequence);
+            *next++ = HF_INT(chunk_index++);
+            *next++ = HF_BYTES(content, bytes);
+            content += bytes;
+            bytes_left -= bytes;
+        }
+        if (!hf_session_exec_many(session, HF_STMT_CHUNKS_INSERT, params, CHUNK_COLUMNS, count, NULL, err))
+            return false;
+    }
+    return true;
+}
+
+bool hf_states_tail(struct hf_session *session, int64_t system_id, int64_t after, int64_t up_to, hf_state_row_fn *each,
+                    void *context, struct hf_error *err)
+{
+    struct list list = {system_id, each, context};
+    return hf_session_run(session, HF_STMT_STATES_TAIL, read_listed, &list, NULL, err, HF_INT(system_id), HF_INT(after),
+                          HF_INT(up_to));
+}
+
+static void read_metadata(int64_t system_id, const struct hf_value *values, struct hf_state_row *row)
+{
+    struct hf_columns columns = {values};
+    *row = (struct hf_state_row){.system_id = system_id};
+    row->sequence = hf_columns_int(&columns);
+    row->component_id = hf_columns_int(&columns);
+    row->version = hf_columns_int(&columns);
+    row->previous_sequence = hf_columns_int(&columns);
+    row->epoch = hf_columns_int(&columns);
+    hf_columns_hash(&columns, &row->hash);
+    row->bytes = hf_columns_int(&columns);
+    row->content_type = hf_columns_text(&columns);
+    row->committed_at_ms = hf_columns_int(&columns);
+    row->event = columns.next->type == HF_VALUE_NULL ? NULL : hf_value_text(columns.next);
+    columns.next++;
+    row->deleted = hf_columns_int(&columns) != 0;
+}
+
+static bool read_listed(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    struct list *list = context;
+    struct hf_state_row row;
+    read_metadata(list->system_id, values, &row);
+    return list->each(list->context, &row);
+}
+
+static void keep_metadata(const struct hf_state_row *row, struct hf_state_row *out, struct hf_state_text *storage)
+{
+    *out = *row;
+    snprintf(storage->content_type, sizeof(storage->content_type), "%s", row->content_type);
+    snprintf(storage->event, sizeof(storage->event), "%s", row->event ? row->event : "");
+    out->content_type = storage->content_type;
+    out->event = row->event ? storage->event : NULL;
+}
+
+/* The row and its chunks are read as of one moment, or a trim in between would look like damage. */
+bool hf_states_get(struct hf_session *session, int64_t system_id, int64_t sequence, struct hf_state_row *row_out,
+                   struct hf_state_text *storage, struct hf_blob **blob_out, struct hf_error *err)
+{
+    struct hf_state_row row;
+    struct reading reading = {.system_id = system_id, .sequence = sequence, .row = &row, .storage = storage};
+    if (!hf_session_transaction(session, read_whole, &reading, err)) {
+        hf_blob_unref(reading.blob);
+        return false;
+    }
+    *row_out = row;
+    row_out->content = reading.blob ? reading.blob->data : NULL;
+    *blob_out = reading.blob;
+    return true;
+}
+
+static bool read_whole(struct hf_session *session, void *context, struct hf_error *err)
+{
+    struct reading *reading = context;
+    hf_blob_unref(reading->blob); /* of an attempt before this one */
+    reading->blob = NULL;
+    reading->found = reading->in_chunks = reading->no_memory = reading->too_long = false;
+    if (!hf_session_run(session, HF_STMT_STATE_GET, read_state, reading, NULL, err, HF_INT(reading->system_id),
+                        HF_INT(reading->sequence)))
+        return false;
+    if (!reading->found)
+        return hf_error_set(err, HF_NOT_FOUND, "history no longer holds the state of sequence %lld",
+                            (long long)reading->sequence);
+    if (reading->in_chunks && !reading->no_memory && !reading->too_long &&
+        !hf_session_run(session, HF_STMT_CHUNKS_GET, read_chunk, reading, NULL, err, HF_INT(reading->system_id),
+                        HF_INT(reading->sequence)))
+        return false;
+    return check_content(reading, err);
+}
+
+static bool read_state(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    struct reading *reading = context;
+    struct hf_state_row row;
+    read_metadata(reading->system_id, values, &row);
+    keep_metadata(&row, reading->row, reading->storage);
+    reading->found = true;
+    if (row.deleted)
+        return false;
+    if (row.bytes < 0 || row.bytes > STATE_BYTES_MAX) {
+        reading->too_long = true;
+        return false;
+    }
+    const struct hf_value *content = &values[CONTENT_COLUMN];
+    reading->in_chunks = content->type == HF_VALUE_NULL;
+    reading->blob = reading->in_chunks ? hf_blob_new((size_t)row.bytes) : hf_blob_copy(content->data, content->bytes);
+    reading->no_memory = !reading->blob;
+    return false;
+}
+
+static bool read_chunk(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    struct reading *reading = context;
+    struct hf_blob *blob = reading->blob;
+    if (values[0].bytes > blob->capacity - blob->bytes) {
+        reading->too_long = true;
+        return false;
+    }
+    if (values[0].bytes > 0)
+        memcpy(blob->data + blob->bytes, values[0].data, values[0].bytes);
+    blob->bytes += values[0].bytes;
+    return true;
+}
+
+static bool check_content(const struct reading *reading, struct hf_error *err)
+{
+    const struct hf_state_row *row = reading->row;
+    if (row->deleted)
+        return true;
+    if (reading->no_memory)
+        return hf_error_set(err, HF_OVERLOADED, "no memory for a state of %lld bytes", (long long)row->bytes);
+    struct hf_hash hash;
+    if (!reading->too_long && reading->blob->bytes == (size_t)row->bytes) {
+        hf_hash_of(reading->blob->data, reading->blob->bytes, &hash);
+        if (hf_hash_equal(&hash, &row->hash))
+            return true;
+    }
+    return hf_error_set(err, HF_DAMAGED,
+                        "the stored state of sequence %lld (version %lld) does not match its hash or length",
+                        (long long)row->sequence, (long long)row->version);
+}
+
+bool hf_states_find_version(struct hf_session *session, int64_t system_id, int64_t head_sequence, int64_t version,
+                            struct hf_state_row *row_out, struct hf_state_text *storage, bool *found_out,
+                            struct hf_error *err)
+{
+    struct kept kept = {row_out, storage, false};
+    struct list list = {system_id, keep_row, &kept};
+    if (!hf_session_run(session, HF_STMT_STATE_WALK_VERSION, read_listed, &list, NULL, err, HF_INT(system_id),
+                        HF_INT(head_sequence), HF_INT(version)))
+        return false;
+    *found_out = kept.found;
+    return true;
+}
+
+/* The walk ends at the version wanted, at a component's first one, or where history was trimmed. */
+bool hf_states_find_at(struct hf_session *session, int64_t system_id, int64_t head_sequence, int64_t at_sequence,
+                       struct hf_state_row *row_out, struct hf_state_text *storage, bool *found_out,
+                       struct hf_error *err)
+{
+    struct hf_state_row row;
+    struct kept kept = {&row, storage, false};
+    struct list list = {system_id, keep_row, &kept};
+    if (!hf_session_run(session, HF_STMT_STATE_WALK_SEQUENCE, read_listed, &list, NULL, err, HF_INT(system_id),
+                        HF_INT(head_sequence), HF_INT(at_sequence)))
+        return false;
+    bool reached = kept.found && row.sequence <= at_sequence;
+    if (!reached && (!kept.found || row.previous_sequence != 0))
+        return hf_error_set(err, HF_NOT_FOUND, "history no longer reaches back to sequence %lld",
+                            (long long)at_sequence);
+    if (reached)
+        *row_out = row;
+    *found_out = reached;
+    return true;
+}
+
+static bool keep_row(void *context, const struct hf_state_row *row)
+{
+    struct kept *kept = context;
+    keep_metadata(row, kept->row, kept->storage);
+    kept->found = true;
+    return false;
+}
+
+bool hf_states_history(struct hf_session *session, int64_t system_id, int64_t head_sequence, int64_t limit,
+                       hf_state_row_fn *each, void *context, struct hf_error *err)
+{
+    struct list list = {system_id, each, context};
+    return hf_session_run(session, HF_STMT_STATE_WALK_LIST, read_listed, &list, NULL, err, HF_INT(system_id),
+                          HF_INT(head_sequence), HF_INT(limit));
+}
+
+/* Sequences are gapless until rows are trimmed: a gap right behind the row found hides the true answer. */
+bool hf_states_sequence_at(struct hf_session *session, int64_t system_id, int64_t newest_sequence, int64_t at_ms,
+                           int64_t *sequence_out, bool *found_out, struct hf_error *err)
+{
+    struct moment answer = {0};
+    if (!hf_session_run(session, HF_STMT_STATES_OLDEST, read_moment, &answer, NULL, err, HF_INT(system_id)))
+        return false;
+    *found_out = false;
+    if (!answer.found || answer.at_ms > at_ms || answer.sequence > newest_sequence)
+        return true;
+
+    struct moment row;
+    int64_t low = answer.sequence;  /* no row from answer to here is later than at_ms */
+    int64_t high = newest_sequence; /* all rows behind here are */
+    while (low < high) {
+        int64_t middle = low + (high - low + 1) / 2;
+        if (!moment_before(session, system_id, middle, &row, err))
+            return false;
+        if (row.at_ms > at_ms) {
+            high = row.sequence - 1;
+        } else {
+            answer = row;
+            low = middle;
+        }
+    }
+    if (answer.sequence < newest_sequence) {
+        if (!moment_before(session, system_id, answer.sequence + 1, &row, err))
+            return false;
+        if (row.sequence != answer.sequence + 1)
+            return true;
+    }
+    *sequence_out = answer.sequence;
+    *found_out = true;
+    return true;
+}
+
+static bool moment_before(struct hf_session *session, int64_t system_id, int64_t sequence, struct moment *out,
+                          struct hf_error *err)
+{
+    *out = (struct moment){0};
+    if (!hf_session_run(session, HF_STMT_STATE_BEFORE, read_moment, out, NULL, err, HF_INT(system_id),
+                        HF_INT(sequence)))
+        return false;
+    return out->found ||
+           hf_error_set(err, HF_NOT_FOUND, "history no longer reaches back to sequence %lld", (long long)sequence);
+}
+
+static bool read_moment(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    struct moment *moment = context;
+    *moment = (struct moment){hf_value_int(&values[0]), hf_value_int(&values[1]), true};
+    return false;
+}
+
+bool hf_states_trim(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t limit, int64_t *deleted_out,
+                    struct hf_error *err)
+{
+    HF_ASSERT(limit >= 0 && limit <= TRIM_ROWS_MAX);
+    HF_AUTO(free) int64_t *chunked = hf_alloc((size_t)limit * sizeof(*chunked) + 1);
+    struct trim trim = {.system_id = system_id, .up_to = up_to, .limit = limit, .chunked = chunked};
+    if (!hf_session_transaction(session, trim_rows, &trim, err))
+        return false;
+    *deleted_out = trim.deleted;
+    return true;
+}
+
+static bool trim_rows(struct hf_session *session, void *context, struct hf_error *err)
+{
+    struct trim *trim = context;
+    trim->deleted = trim->chunked_count = 0;
+    if (!hf_session_run(session, HF_STMT_STATES_TRIM, note_trimmed, trim, NULL, err, HF_INT(trim->system_id),
+                        HF_INT(trim->up_to), HF_INT(trim->limit)))
+        return false;
+    for (int64_t i = 0; i < trim->chunked_count; i++)
+        if (!hf_session_run(session, HF_STMT_CHUNKS_TRIM, NULL, NULL, NULL, err, HF_INT(trim->system_id),
+                            HF_INT(trim->chunked[i])))
+            return false;
+    return true;
+}
+
+static bool note_trimmed(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    struct trim *trim = context;
+    HF_ASSERT(trim->deleted < trim->limit);
+    trim->deleted++;
+    if (hf_value_int(&values[1]) > HF_STATE_INLINE_BYTES)
+        trim->chunked[trim->chunked_count++] = hf_value_int(&values[0]);
+    return true;
+}
+
+bool hf_states_usage(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t *rows_out,
+                     int64_t *bytes_out, struct hf_error *err)
+{
+    int64_t usage[2] = {0};
+    if (!hf_session_run(session, HF_STMT_STATES_USAGE, read_usage, usage, NULL, err, HF_INT(system_id), HF_INT(up_to)))
+        return false;
+    *rows_out = usage[0];
+    *bytes_out = usage[1];
+    return true;
+}
+
+static bool read_usage(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    int64_t *usage = context;
+    usage[0] = hf_value_int(&values[0]);
+    usage[1] = hf_value_int(&values[1]);
+    return true;
+}
