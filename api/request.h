@@ -51,7 +51,7 @@ struct hf_reply_header {
 
 struct hf_reply {
     int status;
-    const char *content_type; /* NULL: no body */
+    const char *content_type; /* NULL: no body; with 304 a blob may still be given, to tell its length */
     struct hf_buf body;       /* text made by the handler, or … */
     struct hf_blob *blob;     /* … shared bytes (takes the reference); then [blob_offset, +blob_bytes) is sent */
     size_t blob_offset;

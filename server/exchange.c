@@ -36,6 +36,7 @@ static void take_request_id(struct hf_exchange *x, struct hf_request_ids *ids);
 static bool request_id_is_sane(const char *text);
 static bool check(struct hf_exchange *x);
 static bool find_route(struct hf_exchange *x);
+static bool authenticate(struct hf_exchange *x);
 static bool check_body(struct hf_exchange *x);
 static int64_t body_limit(const struct hf_config *config, enum hf_body_kind kind);
 static int64_t parse_length(const char *text);
@@ -119,12 +120,10 @@ void hf_exchange_admit(struct hf_exchange *x, const char *method, struct hf_requ
         x->failed = true;
 }
 
-/* With an announced body of some size, or one that waits to be asked for, it is cheaper for both sides to close. The
- * HTTP library allows this for these two methods alone; others' bodies are swallowed. */
+/* With an announced body of some size, or one that waits to be asked for, it is cheaper for both sides to close. */
 bool hf_exchange_answers_early(const struct hf_exchange *x)
 {
-    bool allowed = x->request.method == HF_PUT || x->request.method == HF_POST;
-    return x->failed && allowed && has_body(x) && (x->expects_continue || x->content_length > SWALLOW_BYTES_MIN);
+    return x->failed && has_body(x) && (x->expects_continue || x->content_length > SWALLOW_BYTES_MIN);
 }
 
 bool hf_exchange_body(struct hf_exchange *x, const void *data, size_t bytes)
@@ -257,9 +256,21 @@ static bool check(struct hf_exchange *x)
         return false;
     if (atomic_load_explicit(&x->service->quiescing, memory_order_relaxed))
         return hf_error_set(&x->err, HF_SHUTTING_DOWN, "the service is stopping; try again when it is back");
-    return find_route(x) && hf_route_parse_query(request->route, x->query, request, &x->err) &&
-           hf_auth_check(x->service->auth, request->headers[HF_H_AUTHORIZATION], &request->principal, &x->err) &&
+    return find_route(x) && hf_route_parse_query(request->route, x->query, request, &x->err) && authenticate(x) &&
            hf_auth_allow(request->principal, request->route, request->params, &x->err) && check_body(x);
+}
+
+/* What is open to everyone is open to wrong tokens too. */
+static bool authenticate(struct hf_exchange *x)
+{
+    static const struct hf_principal nobody = {.id = "anonymous", .role = HF_ROLE_NONE};
+    struct hf_request *request = &x->request;
+    if (hf_auth_check(x->service->auth, request->headers[HF_H_AUTHORIZATION], &request->principal, &x->err))
+        return true;
+    if (request->route->role != HF_ROLE_NONE)
+        return false;
+    request->principal = &nobody;
+    return true;
 }
 
 static bool find_route(struct hf_exchange *x)

@@ -93,7 +93,6 @@ static void take_back(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply *reply);
 static struct MHD_Response *make_response(const struct hf_reply *reply);
-static ssize_t no_body(void *cls, uint64_t position, char *to, size_t bytes_max);
 static void record(struct loop *loop, const struct hf_exchange *x, int status);
 
 bool hf_http_start(struct hf_http **out, const struct hf_http_options *options, struct hf_error *err)
@@ -553,25 +552,17 @@ static struct MHD_Response *make_response(const struct hf_reply *reply)
 {
     const void *data = reply->body.data;
     size_t bytes = reply->body.bytes;
-    /* A body of no known length is the way to say nothing about it: with an empty one the library would add
-     * Content-Length: 0, which for 304 means that the stored content is empty (RFC 9110 section 8.6). */
-    if (reply->status == MHD_HTTP_NOT_MODIFIED)
-        return MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 64, no_body, NULL, NULL);
     if (reply->blob) {
         data = reply->blob->data + reply->blob_offset;
         bytes = reply->blob_bytes;
     }
-    if (!reply->content_type || bytes == 0) {
+    /* With 304 the length is that of the content not sent (RFC 9110 section 8.6): a handler may give the blob for it.
+     */
+    if (bytes == 0 || (!reply->content_type && reply->status != MHD_HTTP_NOT_MODIFIED)) {
         data = "";
         bytes = 0;
     }
     return MHD_create_response_from_buffer(bytes, (void *)(uintptr_t)data, MHD_RESPMEM_PERSISTENT);
-}
-
-static ssize_t no_body(void *cls, uint64_t position, char *to, size_t bytes_max)
-{
-    (void)cls, (void)position, (void)to, (void)bytes_max;
-    return MHD_CONTENT_READER_END_OF_STREAM;
 }
 
 static void record(struct loop *loop, const struct hf_exchange *x, int status)

@@ -156,6 +156,8 @@ static enum hf_verdict unmodified(struct hf_request *request, struct hf_reply *r
 {
     (void)err;
     reply->status = 304;
+    reply->blob = hf_blob_copy("0123456789", 10); /* for its length */
+    reply->blob_bytes = 10;
     hf_reply_header(request, reply, "ETag", "\"1-abc\"");
     return HF_DONE;
 }
