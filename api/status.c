@@ -32,7 +32,7 @@ static enum hf_verdict answer_status(struct hf_request *request, struct hf_reply
 {
     struct hf_engine *engine = hf_api_engine(request, err);
     struct hf_status status = {0};
-    bool text;
+    bool text = false;
     if (!engine || !wants_text(request, &text, err))
         return HF_FAIL;
     if (!hf_status_collect(engine, system, &request->arena, &status)) {
