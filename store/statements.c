@@ -73,8 +73,8 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
     [HF_STMT_SYSTEM_DELETE] = {"system_delete", "i", false, "DELETE FROM systems WHERE id = $1", NULL},
     [HF_STMT_SYSTEM_DELETE_COMPONENTS] = {"system_delete_components", "ii", false,
                                           DELETE_SOME("component_state_tracking", "component_id"), NULL},
-    [HF_STMT_SYSTEM_DELETE_STATES] = {"system_delete_states", "ii", false,
-                                      DELETE_SOME("component_states", "sequence"), NULL},
+    [HF_STMT_SYSTEM_DELETE_STATES] = {"system_delete_states", "ii", false, DELETE_SOME("component_states", "sequence"),
+                                      NULL},
     [HF_STMT_SYSTEM_DELETE_CHUNKS] = {"system_delete_chunks", "ii", false, DELETE_SOME("state_chunks", "sequence"),
                                       NULL},
     [HF_STMT_SYSTEM_DELETE_SNAPSHOTS] = {"system_delete_snapshots", "ii", false,
@@ -124,11 +124,10 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
          " $9::text[], $10::bigint[], $11::bigint[], $12::text[], $13::bytea[])",
          "INSERT INTO component_states (system_id, sequence, component_id, version, previous_sequence, epoch, hash,"
          " bytes, content_type, committed_at_ms, deleted, event, content) VALUES (" P13 ")"},
-    [HF_STMT_CHUNKS_INSERT] =
-        {"chunks_insert", "iiib", true,
-         "INSERT INTO state_chunks (system_id, sequence, chunk_index, content)"
-         " SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])",
-         "INSERT INTO state_chunks (system_id, sequence, chunk_index, content) VALUES (" P4 ")"},
+    [HF_STMT_CHUNKS_INSERT] = {"chunks_insert", "iiib", true,
+                               "INSERT INTO state_chunks (system_id, sequence, chunk_index, content)"
+                               " SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[])",
+                               "INSERT INTO state_chunks (system_id, sequence, chunk_index, content) VALUES (" P4 ")"},
     [HF_STMT_STATES_TAIL] = {"states_tail", "iii", false,
                              "SELECT " STATE_COLUMNS " FROM component_states WHERE system_id = $1 AND sequence > $2"
                              " AND sequence <= $3 ORDER BY sequence",
@@ -143,18 +142,17 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                             NULL},
     [HF_STMT_STATE_WALK_VERSION] = {"state_walk_version", "iii", false,
                                     WALK_BACK_WHILE("walk.version > $3") "SELECT " STATE_COLUMNS
-                                    " FROM walk WHERE version = $3",
+                                                                         " FROM walk WHERE version = $3",
                                     NULL},
     [HF_STMT_STATE_WALK_SEQUENCE] = {"state_walk_sequence", "iii", false,
                                      WALK_BACK_WHILE("walk.sequence > $3") "SELECT " STATE_COLUMNS
-                                     " FROM walk ORDER BY sequence LIMIT 1",
+                                                                           " FROM walk WHERE sequence <= $3",
                                      NULL},
     /* Versions are consecutive along the chain, so that counting them needs no column of its own. */
     [HF_STMT_STATE_WALK_LIST] =
         {"state_walk_list", "iii", false,
          WALK_BACK_WHILE("s.version > (SELECT version FROM component_states WHERE system_id = $1 AND sequence = $2)"
-                         " - $3")
-             "SELECT " STATE_COLUMNS " FROM walk ORDER BY sequence DESC LIMIT $3",
+                         " - $3") "SELECT " STATE_COLUMNS " FROM walk ORDER BY sequence DESC LIMIT $3",
          NULL},
     [HF_STMT_STATE_BEFORE] = {"state_before", "ii", false,
                               "SELECT sequence, committed_at_ms FROM component_states WHERE system_id = $1"
@@ -164,10 +162,11 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                "SELECT sequence, committed_at_ms FROM component_states WHERE system_id = $1"
                                " ORDER BY sequence LIMIT 1",
                                NULL},
-    [HF_STMT_STATES_TRIM] = {"states_trim", "iii", false,
-                             "DELETE FROM component_states WHERE system_id = $1 AND sequence IN (SELECT s.sequence "
-                             SUPERSEDED " ORDER BY n.sequence LIMIT $3) RETURNING sequence, bytes",
-                             NULL},
+    [HF_STMT_STATES_TRIM] =
+        {"states_trim", "iii", false,
+         "DELETE FROM component_states WHERE system_id = $1 AND sequence IN (SELECT s.sequence " SUPERSEDED
+         " ORDER BY n.sequence LIMIT $3) RETURNING sequence, bytes",
+         NULL},
     [HF_STMT_CHUNKS_TRIM] = {"chunks_trim", "ii", false,
                              "DELETE FROM state_chunks WHERE system_id = $1 AND sequence = $2", NULL},
     [HF_STMT_STATES_USAGE] = {"states_usage", "ii", false,

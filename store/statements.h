@@ -35,7 +35,7 @@ enum hf_statement {
     HF_STMT_STATE_GET,     /* by system, sequence, with content */
     HF_STMT_CHUNKS_GET,
     HF_STMT_STATE_WALK_VERSION,  /* the row of one version, walking back from a sequence */
-    HF_STMT_STATE_WALK_SEQUENCE, /* walking back to the first row at or before a sequence; else the last one met */
+    HF_STMT_STATE_WALK_SEQUENCE, /* the newest row at or before a sequence, walking back */
     HF_STMT_STATE_WALK_LIST,     /* up to n rows, newest first, walking back */
     HF_STMT_STATE_BEFORE,        /* sequence and time of the newest row at or before a sequence */
     HF_STMT_STATES_OLDEST,       /* sequence and time of the oldest row kept */

@@ -289,24 +289,16 @@ bool hf_states_find_version(struct hf_session *session, int64_t system_id, int64
     return true;
 }
 
-/* The walk ends at the version wanted, at a component's first one, or where history was trimmed. */
 bool hf_states_find_at(struct hf_session *session, int64_t system_id, int64_t head_sequence, int64_t at_sequence,
                        struct hf_state_row *row_out, struct hf_state_text *storage, bool *found_out,
                        struct hf_error *err)
 {
-    struct hf_state_row row;
-    struct kept kept = {&row, storage, false};
+    struct kept kept = {row_out, storage, false};
     struct list list = {system_id, keep_row, &kept};
     if (!hf_session_run(session, HF_STMT_STATE_WALK_SEQUENCE, read_listed, &list, NULL, err, HF_INT(system_id),
                         HF_INT(head_sequence), HF_INT(at_sequence)))
         return false;
-    bool reached = kept.found && row.sequence <= at_sequence;
-    if (!reached && (!kept.found || row.previous_sequence != 0))
-        return hf_error_set(err, HF_NOT_FOUND, "history no longer reaches back to sequence %lld",
-                            (long long)at_sequence);
-    if (reached)
-        *row_out = row;
-    *found_out = reached;
+    *found_out = kept.found;
     return true;
 }
 

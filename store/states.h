@@ -46,8 +46,8 @@ HF_MUST_USE bool hf_states_get(struct hf_session *session, int64_t system_id, in
 
 /* Walk back from head_sequence (inclusive) along previous_sequence. The row found is metadata only. find_version:
  * *found_out is false when there is no such version, or history no longer holds it. find_at gives the version that was
- * current at at_sequence: *found_out is false when the component had none yet, while HF_NOT_FOUND means that history no
- * longer reaches so far back, so that nobody takes one for the other. */
+ * current at at_sequence: *found_out is false when the component had none yet, or history no longer reaches so far
+ * back. */
 HF_MUST_USE bool hf_states_find_version(struct hf_session *session, int64_t system_id, int64_t head_sequence,
                                         int64_t version, struct hf_state_row *row_out, struct hf_state_text *storage,
                                         bool *found_out, struct hf_error *err);
