@@ -265,6 +265,12 @@ void hf_small_server_stop(struct hf_small_server *server)
     free(server);
 }
 
+void hf_small_server_stop_http(struct hf_small_server *server)
+{
+    hf_http_stop(server->http);
+    server->http = NULL; /* only the stopping thread looks at it */
+}
+
 int hf_small_server_port(const struct hf_small_server *server)
 {
     return hf_http_port(server->http);

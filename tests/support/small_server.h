@@ -25,6 +25,7 @@ struct hf_config hf_small_server_config(void);
 /* Starts it; a failure fails the test. tokens_file may be NULL. config is borrowed until stop. */
 struct hf_small_server *hf_small_server_start(const struct hf_config *config, const char *tokens_file);
 void hf_small_server_stop(struct hf_small_server *server);
+void hf_small_server_stop_http(struct hf_small_server *server); /* hf_http_stop alone, with the gate as it is */
 
 int hf_small_server_port(const struct hf_small_server *server);
 struct hf_http *hf_small_server_http(struct hf_small_server *server);
