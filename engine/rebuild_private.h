@@ -1,0 +1,36 @@
+/* What the parts of a rebuild share: rebuild.c (opening, setting aside, going through the systems) and
+ * rebuild_system.c (one system from its files). Not for others. */
+#ifndef HF_ENGINE_REBUILD_PRIVATE_H
+#define HF_ENGINE_REBUILD_PRIVATE_H
+
+#include "core/arena.h"
+#include "core/auto.h"
+#include "core/buf.h"
+#include "engine/engine.h"
+#include "engine/rebuild.h"
+
+/* One snapshot file; texts in the arena of the rebuild. */
+struct hf_rebuild_file {
+    struct hf_manifest_header header; /* of a damaged one: system, id, kind, and what the id says */
+    const char *file;
+    int64_t file_bytes;
+    const char *damage; /* NULL: sound so far */
+};
+
+struct hf_rebuild {
+    struct hf_engine *engine;
+    struct hf_session *session; /* the only one there is */
+    const char *why;            /* "the database was missing", … */
+    struct hf_arena arena;
+    struct hf_rebuild_file *files; /* by system; owns */
+    int64_t file_count, file_capacity;
+    int64_t last_system_id;
+    int64_t rebuilt;
+};
+
+/* Files of one system, newest first. Brings it back, or starts it fresh above what the files say. An I/O error that
+ * stays is HF_IO and nothing is decided. */
+HF_MUST_USE bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files, int64_t count,
+                                   struct hf_error *err);
+
+#endif

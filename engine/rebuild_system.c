@@ -1,0 +1,395 @@
+/* One system from its snapshot files, in one transaction: the newest chain whose every byte proves good. */
+#include "engine/rebuild_private.h"
+
+#include "core/clock.h"
+#include "core/fault.h"
+#include "core/id.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "engine/events.h"
+#include "store/components.h"
+#include "store/journal.h"
+#include "store/snapshots.h"
+#include "store/states.h"
+#include "store/systems.h"
+
+#include <string.h>
+#include <time.h>
+
+#define IO_TRIES_MAX      3
+#define IO_PAUSE_MS       200
+#define PORTION_ROWS_MAX  256
+#define PORTION_BYTES_MAX (INT64_C(8) << 20)
+
+struct attempt {
+    struct hf_rebuild *rebuild;
+    const struct hf_rebuild_file *file; /* NULL: a fresh start */
+    struct hf_chain *chain;
+    int64_t system_id;
+    int64_t sequence, epoch; /* the system's afterwards */
+    struct hf_buf *skipped;
+    int64_t started_at_ms;
+    const struct hf_rebuild_file *files;
+    int64_t count;
+    const int64_t *order; /* entries of the chain by sequence */
+};
+
+static bool try_file(struct attempt *attempt, struct hf_error *err);
+static bool try_once(struct attempt *attempt, struct hf_error *err);
+static bool write_system(struct attempt *attempt, struct hf_error *err);
+static bool insert_system(struct attempt *attempt, struct hf_error *err);
+static bool insert_components(struct attempt *attempt, struct hf_error *err);
+static bool insert_states(struct attempt *attempt, struct hf_error *err);
+static bool insert_recovery(struct attempt *attempt, struct hf_error *err);
+static bool insert_damaged(struct attempt *attempt, struct hf_error *err);
+static int64_t *entries_by_sequence(const struct hf_chain *chain);
+static void skip_file(struct attempt *attempt, struct hf_rebuild_file *file, const char *reason);
+static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *too_old, struct hf_error *err);
+static void tell_rebuilt(const struct attempt *attempt);
+
+bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files, int64_t count, struct hf_error *err)
+{
+    HF_AUTO(buf) struct hf_buf skipped;
+    hf_buf_init(&skipped, 1 << 20);
+    struct attempt attempt = {.rebuild = rebuild,
+                              .system_id = rebuild->last_system_id + 1,
+                              .skipped = &skipped,
+                              .started_at_ms = hf_clock_now_ms(),
+                              .files = files,
+                              .count = count};
+    for (int64_t i = 0; i < count; i++) { /* above every epoch that anyone was told of */
+        if (files[i].header.epoch >= attempt.epoch)
+            attempt.epoch = files[i].header.epoch + 1;
+    }
+    int64_t age_ms_max = rebuild->engine->config->recovery_max_age_ms;
+    const struct hf_rebuild_file *too_old = NULL;
+    bool done = false;
+    for (int64_t i = 0; i < count && !done && !too_old; i++) {
+        if (files[i].damage) {
+            skip_file(&attempt, &files[i], files[i].damage);
+        } else if (attempt.started_at_ms - files[i].header.cut_at_ms > age_ms_max) {
+            too_old = &files[i];
+        } else {
+            attempt.file = &files[i];
+            done = try_file(&attempt, err);
+            if (!done && err->code != HF_DAMAGED)
+                return false;
+            if (!done)
+                skip_file(&attempt, &files[i], err->text);
+        }
+    }
+    if (!done && !start_fresh(&attempt, too_old, err))
+        return false;
+    rebuild->last_system_id = attempt.system_id;
+    rebuild->rebuilt += done;
+    if (done)
+        tell_rebuilt(&attempt);
+    return true;
+}
+
+/* A failed read is tried again; it never makes an older snapshot the answer. */
+static bool try_file(struct attempt *attempt, struct hf_error *err)
+{
+    for (int try = 1;; try++) {
+        if (try_once(attempt, err))
+            return true;
+        hf_session_rollback(attempt->rebuild->session);
+        if (err->code == HF_NOT_FOUND)
+            err->code = HF_DAMAGED; /* a file of its chain is missing */
+        if (err->code != HF_IO)
+            return false;
+        if (try == IO_TRIES_MAX)
+            return hf_error_wrap(
+                err,
+                "snapshot %s could not be read in %d attempts (that does not prove it damaged; make the "
+                "file readable, or move it away to use an older one, and start again)",
+                attempt->file->header.id, try);
+        hf_log(HF_LOG_WARNING, "rebuild_read_again", err->text, HF_LOG_TEXT("snapshot", attempt->file->header.id));
+        nanosleep(&(struct timespec){0, (long)(IO_PAUSE_MS * try * (int64_t)HF_MS_NS)}, NULL);
+    }
+}
+
+static bool try_once(struct attempt *attempt, struct hf_error *err)
+{
+    const struct hf_manifest_header *header = &attempt->file->header;
+    hf_log(HF_LOG_INFO, "rebuild_snapshot", "reading a snapshot", HF_LOG_TEXT("system", header->system),
+           HF_LOG_TEXT("snapshot", header->id));
+    if (!hf_chain_load(&attempt->chain, attempt->rebuild->engine->repository, header->system, header->id, err))
+        return false;
+    attempt->sequence = hf_chain_header(attempt->chain)->sequence;
+    HF_AUTO(free) int64_t *order = entries_by_sequence(attempt->chain);
+    attempt->order = order;
+    bool ok = write_system(attempt, err);
+    attempt->order = NULL;
+    hf_chain_free(attempt->chain);
+    attempt->chain = NULL;
+    return ok;
+}
+
+static bool write_system(struct attempt *attempt, struct hf_error *err)
+{
+    struct hf_session *session = attempt->rebuild->session;
+    if (!hf_session_begin(session, err) || !insert_system(attempt, err))
+        return false;
+    if (attempt->chain && (!insert_components(attempt, err) || !insert_states(attempt, err)))
+        return false;
+    if (hf_fault("rebuild_midway"))
+        return hf_error_set(err, HF_STORE_DOWN, "fault rebuild_midway");
+    return insert_recovery(attempt, err) && insert_damaged(attempt, err) && hf_session_commit(session, err);
+}
+
+static bool insert_system(struct attempt *attempt, struct hf_error *err)
+{
+    /* Settings of a fresh start come from the newest file whose header is whole. */
+    const struct hf_manifest_header *header = attempt->file ? &attempt->file->header : NULL;
+    for (int64_t i = 0; i < attempt->count && !header; i++) {
+        if (!attempt->files[i].damage)
+            header = &attempt->files[i].header;
+    }
+    struct hf_system_row row = {.id = attempt->system_id,
+                                .name = attempt->files[0].header.system,
+                                .description = header ? header->description : "",
+                                .sequence = attempt->sequence,
+                                .epoch = attempt->epoch,
+                                .folded_sequence = attempt->sequence,
+                                .backup_interval_ms = header ? header->backup_interval_ms : -1,
+                                .incremental_interval_ms = header ? header->incremental_interval_ms : -1,
+                                .max_retention_hours = header ? header->max_retention_hours : -1,
+                                .created_at_ms = header ? header->created_at_ms : attempt->started_at_ms,
+                                .committed_at_ms = header ? header->cut_at_ms : attempt->started_at_ms};
+    return hf_systems_insert(attempt->rebuild->session, &row, err);
+}
+
+static bool insert_components(struct attempt *attempt, struct hf_error *err)
+{
+    HF_AUTO(free) struct hf_component_row *rows = hf_alloc(PORTION_ROWS_MAX * sizeof(rows[0]));
+    int64_t total = hf_chain_count(attempt->chain);
+    for (int64_t first = 0; first < total; first += PORTION_ROWS_MAX) {
+        int count = 0;
+        for (int64_t i = first; i < total && count < PORTION_ROWS_MAX; i++) {
+            const struct hf_manifest_entry *entry = hf_chain_entry(attempt->chain, i);
+            rows[count++] = (struct hf_component_row){.system_id = attempt->system_id,
+                                                      .component_id = i + 1,
+                                                      .name = entry->component,
+                                                      .kind = entry->component_kind,
+                                                      .depends_on = entry->depends_on,
+                                                      .required_pointers = entry->required_pointers,
+                                                      .heartbeat_interval_ms = entry->heartbeat_interval_ms,
+                                                      .registered_at_ms = entry->registered_at_ms,
+                                                      .version = entry->version,
+                                                      .sequence = entry->sequence,
+                                                      .hash = entry->hash,
+                                                      .bytes = entry->bytes,
+                                                      .content_type = entry->content_type,
+                                                      .committed_at_ms = entry->committed_at_ms,
+                                                      .deleted = entry->deleted,
+                                                      .health = -1,
+                                                      .status = "",
+                                                      .metrics = "{}",
+                                                      .last_activity_at_ms = entry->committed_at_ms,
+                                                      .created_at_ms = entry->created_at_ms};
+        }
+        if (!hf_components_insert(attempt->rebuild->session, rows, count, err))
+            return false;
+    }
+    return true;
+}
+
+struct by_sequence {
+    int64_t sequence, index;
+};
+
+static int compare_sequences(const void *a, const void *b)
+{
+    int64_t left = ((const struct by_sequence *)a)->sequence, right = ((const struct by_sequence *)b)->sequence;
+    return left < right ? -1 : left > right;
+}
+
+/* Rows go in by their key: the database grows at its end, and old contents lie together in the file. */
+static int64_t *entries_by_sequence(const struct hf_chain *chain)
+{
+    int64_t count = hf_chain_count(chain);
+    HF_AUTO(free) struct by_sequence *sorted = hf_alloc(((size_t)count + 1) * sizeof(sorted[0]));
+    for (int64_t i = 0; i < count; i++)
+        sorted[i] = (struct by_sequence){hf_chain_entry(chain, i)->sequence, i};
+    qsort(sorted, (size_t)count, sizeof(sorted[0]), compare_sequences);
+    int64_t *order = hf_alloc(((size_t)count + 1) * sizeof(order[0]));
+    for (int64_t i = 0; i < count; i++)
+        order[i] = sorted[i].index;
+    return order;
+}
+
+static bool insert_states(struct attempt *attempt, struct hf_error *err)
+{
+    struct hf_state_row rows[PORTION_ROWS_MAX];
+    struct hf_blob *blobs[PORTION_ROWS_MAX];
+    int64_t total = hf_chain_count(attempt->chain), next = 0;
+    bool ok = true;
+    while (ok && next < total) {
+        int count = 0;
+        int64_t bytes = 0;
+        while (ok && next < total && count < PORTION_ROWS_MAX && bytes < PORTION_BYTES_MAX) {
+            int64_t index = attempt->order[next++];
+            const struct hf_manifest_entry *entry = hf_chain_entry(attempt->chain, index);
+            if (entry->version == 0)
+                continue;
+            struct hf_blob *blob = NULL;
+            if (hf_manifest_entry_is_present(entry))
+                ok = hf_chain_read(attempt->chain, entry, &blob, err);
+            if (!ok)
+                break;
+            bytes += entry->bytes;
+            blobs[count] = blob;
+            rows[count++] = (struct hf_state_row){.system_id = attempt->system_id,
+                                                  .sequence = entry->sequence,
+                                                  .component_id = index + 1,
+                                                  .version = entry->version,
+                                                  .epoch = attempt->file->header.epoch,
+                                                  .hash = entry->hash,
+                                                  .bytes = entry->bytes,
+                                                  .content_type = entry->content_type,
+                                                  .committed_at_ms = entry->committed_at_ms,
+                                                  .deleted = entry->deleted,
+                                                  .content = blob ? blob->data : NULL};
+        }
+        if (ok && count)
+            ok = hf_states_insert(attempt->rebuild->session, rows, count, err);
+        for (int i = 0; i < count; i++)
+            hf_blob_unref(blobs[i]);
+    }
+    return ok;
+}
+
+static bool insert_recovery(struct attempt *attempt, struct hf_error *err)
+{
+    const struct hf_rebuild_file *newest = &attempt->files[0];
+    int64_t now_ms = hf_clock_now_ms();
+    int64_t since_ms = attempt->file ? attempt->file->header.cut_at_ms : newest->header.cut_at_ms;
+    char id[40];
+    hf_id_random("rec-", id, sizeof(id));
+    HF_AUTO(buf) struct hf_buf detail;
+    hf_buf_init(&detail, 2 << 20);
+    hf_buf_add_text(&detail, "{\"waves\":[],\"skipped\":[");
+    hf_buf_add(&detail, attempt->skipped->data ? attempt->skipped->data : "", attempt->skipped->bytes);
+    char at[HF_TIME_BYTES];
+    hf_time_format(now_ms, at);
+    hf_buf_add_format(&detail, "],\"steps\":[{\"name\":\"%s\",\"at\":\"%s\",\"durationMs\":%lld}]}",
+                      attempt->file ? "rebuilt the database from snapshot files" : "started fresh", at,
+                      (long long)(now_ms - attempt->started_at_ms));
+    struct hf_recovery_row row = {.system_id = attempt->system_id,
+                                  .id = id,
+                                  .source = "snapshot",
+                                  .snapshot = attempt->file ? attempt->file->header.id : "",
+                                  .status = attempt->file ? "applied" : "fresh",
+                                  .reason = attempt->rebuild->why,
+                                  .epoch = attempt->epoch,
+                                  .sequence_before = newest->header.sequence,
+                                  .sequence_after = attempt->sequence,
+                                  .data_loss_ms = since_ms && now_ms > since_ms ? now_ms - since_ms : 0,
+                                  .data_loss_components = attempt->file ? 0 : newest->header.components,
+                                  .started_at_ms = attempt->started_at_ms,
+                                  .completed_at_ms = now_ms,
+                                  .detail = detail.data};
+    return hf_recoveries_insert(attempt->rebuild->session, &row, err);
+}
+
+/* What proved damaged on the way gets its row here, so that nothing builds on it; sound files are adopted later. */
+static bool insert_damaged(struct attempt *attempt, struct hf_error *err)
+{
+    for (int64_t i = 0; i < attempt->count; i++) {
+        const struct hf_rebuild_file *file = &attempt->files[i];
+        const struct hf_manifest_header *header = &file->header;
+        if (!file->damage)
+            continue;
+        struct hf_snapshot_row row = {.system_id = attempt->system_id,
+                                      .id = header->id,
+                                      .kind = header->kind,
+                                      .trigger = header->trigger[0] ? header->trigger : "schedule",
+                                      .label = header->label,
+                                      .reason = "found damaged when the database was rebuilt",
+                                      .generation = header->generation[0] ? header->generation : header->id,
+                                      .parent = header->parent,
+                                      .sequence = header->sequence,
+                                      .epoch = header->epoch,
+                                      .root_hash = header->root_hash,
+                                      .components = header->components,
+                                      .changed = header->changed,
+                                      .deleted = header->deleted,
+                                      .state_bytes = header->state_bytes,
+                                      .file_bytes = file->file_bytes,
+                                      .file = file->file,
+                                      .cut_at_ms = header->cut_at_ms,
+                                      .completed_at_ms = header->cut_at_ms,
+                                      .state = "damaged",
+                                      .validation_status = "damaged",
+                                      .validated_at_ms = attempt->started_at_ms};
+        if (!hf_snapshots_insert(attempt->rebuild->session, &row, err))
+            return false;
+    }
+    return true;
+}
+
+static void skip_file(struct attempt *attempt, struct hf_rebuild_file *file, const char *reason)
+{
+    file->damage = hf_arena_strdup(&attempt->rebuild->arena, reason);
+    struct hf_buf *out = attempt->skipped;
+    hf_buf_add_text(out, out->bytes ? ",{\"snapshot\":" : "{\"snapshot\":");
+    hf_buf_add_json_string(out, file->header.id, strlen(file->header.id));
+    hf_buf_add_text(out, ",\"reason\":");
+    hf_buf_add_json_string(out, file->damage, strlen(file->damage));
+    hf_buf_add_char(out, '}');
+    hf_event_emit(attempt->rebuild->engine, attempt->system_id, file->header.system, HF_EV_SNAPSHOT_DAMAGED, NULL,
+                  "snapshot %s is damaged, trying the one before it: %s", file->header.id, file->damage);
+}
+
+static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *too_old, struct hf_error *err)
+{
+    struct hf_engine *engine = attempt->rebuild->engine;
+    const char *system = attempt->files[0].header.system;
+    attempt->file = NULL;
+    if (!attempt->epoch)
+        attempt->epoch = 2;
+    attempt->sequence = 0;
+    for (int64_t i = 0; i < attempt->count; i++) {
+        if (attempt->files[i].header.sequence > attempt->sequence)
+            attempt->sequence = attempt->files[i].header.sequence;
+    }
+    if (!write_system(attempt, err)) {
+        hf_session_rollback(attempt->rebuild->session);
+        return false;
+    }
+    hf_metric_add_labelled(HF_M_RECOVERIES, "fresh", 1);
+    if (!too_old) {
+        hf_event_emit(
+            engine, attempt->system_id, system, HF_EV_FRESH_START, NULL,
+            "system %s starts fresh: %s and none of its %lld snapshot files is whole; they stay where they are", system,
+            attempt->rebuild->why, (long long)attempt->count);
+        return true;
+    }
+    char age[64], limit[64];
+    hf_duration_format(attempt->started_at_ms - too_old->header.cut_at_ms, age, sizeof(age));
+    hf_duration_format(engine->config->recovery_max_age_ms, limit, sizeof(limit));
+    hf_event_emit(
+        engine, attempt->system_id, system, HF_EV_FRESH_START, NULL,
+        "system %s starts fresh: %s and its newest whole snapshot is %s old, more than the %s that are restored "
+        "automatically; all files stay. To restore it: curl -X POST -H 'Content-Type: application/json' -d "
+        "'{}' http://%s/v1/systems/%s/snapshots/%s/restore",
+        system, attempt->rebuild->why, age, limit, engine->config->listen, system, too_old->header.id);
+    return true;
+}
+
+static void tell_rebuilt(const struct attempt *attempt)
+{
+    const struct hf_manifest_header *header = &attempt->file->header;
+    char age[64];
+    hf_duration_format(hf_clock_now_ms() - header->cut_at_ms, age, sizeof(age));
+    hf_metric_add_labelled(HF_M_RECOVERIES, "applied", 1);
+    HF_AUTO(free)
+    char *data = hf_format("{\"snapshot\":\"%s\",\"sequence\":%lld,\"epoch\":%lld}", header->id,
+                           (long long)attempt->sequence, (long long)attempt->epoch);
+    hf_event_emit(attempt->rebuild->engine, attempt->system_id, header->system, HF_EV_DATABASE_REBUILT, data,
+                  "system %s was rebuilt from snapshot %s: %s; %lld components restored, every byte verified; data "
+                  "loss: what was written in the last %s; the epoch is %lld now",
+                  header->system, header->id, attempt->rebuild->why, (long long)header->components, age,
+                  (long long)attempt->epoch);
+}
