@@ -13,11 +13,12 @@
 #include <signal.h>
 #include <sqlite3.h>
 
-#define CACHE_KIB           1024
-#define PASS_PAGES          1000  /* 16 MiB not yet copied: time for a pass */
-#define HELP_PAGES          8000  /* 128 MiB of log: the committing session helps */
-#define WAIT_PAGES          32000 /* 512 MiB: it even waits a moment for readers of the old log to finish */
-#define WAIT_FOR_READERS_MS 100
+#define CACHE_KIB      1024
+#define PASS_PAGES     1000  /* 16 MiB not yet copied: time for a pass */
+#define HELP_PAGES     8000  /* 128 MiB of log: the committing session helps */
+#define WAIT_MS        10    /* for readers of the old log to finish */
+#define LONG_PAGES     32000 /* 512 MiB: readers are many or slow, and the log has to end somewhere */
+#define WAIT_LONGER_MS 100
 
 struct hf_sqlite_checkpointer {
     pthread_t thread;
@@ -108,11 +109,7 @@ void hf_sqlite_checkpointer_help(struct hf_sqlite_checkpointer *checkpointer, st
     pthread_mutex_unlock(&checkpointer->lock);
     if (!help)
         return;
-    if (log_pages < WAIT_PAGES) {
-        sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
-        return;
-    }
-    sqlite3_busy_timeout(db, WAIT_FOR_READERS_MS);
+    sqlite3_busy_timeout(db, log_pages < LONG_PAGES ? WAIT_MS : WAIT_LONGER_MS);
     sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     sqlite3_busy_timeout(db, checkpointer->timeout_ms > INT32_MAX ? INT32_MAX : (int)checkpointer->timeout_ms);
 }
