@@ -1,0 +1,81 @@
+#!/usr/bin/python3
+"""The server dies in the middle of a restore: afterwards it is wholly applied, or nothing of it."""
+import os
+import pathlib
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import harness  # noqa: E402
+from harness import Lost, Server, put_state, read_states, take_snapshot  # noqa: E402
+
+SYSTEM = "alpha"
+
+
+def prepare(binary, data, options):
+    """A snapshot, then changes, new components and a deletion. Returns (snapshot, its states, the states now)."""
+    server = Server(binary, data, **options)
+    client = server.client()
+    for number in range(80):
+        put_state(client, SYSTEM, f"component-{number}", {"number": number, "pad": "z" * 300})
+    put_state(client, SYSTEM, "large", os.urandom(150000), Content_Type="application/octet-stream")
+    snapshot = take_snapshot(client, SYSTEM)
+    then = read_states(client, SYSTEM)
+    for number in range(0, 80, 2):
+        put_state(client, SYSTEM, f"component-{number}", {"number": number, "changed": True})
+    client.want(204, "DELETE", f"/v1/systems/{SYSTEM}/components/component-1")
+    for number in range(20):
+        put_state(client, SYSTEM, f"later-{number}", {"number": number})
+    now = read_states(client, SYSTEM)
+    server.kill9()
+    return snapshot, then, now
+
+
+def die_in_a_restore(checks, binary, engine, point, applied):
+    name = f"{engine} {point}"
+    data = harness.new_directory()
+    options = {"database_url": harness.new_database()} if engine == "postgres" else {}
+    snapshot, then, now = prepare(binary, data, options)
+
+    server = Server(binary, data, fault=f"{point}:exit", **options)
+    client = server.client()
+    before = client.get_json(f"/v1/systems/{SYSTEM}")
+    answer = None
+    try:
+        answer = client.request("POST", f"/v1/systems/{SYSTEM}/recoveries",
+                                {"source": "snapshot", "snapshot": snapshot["id"], "reason": "a test"})
+    except Lost:
+        pass
+    checks.check(f"{name}: no_answer_came", answer is None, answer)
+    checks.equal(f"{name}: the_fault_point_was_reached", server.wait(), harness.KILLED)
+
+    server = Server(binary, data, **options)
+    client = server.client()
+    after = client.get_json(f"/v1/systems/{SYSTEM}")
+    checks.equal(f"{name}: the_restore_is_{'wholly' if applied else 'not at all'}_applied", read_states(client, SYSTEM),
+                 then if applied else now)
+    checks.equal(f"{name}: the_epoch_is_that_of_the_states", after["epoch"], before["epoch"] + applied)
+    recoveries = client.get_all(f"/v1/systems/{SYSTEM}/recoveries", "recoveries")
+    # The row that tells of a restore is committed with it.
+    done = [recovery for recovery in recoveries if recovery["status"] in ("applied", "completed")]
+    checks.equal(f"{name}: recoveries_tell_the_same", len(done), int(applied))
+    again = take_snapshot(client, SYSTEM)
+    checks.equal(f"{name}: root_hashes_are_equal_when_the_states_are", again["rootHash"] == snapshot["rootHash"], applied)
+
+    reply = client.want(201, "POST", f"/v1/systems/{SYSTEM}/snapshots/{snapshot['id']}/restore", {})
+    checks.equal(f"{name}: the_restore_works_afterwards", (reply.json()["status"], read_states(client, SYSTEM)),
+                 ("applied", then))
+    server.kill9()
+
+
+def restores_are_atomic(checks, binary):
+    if not harness.has_fault_points(binary):
+        checks.skip("restores_are_atomic", "built without fault points")
+        return
+    for engine in ("sqlite", "postgres"):
+        die_in_a_restore(checks, binary, engine, "recovery_before_commit", False)
+        die_in_a_restore(checks, binary, engine, "recovery_after_commit", True)
+
+
+if __name__ == "__main__":
+    harness.run(restores_are_atomic)

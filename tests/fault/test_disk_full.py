@@ -1,0 +1,161 @@
+#!/usr/bin/python3
+"""The disk fills up under load: 507, nothing half-written, reads go on; with space again uploads work by themselves."""
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import harness  # noqa: E402
+from harness import Server, put_state, wait_until  # noqa: E402
+from load import ACKNOWLEDGED, SYSTEMS, Journal, Load, Upload  # noqa: E402
+
+SEED = int.from_bytes(os.urandom(4), "big")
+DISK = "24m"
+
+
+def enter_own_mounts():
+    """Runs this program again in a mount namespace of its own, so that the mount ends with it. False: not possible."""
+    if os.environ.get("HOLDFAST_TEST_OWN_MOUNTS"):
+        return True
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "--propagation", "private", "true"], check=False,
+                                           capture_output=True).returncode != 0:
+        return False
+    os.environ["HOLDFAST_TEST_OWN_MOUNTS"] = "1"
+    os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
+
+
+def mount_small_disk():
+    data = harness.new_directory()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "holdfast-test", str(data)],
+                          check=False, capture_output=True)
+    return data if done.returncode == 0 else None
+
+
+def fill(data):
+    """Takes the space that is left, in a file that stands for somebody else's."""
+    with open(data / "somebody-elses-file", "ab", buffering=0) as file:
+        try:
+            while True:
+                file.write(b"f" * 65536)
+        except OSError:
+            pass
+        try:
+            while True:
+                file.write(b"f" * 512)
+        except OSError:
+            pass
+
+
+def check_full(checks, server, load):
+    """What still works, and how the rest is refused."""
+    client = server.client()
+    refusals, tries = [], []
+
+    def is_refused():
+        reply = client.request("PUT", "/v1/systems/alpha/components/probe/state",
+                               b'{"try":%d,"pad":"%s"}' % (len(tries), b"p" * 30000))
+        tries.append(reply.status)
+        if reply.status == 507:
+            refusals.append(reply)
+        return reply.status == 507
+
+    put_state(client, "alpha", "probe", {"first": True})
+    fill(server.data)
+    # Space that the database has set aside for itself lets some uploads through first.
+    checks.check("uploads_get_507", wait_until(is_refused), load.answers)
+    if refusals:
+        problem = refusals[0].json()
+        checks.equal("the_problem_is_storage_full", (problem["code"], problem["status"], problem["retryable"]),
+                     ("storage_full", 507, True))
+        checks.check("the_problem_says_when_to_try_again", refusals[0].headers["Retry-After"])
+    wait_until(lambda: load.answers.get((507, "storage_full"), 0) > 20, 20)
+    checks.check("clients_under_load_get_507", load.answers.get((507, "storage_full"), 0) > 0, load.answers)
+    checks.equal("livez_says_200_while_full", client.request("GET", "/livez").status, 200)
+    reply = client.request("GET", "/v1/systems/alpha/components/probe/state")
+    checks.check("reads_go_on_while_full", reply.status == 200, reply)
+    reply = client.request("POST", "/v1/systems/alpha/snapshots", {"kind": "full"})
+    checks.check("a_snapshot_fails_while_full", reply.status >= 500 and reply.code, reply)
+    checks.check("a_failed_snapshot_leaves_no_temporary_file", wait_until(lambda: not harness.find_temporary(
+        server.data), 20), harness.find_temporary(server.data))
+    checks.check("the_log_tells_of_the_failed_snapshot", "snapshot.failed" in server.log(), server.log()[-1000:])
+    checks.check("the_server_lives_on", server.is_running())
+    client.close()
+
+
+def full_and_space_again(checks, binary):
+    data = mount_small_disk() if enter_own_mounts() else None
+    if not data:
+        checks.skip("full_and_space_again", "needs root and tmpfs mounts")
+        return
+    journal = Journal()
+    server = Server(binary, data)
+    load = Load(server.port, f"{SEED}/full").start()
+    wait_until(lambda: load.acknowledged() > 100)
+    harness.take_snapshot(server.client(), SYSTEMS[0])
+    check_full(checks, server, load)
+
+    os.unlink(data / "somebody-elses-file")
+    before = load.acknowledged()
+    checks.check("uploads_work_again_without_a_restart", wait_until(lambda: load.acknowledged() > before + 50),
+                 load.answers)
+    load.stop()
+    client = server.client()
+    odd = {code: count for code, count in load.answers.items() if code[0] >= 500 and code != (507, "storage_full")}
+    checks.check("nothing_but_507_was_told", not odd, odd)
+    checks.check("an_event_tells_of_the_failed_snapshot",
+                 wait_until(lambda: harness.list_events(client, SYSTEMS[0], "snapshot.failed"), 20))
+    taken = harness.take_snapshot(client, SYSTEMS[0])
+    checks.equal("snapshots_work_again", taken["state"], "complete")
+    verify_without_probe(checks, client, journal, load, "after the disk was full")
+
+    load = Load(server.port, f"{SEED}/killed").start()
+    wait_until(lambda: load.acknowledged() > 50)
+    fill(data)
+    wait_until(lambda: load.answers.get((507, "storage_full"), 0) > 5, 20)
+    server.kill9()
+    load.stop()
+    killed_while_full(checks, binary, data, journal, load)
+
+
+def killed_while_full(checks, binary, data, journal, load):
+    """Started while the disk is still full, then with space."""
+    server = Server(binary, data, wait=False)
+    serving = server.wait_until_serving()
+    if serving:
+        client = server.client()
+        reply = client.request("GET", "/v1/systems/alpha/components/probe/state")
+        checks.equal("started_on_a_full_disk_it_serves_reads", reply.status, 200)
+        checks.equal("started_on_a_full_disk_it_is_alive", client.request("GET", "/livez").status, 200)
+        os.unlink(data / "somebody-elses-file")
+    else:
+        log = server.log()
+        checks.check("not_started_on_a_full_disk_it_says_why", "space" in log or "full" in log, log[-1500:])
+        server.expected_to_die = True
+        os.unlink(data / "somebody-elses-file")
+        server = Server(binary, data)
+    client = server.client()
+    checks.check("uploads_work_once_there_is_space", wait_until(lambda: client.request(
+        "PUT", "/v1/systems/alpha/components/probe/state", b'{"last":true}').status in (200, 201)))
+    load.repeat_keyed(client)
+    verify_without_probe(checks, client, journal, load, "killed while full")
+    damaged = [path.name for path in data.glob("*damaged*")]
+    checks.equal("a_full_disk_is_not_taken_for_damage", damaged, [])
+    checks.equal("it_stops_in_order", server.stop(), 0)
+
+
+def verify_without_probe(checks, client, journal, load, name):
+    """The journal's rules, with the probe of this test added as it is: it has sequences too."""
+    journal.uploads = [upload for upload in journal.uploads if "probe" not in upload.items]
+    journal.add(load)
+    for entry in harness.read_versions(client, "alpha", "probe"):
+        journal.uploads.append(Upload("alpha", {"probe": entry["hash"]}, ACKNOWLEDGED,
+                                      {"probe": (entry["version"], entry["sequence"])}))
+    journal.verify(checks, client, name)
+
+
+if __name__ == "__main__":
+    enter_own_mounts()
+    print(f"seed {SEED}", flush=True)
+    harness.run(full_and_space_again)
