@@ -1,6 +1,7 @@
 /* Who may do what: bearer tokens (RFC 6750) from a file, kept as SHA-256 hashes, compared in constant time.
  *
- * The file is JSON lines: {"id":"t1a2b3","hash":"sha256:…","role":"agent","system":"default","componentPrefix":"agent-",
+ * The file is JSON lines:
+ * {"id":"t1a2b3","hash":"sha256:…","role":"agent","system":"default","componentPrefix":"agent-",
  * "description":"…","createdAt":"…"}; system and componentPrefix are optional scopes. A token is hft_<id>_<secret>. */
 #ifndef HF_API_AUTH_H
 #define HF_API_AUTH_H
@@ -8,9 +9,9 @@
 #include "api/routes.h"
 
 struct hf_principal {
-    char id[24];                /* token id; "anonymous" without tokens */
+    char id[24]; /* token id; "anonymous" without tokens */
     enum hf_role role;
-    const char *system;         /* NULL: every system */
+    const char *system;           /* NULL: every system */
     const char *component_prefix; /* NULL: every component */
 };
 
@@ -20,7 +21,8 @@ struct hf_auth;
 HF_MUST_USE bool hf_auth_open(struct hf_auth **out, const char *path, struct hf_error *err);
 void hf_auth_close(struct hf_auth *auth);
 bool hf_auth_has_tokens(const struct hf_auth *auth);
-/* Re-reads the file when its mtime changed; a bad file keeps the old tokens and says so in the log. Scheduler thread. */
+/* Re-reads the file when its mtime changed; a bad file keeps the old tokens and says so in the log. Scheduler thread.
+ */
 void hf_auth_refresh(struct hf_auth *auth);
 
 /* Who sent this Authorization header (NULL: none). HF_UNAUTHORIZED. The principal stays valid until hf_auth_close. */

@@ -72,34 +72,34 @@ struct hf_problem_member;
 
 struct hf_request {
     enum hf_method method;
-    const char *target;                    /* path as sent, without the query; for logs and problem "instance" */
+    const char *target; /* path as sent, without the query; for logs and problem "instance" */
     const struct hf_route *route;
-    const char *params[4];                 /* {system}, {component}, … in the route's order: decoded and valid names */
+    const char *params[4]; /* {system}, {component}, … in the route's order: decoded and valid names */
     const struct hf_query *query;
     int query_count;
-    const char *headers[HF_HEADER_COUNT];  /* NULL: not sent; a header sent twice is joined with ", " */
-    struct hf_blob *body;                  /* NULL: empty; owned by the request, take a reference to keep it */
-    const struct hf_principal *principal;  /* never NULL in a handler */
+    const char *headers[HF_HEADER_COUNT]; /* NULL: not sent; a header sent twice is joined with ", " */
+    struct hf_blob *body;                 /* NULL: empty; owned by the request, take a reference to keep it */
+    const struct hf_principal *principal; /* never NULL in a handler */
     char request_id[72];
-    struct hf_arena arena;                 /* lives until the answer is sent */
+    struct hf_arena arena; /* lives until the answer is sent */
     uint64_t received_ns;
     struct hf_api *api;
     struct hf_problem_member *problem_members; /* newest first, in the arena; see hf_request_problem_member */
-    bool on_worker;                        /* set by the server: the handler runs on a worker and may wait */
+    bool on_worker;                            /* set by the server: the handler runs on a worker and may wait */
 
     /* For HF_LATER: what hf_request_complete leads to. finish runs on the request's own loop thread and fills the
      * reply, or the error (then returns false). */
     bool (*finish)(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
-    void *work;                            /* the handler's own, for finish */
+    void *work;                                   /* the handler's own, for finish */
     void (*complete)(struct hf_request *request); /* set by the server; see hf_request_complete */
-    void *server;                          /* the server's own */
+    void *server;                                 /* the server's own */
 };
 
 /* What a handler says. */
 enum hf_verdict {
-    HF_DONE,  /* the reply is filled */
-    HF_FAIL,  /* the error is filled: a problem+json answer is made from it */
-    HF_LATER, /* request->finish is set; somebody will call hf_request_complete exactly once */
+    HF_DONE,           /* the reply is filled */
+    HF_FAIL,           /* the error is filled: a problem+json answer is made from it */
+    HF_LATER,          /* request->finish is set; somebody will call hf_request_complete exactly once */
     HF_RETRY_ON_WORKER /* this one must wait for something: the server runs the same handler again on a worker thread,
                           with on_worker set. Only when on_worker is false; the reply is untouched. */
 };

@@ -15,9 +15,9 @@ enum hf_body_kind {
 };
 
 enum hf_where {
-    HF_ON_LOOP,          /* never waits for anything */
-    HF_ON_WORKER,        /* may read the database and files */
-    HF_ON_LOOP_IF_SMALL  /* on the loop when the body is at most HF_SMALL_BODY_BYTES, else on a worker */
+    HF_ON_LOOP,         /* never waits for anything */
+    HF_ON_WORKER,       /* may read the database and files */
+    HF_ON_LOOP_IF_SMALL /* on the loop when the body is at most HF_SMALL_BODY_BYTES, else on a worker */
 };
 #define HF_SMALL_BODY_BYTES (64 * 1024)
 
@@ -25,13 +25,13 @@ typedef enum hf_verdict hf_handler(struct hf_request *request, struct hf_reply *
 
 struct hf_route {
     enum hf_method method;
-    const char *path;        /* segments; {system} and {component} are names, {id} a snapshot or recovery id */
+    const char *path; /* segments; {system} and {component} are names, {id} a snapshot or recovery id */
     hf_handler *handler;
     enum hf_role role;
     enum hf_body_kind body;
     enum hf_where where;
-    const char *label;       /* metric label and operationId */
-    const char *query;       /* allowed query parameters, separated by spaces; NULL: none */
+    const char *label; /* metric label and operationId */
+    const char *query; /* allowed query parameters, separated by spaces; NULL: none */
 };
 extern const struct hf_route hf_routes[];
 extern const int hf_route_count;

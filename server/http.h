@@ -15,7 +15,7 @@ struct hf_http;
 /* What the server needs to know about a request before any handler runs. */
 struct hf_http_options {
     const struct hf_config *config;
-    struct hf_api *api;   /* handed to every request */
+    struct hf_api *api; /* handed to every request */
     struct hf_auth *auth;
     /* Routes; hf_routes in the product, a small table in the server's own tests. */
     const struct hf_route *routes;

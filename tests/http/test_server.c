@@ -288,12 +288,13 @@ END_TEST
 
 START_TEST(a_very_long_url_is_refused)
 {
-    HF_AUTO(free) char *letters = filled(100000, 'a');
-    HF_AUTO(free) char *path = hf_format("/%s", letters);
+    HF_AUTO(free) char *nine_thousand = filled(9000, 'a');
+    HF_AUTO(free) char *path = hf_format("/%s", nine_thousand);
+    HF_AUTO(free) char *hundred_thousand = filled(100000, 'a');
+    HF_AUTO(free) char *longer = hf_format("GET /%s HTTP/1.1\r\nHost: x\r\n\r\n", hundred_thousand);
     start();
-    expect("GET", path, NULL, NULL, 414, "100001 bytes");
-    HF_AUTO(free) char *longer = hf_format("GET /%s%s HTTP/1.1\r\nHost: x\r\n\r\n", letters, letters);
-    expect_raw(longer, "414 ");
+    expect("GET", path, NULL, NULL, 414, "9001 bytes");
+    expect_raw(longer, "414 "); /* perhaps the library's own answer: it has to hold a request's head in memory */
     expect("GET", "/open", NULL, NULL, 200, "open");
     stop();
 }
