@@ -1,8 +1,8 @@
 #include "tests/support/api.h"
 
 #include "core/auto.h"
+#include "tests/support/postgres.h"
 
-#include <check.h>
 #include <string.h>
 
 #define HEADERS_MAX 24
@@ -76,6 +76,22 @@ json_t *hf_api_problem(struct hf_api_test *test, const char *code)
     ck_assert_int_eq(hf_json_int(test->json, "status"), test->answer.status);
     ck_assert_str_eq(hf_json_str(test->json, "requestId"), hf_api_header(test, "X-Request-Id"));
     return test->json;
+}
+
+int hf_api_run_on_both(const char *suite_name, const TTest *const tests[], int count)
+{
+    Suite *suite = suite_create(suite_name);
+    TCase *cases = tcase_create(suite_name);
+    tcase_set_timeout(cases, 300);
+    for (int i = 0; i < count; i++)
+        tcase_add_loop_test(cases, tests[i], 0, 2);
+    suite_add_tcase(suite, cases);
+    SRunner *runner = srunner_create(suite);
+    hf_test_postgres_prepare();
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 const char *hf_api_header(struct hf_api_test *test, const char *name)

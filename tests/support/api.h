@@ -7,6 +7,8 @@
 #include "tests/support/openapi.h"
 #include "tests/support/server.h"
 
+#include <check.h>
+
 struct hf_api_test {
     struct hf_test_server *server;
     struct hf_client *client;
@@ -33,6 +35,9 @@ json_t *hf_api_refused(struct hf_api_test *test, int status, const char *code, c
                        const char *body);
 /* The last answer must be this problem. */
 json_t *hf_api_problem(struct hf_api_test *test, const char *code);
+
+/* A main function's work: runs every test with _i = 0 (SQLite) and _i = 1 (PostgreSQL). */
+int hf_api_run_on_both(const char *suite, const TTest *const tests[], int count);
 
 /* Header of the last answer; fails the test when it is missing. Valid until the next use. */
 const char *hf_api_header(struct hf_api_test *test, const char *name);
