@@ -10,6 +10,10 @@ struct hf_snapshotter;
 struct hf_snapshotter *hf_snapshotter_new(struct hf_engine *engine);
 void hf_snapshotter_free(struct hf_snapshotter *snapshotter);
 
+/* A system was deleted: forgets what is kept of it and removes its snapshot files. */
+HF_MUST_USE bool hf_snapshotter_forget(struct hf_engine *engine, int64_t system_id, const char *system,
+                                       struct hf_error *err);
+
 struct hf_snapshot_request {
     const char *system;
     bool full;           /* what is asked for; an incremental without a usable parent becomes a full */

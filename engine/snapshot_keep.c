@@ -369,6 +369,32 @@ static bool run_delete(struct hf_session *session, void *context, struct hf_erro
     return hf_snapshots_delete(session, change->system_id, change->id, err);
 }
 
+/* Waits for a snapshot of the system that is under way: its file would otherwise appear after the others went. */
+bool hf_snapshotter_forget(struct hf_engine *engine, int64_t system_id, const char *system, struct hf_error *err)
+{
+    struct hf_snapshotter *snapshotter = engine->snapshotter;
+    pthread_mutex_lock(&snapshotter->mutex);
+    struct hf_shelf *shelf = snapshotter->shelves;
+    while (shelf && shelf->system_id != system_id)
+        shelf = shelf->next;
+    pthread_mutex_unlock(&snapshotter->mutex);
+    if (!shelf)
+        return hf_repository_delete_system(engine->repository, system, err);
+
+    pthread_mutex_lock(&shelf->taking);
+    hf_shelf_forget(shelf);
+    pthread_mutex_lock(&snapshotter->mutex);
+    hf_kept_row_set(&shelf->full, NULL);
+    hf_kept_row_set(&shelf->incremental, NULL);
+    hf_kept_row_set(&shelf->newest, NULL);
+    hf_kept_row_set(&shelf->oldest, NULL);
+    shelf->has_progress = false;
+    pthread_mutex_unlock(&snapshotter->mutex);
+    bool ok = hf_repository_delete_system(engine->repository, system, err);
+    pthread_mutex_unlock(&shelf->taking);
+    return ok;
+}
+
 /* ---- leases ---- */
 
 void hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *id)

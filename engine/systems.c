@@ -121,7 +121,7 @@ bool hf_system_delete(struct hf_engine *engine, const char *name, struct hf_erro
     if (!hf_committer_call(engine->committer, &call, err))
         return false;
     /* The rows are the truth; files that a crash leaves behind here belong to no system and are never adopted. */
-    bool ok = hf_repository_delete_system(engine->repository, name, err);
+    bool ok = hf_snapshotter_forget(engine, removal.id, name, err);
     hf_event_emit(engine, 0, name, HF_EV_SYSTEM_DELETED, NULL, "system %s was deleted with all its states%s", name,
                   ok ? " and snapshots" : "; some snapshot files could not be removed");
     return ok;
