@@ -13,6 +13,10 @@ struct hf_component_health {
 };
 struct hf_component_health hf_component_health(const struct hf_component_info *component, int64_t now_ms);
 
+/* When a component counts as stale unless it is heard of before: two heartbeats missed after the last sign of life.
+ * 0: never, because it promised none. */
+int64_t hf_component_stale_at_ms(int64_t heartbeat_interval_ms, int64_t last_activity_at_ms, int64_t registered_at_ms);
+
 struct hf_metric_total {
     const char *name;
     double value;

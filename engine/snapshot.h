@@ -85,8 +85,9 @@ struct hf_snapshot_newest {
 void hf_snapshot_read_newest(struct hf_engine *engine, int64_t system_id, struct hf_arena *arena,
                              struct hf_snapshot_newest *out);
 
-/* Tells that the system has changes no snapshot holds since at_ms (0: none); kept until the next snapshot. */
-void hf_snapshot_note_exposure(struct hf_engine *engine, int64_t system_id, int64_t at_ms);
+/* Tells that the system has had changes above held_sequence since at_ms; kept until the next snapshot, ignored when the
+ * newest snapshot is no longer that of held_sequence (0: none yet). */
+void hf_snapshot_note_exposure(struct hf_engine *engine, int64_t system_id, int64_t held_sequence, int64_t at_ms);
 
 /* At start: rows without files become damaged, files without rows are adopted, leftovers removed; each is told. */
 HF_MUST_USE bool hf_snapshots_adopt(struct hf_engine *engine, struct hf_error *err);

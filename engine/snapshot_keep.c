@@ -174,14 +174,14 @@ void hf_snapshot_read_newest(struct hf_engine *engine, int64_t system_id, struct
     pthread_mutex_unlock(&snapshotter->mutex);
 }
 
-void hf_snapshot_note_exposure(struct hf_engine *engine, int64_t system_id, int64_t at_ms)
+void hf_snapshot_note_exposure(struct hf_engine *engine, int64_t system_id, int64_t held_sequence, int64_t at_ms)
 {
     struct hf_snapshotter *snapshotter = engine->snapshotter;
     pthread_mutex_lock(&snapshotter->mutex);
     for (struct hf_shelf *shelf = snapshotter->shelves; shelf; shelf = shelf->next) {
-        if (shelf->system_id != system_id)
+        if (shelf->system_id != system_id || (shelf->newest.has ? shelf->newest.row.sequence : 0) != held_sequence)
             continue;
-        if (!at_ms || !shelf->exposed_since_ms || at_ms < shelf->exposed_since_ms)
+        if (!shelf->exposed_since_ms || at_ms < shelf->exposed_since_ms)
             shelf->exposed_since_ms = at_ms;
     }
     pthread_mutex_unlock(&snapshotter->mutex);
