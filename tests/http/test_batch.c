@@ -207,12 +207,12 @@ END_TEST
 
 int main(void)
 {
-    static const TTest *const tests[] = {a_batch_keeps_the_bytes_of_each_state_as_they_were_sent,
-                                         one_item_a_line_is_the_same,
-                                         one_failed_condition_writes_nothing,
-                                         a_malformed_batch_is_refused_with_the_item_named,
-                                         ten_thousand_items_are_taken_and_one_more_is_refused,
-                                         a_repeated_key_gets_the_first_answer_and_writes_nothing,
-                                         a_failed_batch_does_not_use_up_its_key};
+    const TTest *const tests[] = {a_batch_keeps_the_bytes_of_each_state_as_they_were_sent,
+                                  one_item_a_line_is_the_same,
+                                  one_failed_condition_writes_nothing,
+                                  a_malformed_batch_is_refused_with_the_item_named,
+                                  ten_thousand_items_are_taken_and_one_more_is_refused,
+                                  a_repeated_key_gets_the_first_answer_and_writes_nothing,
+                                  a_failed_batch_does_not_use_up_its_key};
     return hf_api_run_on_both("batch", tests, (int)(sizeof(tests) / sizeof(tests[0])));
 }

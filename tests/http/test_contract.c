@@ -253,7 +253,7 @@ START_TEST(the_checker_finds_undescribed_answers)
         ck_assert_msg(rows[i].fault ? fault && strstr(fault, rows[i].fault) : !fault, "row %zu: %s", i,
                       fault ? fault : "no fault");
     }
-    struct hf_answer elsewhere = {.status = 200, .headers = "", .body = "", .body_bytes = 0};
+    struct hf_answer elsewhere = {.status = 200};
     HF_AUTO(free) char *fault = hf_openapi_find_fault(openapi, "GET", "/a/1/2", &elsewhere);
     ck_assert_ptr_nonnull(fault);
     hf_openapi_free(openapi);

@@ -374,17 +374,17 @@ END_TEST
 
 int main(void)
 {
-    static const TTest *const tests[] = {an_upload_is_read_back_byte_for_byte,
-                                         any_bytes_with_any_content_type_are_a_state,
-                                         a_state_of_many_chunks_is_read_back_whole_and_in_ranges,
-                                         the_same_content_again_is_no_new_version,
-                                         if_match_lets_only_the_known_version_be_replaced,
-                                         conditional_reads_save_the_transfer,
-                                         ranges_follow_the_standard,
-                                         a_digest_that_does_not_match_is_refused,
-                                         the_past_stays_readable,
-                                         a_deleted_component_is_gone_and_its_history_is_not,
-                                         an_epoch_from_before_a_restore_is_refused,
-                                         an_event_is_recorded_and_may_ask_for_a_snapshot};
+    const TTest *const tests[] = {an_upload_is_read_back_byte_for_byte,
+                                  any_bytes_with_any_content_type_are_a_state,
+                                  a_state_of_many_chunks_is_read_back_whole_and_in_ranges,
+                                  the_same_content_again_is_no_new_version,
+                                  if_match_lets_only_the_known_version_be_replaced,
+                                  conditional_reads_save_the_transfer,
+                                  ranges_follow_the_standard,
+                                  a_digest_that_does_not_match_is_refused,
+                                  the_past_stays_readable,
+                                  a_deleted_component_is_gone_and_its_history_is_not,
+                                  an_epoch_from_before_a_restore_is_refused,
+                                  an_event_is_recorded_and_may_ask_for_a_snapshot};
     return hf_api_run_on_both("states", tests, (int)(sizeof(tests) / sizeof(tests[0])));
 }
