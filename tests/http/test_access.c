@@ -1,0 +1,152 @@
+/* Tokens: who may do what. */
+#include "tests/support/api.h"
+
+#include "core/auto.h"
+
+#include <string.h>
+
+#include "tests/support/check_main.h"
+#include "tests/support/temp.h"
+
+#define STATE "/v1/systems/default/components/agent-1/state"
+
+/* A server whose tokens file holds four tokens. */
+struct guarded {
+    struct hf_api_test t;
+    char *directory;
+    char *viewer, *agent, *operator_, *scoped;
+};
+
+static char *make_token(const char *file, const char *role, const char *system, const char *prefix)
+{
+    const char *arguments[16] = {"token", "create", "--role", role, "--tokens-file", file};
+    int count = 6, exit_code;
+    if (system) {
+        arguments[count++] = "--system";
+        arguments[count++] = system;
+    }
+    if (prefix) {
+        arguments[count++] = "--component-prefix";
+        arguments[count++] = prefix;
+    }
+    char *token = hf_test_server_run(arguments, &exit_code, NULL);
+    ck_assert_int_eq(exit_code, 0);
+    token[strcspn(token, "\n")] = '\0';
+    ck_assert_int_eq(strncmp(token, "hft_", 4), 0);
+    return token;
+}
+
+static void start(struct guarded *g)
+{
+    g->directory = hf_test_temp_directory();
+    HF_AUTO(free) char *file = hf_format("%s/tokens", g->directory);
+    g->viewer = make_token(file, "viewer", NULL, NULL);
+    g->agent = make_token(file, "agent", NULL, NULL);
+    g->operator_ = make_token(file, "operator", NULL, NULL);
+    g->scoped = make_token(file, "operator", "default", "agent-");
+    HF_AUTO(free) char *setting = hf_format("PERSISTENCE_TOKENS_FILE=%s", file);
+    const char *const environment[] = {setting, NULL};
+    const struct hf_test_server_options options = {.environment = environment};
+    hf_api_start(&g->t, &options);
+}
+
+static void stop(struct guarded *g)
+{
+    g->t.token = NULL;
+    hf_api_stop(&g->t);
+    hf_test_remove_tree(g->directory);
+    free(g->directory);
+    free(g->viewer);
+    free(g->agent);
+    free(g->operator_);
+    free(g->scoped);
+}
+
+START_TEST(without_a_token_only_the_open_paths_answer)
+{
+    struct guarded g;
+    start(&g);
+    hf_api_refused(&g.t, 401, "unauthorized", "GET", STATE, NULL);
+    ck_assert_ptr_nonnull(strstr(hf_api_header(&g.t, "WWW-Authenticate"), "Bearer"));
+    hf_api_refused(&g.t, 401, "unauthorized", "PUT", STATE, "1");
+    hf_api_refused(&g.t, 401, "unauthorized", "GET", "/v1/status", NULL);
+    hf_api_refused(&g.t, 401, "unauthorized", "GET", "/metrics", NULL);
+    hf_api_call(&g.t, 200, "GET", "/livez", NULL);
+    hf_api_call(&g.t, 200, "GET", "/readyz", NULL);
+    hf_api_call(&g.t, 200, "GET", "/v1/openapi.json", NULL);
+    g.t.token = "hft_nobody_0000000000000000000000000000000000000000";
+    hf_api_refused(&g.t, 401, "unauthorized", "GET", STATE, NULL);
+    g.t.token = "nonsense";
+    hf_api_refused(&g.t, 401, "unauthorized", "GET", STATE, NULL);
+    stop(&g);
+}
+END_TEST
+
+START_TEST(each_role_includes_the_ones_before_it_and_no_more)
+{
+    struct guarded g;
+    start(&g);
+    g.t.token = g.viewer;
+    hf_api_refused(&g.t, 403, "forbidden", "PUT", STATE, "1");
+    hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems/default/states", "{}");
+    hf_api_call(&g.t, 200, "GET", "/v1/status", NULL);
+    g.t.token = g.agent;
+    hf_api_call(&g.t, 201, "PUT", STATE, "1");
+    hf_api_call(&g.t, 200, "GET", STATE, NULL);
+    hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems/default/snapshots", "{}");
+    hf_api_refused(&g.t, 403, "forbidden", "DELETE", "/v1/systems/default?confirm=default", NULL);
+    hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems/default/recoveries", "{\"source\":\"head\"}");
+    g.t.token = g.viewer;
+    hf_api_call(&g.t, 200, "GET", STATE, NULL);
+    g.t.token = g.operator_;
+    hf_api_call(&g.t, 201, "POST", "/v1/systems/default/snapshots", "{}");
+    hf_api_call(&g.t, 200, "PUT", STATE, "2");
+    stop(&g);
+}
+END_TEST
+
+START_TEST(a_scoped_token_stays_within_its_system_and_prefix)
+{
+    struct guarded g;
+    start(&g);
+    g.t.token = g.operator_;
+    hf_api_call(&g.t, 201, "PUT", "/v1/systems/other/components/agent-1/state", "1");
+    hf_api_call(&g.t, 201, "PUT", "/v1/systems/default/components/model/state", "1");
+    g.t.token = g.scoped;
+    hf_api_call(&g.t, 201, "PUT", STATE, "1");
+    hf_api_refused(&g.t, 403, "forbidden", "PUT", "/v1/systems/default/components/model/state", "2");
+    hf_api_refused(&g.t, 403, "forbidden", "PUT", "/v1/systems/other/components/agent-1/state", "2");
+    hf_api_refused(&g.t, 403, "forbidden", "GET", "/v1/systems/other", NULL);
+    hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems/default/states",
+                   "{\"states\":[{\"component\":\"agent-1\",\"state\":3},{\"component\":\"model\",\"state\":3}]}");
+    ck_assert_detail_has(&g.t, "model");
+    hf_api_call(&g.t, 200, "POST", "/v1/systems/default/states",
+                "{\"states\":[{\"component\":\"agent-1\",\"state\":4},{\"component\":\"agent-2\",\"state\":4}]}");
+    hf_api_refused(&g.t, 403, "forbidden", "DELETE", "/v1/systems/default?confirm=default", NULL);
+    g.t.token = g.operator_;
+    hf_api_call(&g.t, 201, "POST", "/v1/systems/default/snapshots", "{}");
+    g.t.token = g.scoped;
+    hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems/default/snapshots/latest/restore", "{}");
+    hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems/default/recoveries",
+                   "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"components\":[\"agent-1\",\"model\"]}");
+    ck_assert_detail_has(&g.t, "model");
+    hf_api_call(&g.t, 201, "POST", "/v1/systems/default/recoveries",
+                "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"components\":[\"agent-1\"]}");
+    stop(&g);
+}
+END_TEST
+
+START_TEST(without_tokens_only_loopback_is_listened_on)
+{
+    const char *const arguments[] = {"--listen", "0.0.0.0:0", "--data-directory", "/nonexistent/holdfast", NULL};
+    int exit_code;
+    char *errors = NULL;
+    HF_AUTO(free) char *output = hf_test_server_run(arguments, &exit_code, &errors);
+    ck_assert_int_eq(exit_code, 1);
+    ck_assert_msg(strstr(errors, "token"), "%s", errors);
+    free(errors);
+}
+END_TEST
+
+HF_TEST_MAIN("access", without_a_token_only_the_open_paths_answer, each_role_includes_the_ones_before_it_and_no_more,
+             a_scoped_token_stays_within_its_system_and_prefix, without_tokens_only_loopback_is_listened_on);

@@ -1,0 +1,304 @@
+/* Snapshots and recoveries as a client sees them. On SQLite and on PostgreSQL. */
+#include "tests/support/api.h"
+
+#include "core/auto.h"
+#include "core/clock.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define SYSTEM "/v1/systems/default"
+
+static void start(struct hf_api_test *t, int postgres)
+{
+    const struct hf_test_server_options options = {.postgres = postgres != 0};
+    hf_api_start(t, &options);
+}
+
+static void put(struct hf_api_test *t, const char *component, const char *state)
+{
+    HF_AUTO(free) char *path = hf_format(SYSTEM "/components/%s/state", component);
+    const char *const headers[] = {"Content-Type: application/json", NULL};
+    const struct hf_client_request request = {
+        .method = "PUT", .path = path, .headers = headers, .body = state, .body_bytes = strlen(state)};
+    struct hf_answer answer;
+    ck_assert(hf_client_send(t->client, &request, &answer));
+    ck_assert_msg(answer.status == 200 || answer.status == 201, "PUT %s: %s", component, answer.body);
+    hf_answer_done(&answer);
+}
+
+static void expect_state(struct hf_api_test *t, const char *component, const char *state)
+{
+    HF_AUTO(free) char *path = hf_format(SYSTEM "/components/%s/state", component);
+    hf_api_call(t, state ? 200 : 404, "GET", path, NULL);
+    if (state)
+        ck_assert_str_eq(t->answer.body, state);
+}
+
+static char *take(struct hf_api_test *t, const char *kind)
+{
+    HF_AUTO(free) char *body = hf_format("{\"kind\":\"%s\"}", kind);
+    hf_api_call(t, 201, "POST", SYSTEM "/snapshots", body);
+    return hf_strdup(hf_json_str(t->json, "id"));
+}
+
+START_TEST(an_incremental_builds_on_a_full)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    hf_api_refused(&t, 404, "not_found", "POST", SYSTEM "/snapshots", "{}");
+    put(&t, "a", "1");
+    put(&t, "b", "1");
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{\"kind\":\"incremental\"}");
+    ck_assert_str_eq(hf_json_str(t.json, "kind"), "full"); /* there is nothing to build on */
+    ck_assert_str_ne(hf_json_str(t.json, "reason"), "");
+    HF_AUTO(free) char *full = hf_strdup(hf_json_str(t.json, "id"));
+    put(&t, "b", "2");
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{\"kind\":\"incremental\"}");
+    ck_assert_str_eq(hf_json_str(t.json, "kind"), "incremental");
+    ck_assert_str_eq(hf_json_str(t.json, "parent"), full);
+    ck_assert_int_eq(hf_json_int(t.json, "changed"), 1);
+    ck_assert_int_eq(hf_json_int(t.json, "components"), 2);
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(equal_systems_have_equal_root_hashes)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    put(&t, "b", "1");
+    free(take(&t, "full"));
+    HF_AUTO(free) char *root = hf_strdup(hf_json_str(t.json, "rootHash"));
+    put(&t, "b", "2");
+    free(take(&t, "full"));
+    ck_assert_str_ne(hf_json_str(t.json, "rootHash"), root);
+    put(&t, "b", "1");
+    free(take(&t, "full"));
+    ck_assert_str_eq(hf_json_str(t.json, "rootHash"), root);
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(an_asynchronous_snapshot_is_found_under_its_location)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    const char *const headers[] = {"Content-Type: application/json", "Prefer: respond-async, wait=1", NULL};
+    hf_api_send(&t, 202, "POST", SYSTEM "/snapshots", headers, "{\"kind\":\"full\"}", 15);
+    ck_assert_str_eq(hf_json_str(t.json, "state"), "running");
+    HF_AUTO(free) char *location = hf_strdup(hf_api_header(&t, "Location"));
+    uint64_t deadline_ns = hf_clock_monotonic_ns() + 60 * HF_SECOND_NS;
+    do {
+        hf_api_call(&t, 200, "GET", location, NULL);
+        ck_assert_uint_lt(hf_clock_monotonic_ns(), deadline_ns);
+    } while (strcmp(hf_json_str(t.json, "state"), "running") == 0);
+    ck_assert_str_eq(hf_json_str(t.json, "state"), "complete");
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(snapshots_are_listed_newest_first_in_pages)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    char *ids[5];
+    for (int i = 0; i < 5; i++) {
+        char state[8];
+        snprintf(state, sizeof(state), "%d", i);
+        put(&t, "a", state);
+        ids[i] = take(&t, i == 0 ? "full" : "incremental");
+    }
+    HF_AUTO(free) char *path = hf_strdup(SYSTEM "/snapshots?limit=2");
+    int seen = 5;
+    while (path) {
+        hf_api_call(&t, 200, "GET", path, NULL);
+        size_t index;
+        json_t *snapshot;
+        json_array_foreach(json_object_get(t.json, "snapshots"), index, snapshot)
+        {
+            ck_assert_int_gt(seen, 0);
+            ck_assert_str_eq(hf_json_str(snapshot, "id"), ids[--seen]);
+        }
+        const char *cursor = json_string_value(json_object_get(t.json, "nextCursor"));
+        free(path);
+        path = cursor ? hf_format(SYSTEM "/snapshots?limit=2&cursor=%s", cursor) : NULL;
+    }
+    ck_assert_int_eq(seen, 0);
+    hf_api_call(&t, 200, "GET", SYSTEM "/snapshots?kind=full", NULL);
+    ck_assert_int_eq(json_array_size(json_object_get(t.json, "snapshots")), 1);
+    hf_api_call(&t, 200, "GET", SYSTEM "/snapshots?before=2001-01-01T00:00:00Z", NULL);
+    ck_assert_int_eq(json_array_size(json_object_get(t.json, "snapshots")), 0);
+    hf_api_call(&t, 200, "GET", SYSTEM "/snapshots/latest", NULL);
+    ck_assert_str_eq(hf_json_str(t.json, "id"), ids[4]);
+    for (int i = 0; i < 5; i++)
+        free(ids[i]);
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(what_a_snapshot_holds_is_listed_in_pages)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    put(&t, "b", "1");
+    put(&t, "c", "1");
+    hf_api_call(&t, 204, "DELETE", SYSTEM "/components/b", NULL);
+    HF_AUTO(free) char *id = take(&t, "full");
+    HF_AUTO(free) char *path = hf_format(SYSTEM "/snapshots/%s/components?limit=1", id);
+    hf_api_call(&t, 200, "GET", path, NULL);
+    ck_assert_str_eq(hf_json_str(json_array_get(json_object_get(t.json, "components"), 0), "name"), "a");
+    HF_AUTO(free) char *next = hf_format("%s&cursor=%s", path, hf_json_str(t.json, "nextCursor"));
+    hf_api_call(&t, 200, "GET", next, NULL);
+    ck_assert_str_eq(hf_json_str(json_array_get(json_object_get(t.json, "components"), 0), "name"), "c");
+    ck_assert(json_is_null(json_object_get(t.json, "nextCursor")));
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(a_whole_restore_makes_the_system_equal_to_the_snapshot)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    put(&t, "b", "1");
+    HF_AUTO(free) char *id = take(&t, "full");
+    HF_AUTO(free) char *root = hf_strdup(hf_json_str(t.json, "rootHash"));
+    put(&t, "a", "2");
+    put(&t, "later", "2");
+    hf_api_call(&t, 204, "DELETE", SYSTEM "/components/b", NULL);
+    HF_AUTO(free) char *path = hf_format(SYSTEM "/snapshots/%s/restore", id);
+    hf_api_call(&t, 201, "POST", path, "{\"reason\":\"test\",\"dryRun\":true}");
+    ck_assert_str_eq(hf_json_str(t.json, "status"), "planned");
+    expect_state(&t, "a", "2");
+    hf_api_call(&t, 201, "POST", path, "{\"reason\":\"test\"}");
+    ck_assert_str_eq(hf_json_str(t.json, "status"), "applied");
+    ck_assert_int_eq(hf_json_int(t.json, "epoch"), 2);
+    ck_assert_int_ge(hf_json_int(json_object_get(t.json, "dataLoss"), "components"), 1);
+    expect_state(&t, "a", "1");
+    expect_state(&t, "b", "1");
+    expect_state(&t, "later", NULL);
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{\"kind\":\"full\"}");
+    ck_assert_str_eq(hf_json_str(t.json, "rootHash"), root);
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(some_components_are_restored_and_the_others_stay)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    put(&t, "b", "1");
+    free(take(&t, "full"));
+    put(&t, "a", "2");
+    put(&t, "b", "2");
+    hf_api_call(&t, 201, "POST", SYSTEM "/recoveries",
+                "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"components\":[\"a\"]}");
+    expect_state(&t, "a", "1");
+    expect_state(&t, "b", "2");
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(a_moment_of_the_past_is_restored)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    hf_api_call(&t, 201, "PUT", SYSTEM "/components/a/state", "1");
+    HF_AUTO(free) char *at = hf_strdup(hf_json_str(t.json, "committedAt"));
+    int64_t at_ms;
+    ck_assert(hf_time_parse(at, &at_ms));
+    while (hf_clock_now_ms() <= at_ms + 1)
+        usleep(1000);
+    put(&t, "a", "2");
+    HF_AUTO(free) char *body = hf_format("{\"source\":\"at\",\"at\":\"%s\"}", at);
+    hf_api_call(&t, 201, "POST", SYSTEM "/recoveries", body);
+    ck_assert_str_eq(hf_json_str(t.json, "at"), at);
+    expect_state(&t, "a", "1");
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(a_plan_puts_dependencies_first)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    hf_api_call(&t, 201, "PUT", SYSTEM "/components/agent", "{\"dependsOn\":[\"model\"]}");
+    hf_api_call(&t, 201, "PUT", SYSTEM "/components/model", "{\"dependsOn\":[\"world\"]}");
+    put(&t, "agent", "1");
+    put(&t, "model", "1");
+    put(&t, "world", "1");
+    hf_api_call(&t, 201, "POST", SYSTEM "/recoveries", "{\"source\":\"head\"}");
+    const json_t *waves = json_object_get(t.json, "waves");
+    static const char *const order[] = {"world", "model", "agent"};
+    ck_assert_int_eq(json_array_size(waves), 3);
+    for (size_t i = 0; i < 3; i++)
+        ck_assert_str_eq(hf_json_str(json_array_get(json_array_get(waves, i), 0), "component"), order[i]);
+    ck_assert_int_eq(hf_json_int(t.json, "epoch"), 1);
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(bad_recoveries_are_refused)
+{
+    static const char *const bodies[] = {
+        "{}",
+        "{\"source\":\"moon\"}",
+        "{\"source\":\"snapshot\"}",
+        "{\"source\":\"head\",\"snapshot\":\"latest\"}",
+        "{\"source\":\"at\"}",
+        "{\"source\":\"at\",\"at\":\"noon\"}",
+        "{\"source\":\"snapshot\",\"snapshot\":\"a/b\"}",
+        "{\"source\":\"head\",\"components\":[]}",
+        "{\"source\":\"head\",\"components\":[\"a\",\"a\"]}",
+        "{\"source\":\"head\",\"maxAgeMs\":0}",
+        "{\"source\":\"head\",\"dryRun\":\"yes\"}",
+    };
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+        hf_api_refused(&t, 400, "invalid_request", "POST", SYSTEM "/recoveries", bodies[i]);
+    hf_api_refused(&t, 404, "not_found", "POST", SYSTEM "/recoveries",
+                   "{\"source\":\"snapshot\",\"snapshot\":\"latest\"}");
+    hf_api_refused(&t, 404, "not_found", "POST", "/v1/systems/none/recoveries", "{\"source\":\"head\"}");
+    hf_api_refused(&t, 404, "not_found", "GET", SYSTEM "/recoveries/rec-none", NULL);
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(a_source_older_than_allowed_is_refused)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    free(take(&t, "full"));
+    put(&t, "a", "2");
+    int64_t now_ms = hf_clock_now_ms();
+    while (hf_clock_now_ms() <= now_ms + 2)
+        usleep(1000);
+    hf_api_refused(&t, 412, "precondition_failed", "POST", SYSTEM "/snapshots/latest/restore", "{\"maxAgeMs\":1}");
+    expect_state(&t, "a", "2");
+    hf_api_stop(&t);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {an_incremental_builds_on_a_full,
+                                  equal_systems_have_equal_root_hashes,
+                                  an_asynchronous_snapshot_is_found_under_its_location,
+                                  snapshots_are_listed_newest_first_in_pages,
+                                  what_a_snapshot_holds_is_listed_in_pages,
+                                  a_whole_restore_makes_the_system_equal_to_the_snapshot,
+                                  some_components_are_restored_and_the_others_stay,
+                                  a_moment_of_the_past_is_restored,
+                                  a_plan_puts_dependencies_first,
+                                  bad_recoveries_are_refused,
+                                  a_source_older_than_allowed_is_refused};
+    return hf_api_run_on_both("snapshots", tests, (int)(sizeof(tests) / sizeof(tests[0])));
+}
