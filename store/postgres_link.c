@@ -115,9 +115,15 @@ bool hf_postgres_link_lost(struct hf_postgres_link *link, const char *doing, str
 
 bool hf_postgres_link_probe(struct hf_postgres_link *link, struct hf_error *err)
 {
-    if (PQconsumeInput(link->connection) != 1 || PQstatus(link->connection) == CONNECTION_BAD)
-        return hf_postgres_link_lost(link, "probe", err);
-    return true;
+    /* Last words may come before the end of the connection: read until nothing is left, or the end is there. */
+    for (;;) {
+        struct pollfd socket = {PQsocket(link->connection), POLLIN, 0};
+        if (poll(&socket, 1, 0) == 0)
+            return true;
+        if (PQconsumeInput(link->connection) != 1 || PQstatus(link->connection) == CONNECTION_BAD ||
+            hf_clock_monotonic_ns() >= link->deadline_ns)
+            return hf_postgres_link_lost(link, "probe", err);
+    }
 }
 
 bool hf_postgres_link_flush(struct hf_postgres_link *link, struct hf_error *err)

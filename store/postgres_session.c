@@ -99,9 +99,12 @@ void hf_postgres_session_close(struct hf_session *base)
 bool hf_postgres_session_reset(struct hf_session *base, struct hf_error *err)
 {
     struct postgres_session *session = (struct postgres_session *)base;
-    if (session->link.connection)
-        hf_postgres_session_rollback(base);
-    return session->link.connection || connect_session(session, err);
+    hf_postgres_session_rollback(base);
+    const enum control pin = CONTROL_PIN;
+    if (session->link.connection && run_controls(session, &pin, 1, NULL, NULL, err))
+        return true;
+    hf_postgres_link_close(&session->link); /* it may look well and not answer */
+    return connect_session(session, err);
 }
 
 bool hf_postgres_session_is_broken(const struct hf_session *base)
@@ -143,6 +146,7 @@ bool hf_postgres_session_commit(struct hf_session *base, struct hf_error *err)
         return hf_error_set(err, HF_INTERNAL, "commit without a transaction, or after a failure in it");
 
     /* A connection known to be gone before COMMIT leaves: then nothing happened, and that is certain. */
+    hf_postgres_link_start_clock(&session->link);
     if (!hf_postgres_link_probe(&session->link, err)) {
         session->transaction = TRANSACTION_NONE;
         return false;
