@@ -22,6 +22,9 @@
 #define RESET_PAUSE_MS   100 /* between two attempts to reach the database again */
 #define CONFLICTS_MAX    8   /* serialization failures of one batch in a row */
 #define KEY_LIFETIME_MS  (INT64_C(24) * 3600 * 1000)
+#define GATHER_MIN       8 /* fewer writers than this are never waited for */
+#define GATHER_STEP_NS   (100 * 1000)
+#define GATHER_STEPS     4
 #define STOP_PATIENCE_NS (8 * HF_SECOND_NS) /* an unknown outcome is not waited for longer than this at stop */
 
 struct hf_committer {
@@ -30,6 +33,7 @@ struct hf_committer {
     struct hf_batch batch;      /* the committer thread's */
     struct hf_fold *fold;       /* the committer thread's */
     bool full;                  /* the committer thread's: the last commit found no space */
+    int64_t in_flight;          /* the committer thread's: about how many writes clients have under way */
     pthread_t thread;
     _Atomic bool store_up;
 
@@ -638,6 +642,43 @@ static void close_books(struct hf_committer *committer)
         hf_log(HF_LOG_WARNING, "fold_failed", err.text);
 }
 
+static int64_t length_of(struct hf_write *list, struct hf_write **last_out)
+{
+    int64_t length = 0;
+    for (; list; list = list->next) {
+        length++;
+        *last_out = list;
+    }
+    return length;
+}
+
+/* Clients that were just answered send again within moments. Waiting for them a little makes one large transaction of
+ * two half ones: a commit costs nearly the same whatever it holds. The waiting is bounded, and none is done for few
+ * writers (the idea of PostgreSQL's commit_delay and commit_siblings). */
+static int64_t gather(struct hf_committer *committer, struct hf_write *list)
+{
+    struct hf_write *last = NULL;
+    int64_t length = length_of(list, &last);
+    for (int step = 0;
+         step < GATHER_STEPS && committer->in_flight >= GATHER_MIN && length < committer->in_flight * 3 / 4; step++) {
+        struct timespec pause = {0, GATHER_STEP_NS};
+        nanosleep(&pause, NULL);
+        bool stopping;
+        last->next = take_all(committer, 0, &stopping);
+        length += length_of(last->next, &last);
+    }
+    return length;
+}
+
+/* Rises at once and falls slowly: one small batch does not hide how many writers there are. */
+static void note_in_flight(struct hf_committer *committer, int64_t finished)
+{
+    int64_t waiting = hf_committer_queue_length(committer);
+    int64_t faded = committer->in_flight - (committer->in_flight + 15) / 16;
+    committer->in_flight = finished + waiting > faded ? finished + waiting : faded;
+    hf_metric_set(HF_M_QUEUE_JOBS, (double)waiting);
+}
+
 static void *run(void *argument)
 {
     struct hf_committer *committer = argument;
@@ -648,8 +689,11 @@ static void *run(void *argument)
         list = take_all(committer, wait_ms, &stopping);
         if (!list && stopping)
             break;
-        if (list)
-            process(committer, list);
+        if (!list)
+            continue;
+        int64_t count = gather(committer, list);
+        process(committer, list);
+        note_in_flight(committer, count);
     }
     close_books(committer);
     return NULL;
@@ -675,6 +719,7 @@ bool hf_committer_start(struct hf_committer **out, struct hf_engine *engine, str
     pthread_condattr_destroy(&attributes);
     engine->committer = committer; /* events of the thread's first moments need it */
     HF_ASSERT(!pthread_create(&committer->thread, NULL, run, committer));
+    pthread_setname_np(committer->thread, "hf-committer");
     *out = committer;
     return true;
 }
