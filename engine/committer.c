@@ -562,6 +562,8 @@ static void run_call_job(struct hf_committer *committer, struct hf_write *write)
         write->ok = true;
         finish(write);
     } else {
+        if (write->call->abandoned)
+            write->call->abandoned(write->call->context);
         fail_write(write, &err);
     }
 }

@@ -74,6 +74,7 @@ HF_MUST_USE bool hf_committer_write(struct hf_committer *committer, struct hf_wr
 struct hf_call {
     bool (*run)(struct hf_session *session, void *context, struct hf_error *err);
     void (*published)(void *context);
+    void (*abandoned)(void *context); /* NULL: nothing to undo; called instead of published when it failed for good */
     void *context;
     int64_t system_id; /* with batch_id: the system whose row tells whether the transaction is in; else 0 */
     int64_t batch_id;  /* what run gives hf_systems_advance */

@@ -131,10 +131,9 @@ static void *grow(void *array, int *capacity, int needed, size_t size)
 static struct hf_component *ensure_component(struct hf_batch *batch, struct hf_system *system, const char *name)
 {
     struct hf_component *component = hf_catalog_find_component_locked(system, name);
-    if (component && (component->stored || component->pending_batch == batch->number))
+    if (component)
         return component;
-    if (!component) /* else: left over from a registration that failed */
-        component = hf_catalog_add_component_locked(system, name, 0, batch->now_ms);
+    component = hf_catalog_add_component_locked(system, name, 0, batch->now_ms);
     int capacity = batch->fresh_capacity;
     batch->fresh = grow(batch->fresh, &batch->fresh_capacity, batch->fresh_count + 1, sizeof *batch->fresh);
     batch->fresh_systems = grow(batch->fresh_systems, &capacity, batch->fresh_count + 1, sizeof *batch->fresh_systems);

@@ -60,6 +60,26 @@ static bool put_system(struct hf_session *session, void *context, struct hf_erro
     return put->created ? hf_systems_insert(session, &row, err) : hf_systems_set_settings(session, &row, err);
 }
 
+/* Takes back what the committer alone could see: a name whose row was never committed. */
+static void drop_unstored(struct hf_catalog *catalog, const char *system_name, const char *component_name)
+{
+    hf_catalog_lock(catalog);
+    struct hf_system *system = hf_catalog_find_system_locked(catalog, system_name);
+    struct hf_component *component =
+        system && component_name ? hf_catalog_find_component_locked(system, component_name) : NULL;
+    if (component && !component->stored)
+        hf_catalog_drop_component_locked(system, component);
+    if (system && !system->stored)
+        hf_catalog_remove_system_locked(catalog, system);
+    hf_catalog_unlock(catalog);
+}
+
+static void abandon_system(void *context)
+{
+    struct put *put = context;
+    drop_unstored(put->engine->catalog, put->name, NULL);
+}
+
 static void publish_system(void *context)
 {
     struct put *put = context;
@@ -78,7 +98,10 @@ bool hf_system_put(struct hf_engine *engine, const char *name, const struct hf_s
                    bool *created_out, struct hf_error *err)
 {
     struct put put = {.engine = engine, .name = name, .settings = settings};
-    struct hf_call call = {.run = put_system, .published = publish_system, .context = &put};
+    struct hf_call call = {.run = put_system,
+                           .published = publish_system,
+                           .abandoned = abandon_system,
+                           .context = &put};
     if (!hf_committer_call(engine->committer, &call, err))
         return false;
     *created_out = put.created;
@@ -202,6 +225,12 @@ static void publish_registration(void *context)
     hf_catalog_unlock(registering->engine->catalog);
 }
 
+static void abandon_registration(void *context)
+{
+    struct registering *registering = context;
+    drop_unstored(registering->engine->catalog, registering->system, registering->component);
+}
+
 bool hf_component_register(struct hf_engine *engine, const char *system, const char *component,
                            const struct hf_registration *registration, bool *created_out, const char **cycle_out,
                            struct hf_arena *arena, struct hf_error *err)
@@ -209,7 +238,10 @@ bool hf_component_register(struct hf_engine *engine, const char *system, const c
     struct registering registering = {
         .engine = engine, .system = system, .component = component, .registration = *registration, .arena = arena};
     registering.registration.registered_at_ms = hf_clock_now_ms();
-    struct hf_call call = {.run = register_component, .published = publish_registration, .context = &registering};
+    struct hf_call call = {.run = register_component,
+                           .published = publish_registration,
+                           .abandoned = abandon_registration,
+                           .context = &registering};
     bool ok = hf_committer_call(engine->committer, &call, err);
     *cycle_out = registering.cycle;
     *created_out = registering.created;
