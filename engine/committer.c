@@ -417,6 +417,15 @@ static void emit_state_events(struct hf_committer *committer, const struct hf_wr
     }
 }
 
+static void emit_created_systems(struct hf_committer *committer, const struct hf_batch *batch)
+{
+    for (const struct hf_system *system = batch->systems; system; system = system->batch_next) {
+        if (!system->stored)
+            hf_event_emit(committer->engine, system->id, system->name, HF_EV_SYSTEM_CREATED, NULL,
+                          "system %s came into being with its first upload", system->name);
+    }
+}
+
 /* Commits what is in the batch and answers all of its writes. */
 static void flush(struct hf_committer *committer, const struct key *key)
 {
@@ -436,6 +445,7 @@ static void flush(struct hf_committer *committer, const struct key *key)
     struct hf_write *list = batch->first;
     if (ok) {
         committer->full = false;
+        emit_created_systems(committer, batch);
         hf_batch_publish(batch, committer->engine->catalog);
     } else {
         hf_batch_abandon(batch, committer->engine->catalog);
