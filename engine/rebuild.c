@@ -201,7 +201,8 @@ static bool add_file(void *context, const struct hf_manifest_header *header, con
     return true;
 }
 
-/* "full-20261123T013000Z-90817": what a file's name says when its header cannot. */
+/* "full-20261123T013000Z-90817": what a file's name says when its header cannot. It names only the second: the last
+ * moment of it is taken, so that a damaged file is told of before one of the same second is chosen. */
 static void read_id(struct hf_manifest_header *header)
 {
     const char *time = strchr(header->id, '-');
@@ -214,8 +215,7 @@ static void read_id(struct hf_manifest_header *header)
     if (time && sscanf(time + 1, "%4d%2d%2dT%2d%2d%2dZ", &year, &month, &day, &hour, &minute, &second) == 6) {
         snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ", year % 10000, month % 100, day % 100, hour % 100,
                  minute % 100, second % 100);
-        if (!hf_time_parse(text, &header->cut_at_ms))
-            header->cut_at_ms = 0;
+        header->cut_at_ms = hf_time_parse(text, &header->cut_at_ms) ? header->cut_at_ms + 999 : 0;
     }
 }
 
