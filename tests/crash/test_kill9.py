@@ -156,4 +156,4 @@ def registrations_survive(checks, binary):
 if __name__ == "__main__":
     print(f"seed {SEED}: repeat with --seed {SEED} --rounds {ARGUMENTS.rounds}", flush=True)
     harness.run(killed_with_sqlite, killed_with_postgres, killed_around_the_commit, killed_while_starting,
-                registrations_survive)
+                registrations_survive, arguments=ARGUMENTS)

@@ -16,11 +16,11 @@ from load import SYSTEMS, Journal, Load, compare_snapshot  # noqa: E402
 SEED = int.from_bytes(os.urandom(4), "big")
 
 
-def stop_under_load(checks, binary, number, engine):
-    name = f"{signal.Signals(number).name} with {engine}"
+def stop_under_load(checks, binary, number, engine, snapshots_meanwhile):
+    name = f"{signal.Signals(number).name} with {engine}{', snapshots meanwhile' if snapshots_meanwhile else ''}"
     data = harness.new_directory()
     options = {"database_url": harness.new_database()} if engine == "postgres" else {}
-    server = Server(binary, data, "--incremental-interval", "400", **options)
+    server = Server(binary, data, *(("--incremental-interval", "200") if snapshots_meanwhile else ()), **options)
     load = Load(server.port, f"{SEED}/{name}").start()
     wait_until(lambda: load.acknowledged() > 100)
     checks.equal(f"{name}: exit_status_is_0", server.stop(number), 0)
@@ -39,7 +39,10 @@ def stop_under_load(checks, binary, number, engine):
     journal.verify(checks, client, name)
     for system in SYSTEMS:
         final = client.get_json(f"/v1/systems/{system}/snapshots?kind=full&limit=1")["snapshots"][0]
-        checks.equal(f"{name}: the_newest_full_of_{system}_was_taken_at_shutdown", final["trigger"], "shutdown")
+        # One of the schedule may have come so late that it holds everything already.
+        now = client.get_json(f"/v1/systems/{system}")["sequence"]
+        checks.check(f"{name}: the_newest_full_of_{system}_was_taken_at_shutdown", final["trigger"] == "shutdown"
+                     or (snapshots_meanwhile and final["sequence"] == now), (final, now))
         different = compare_snapshot(client, system, final, journal.names())
         checks.check(f"{name}: the_final_snapshot_of_{system}_holds_what_there_was", not different, different)
         checks.check(f"{name}: the_final_snapshot_of_{system}_covers_all_that_was_acknowledged",
@@ -48,9 +51,9 @@ def stop_under_load(checks, binary, number, engine):
 
 
 def stopped_under_load(checks, binary):
-    stop_under_load(checks, binary, signal.SIGTERM, "sqlite")
-    stop_under_load(checks, binary, signal.SIGINT, "sqlite")
-    stop_under_load(checks, binary, signal.SIGTERM, "postgres")
+    stop_under_load(checks, binary, signal.SIGTERM, "sqlite", False)
+    stop_under_load(checks, binary, signal.SIGINT, "sqlite", True)
+    stop_under_load(checks, binary, signal.SIGTERM, "postgres", True)
 
 
 def stopped_with_ten_thousand_components(checks, binary):
@@ -82,9 +85,9 @@ def a_second_signal_ends_at_once(checks, binary):
     server = Server(binary, data)
     load = Load(server.port, f"{SEED}/second").start()
     wait_until(lambda: load.acknowledged() > 60)
-    server.signal(signal.SIGTERM)
+    server.send_signal(signal.SIGTERM)
     time.sleep(0.02)
-    server.signal(signal.SIGTERM)
+    server.send_signal(signal.SIGTERM)
     checks.check("a_second_signal: the_server_ended", server.wait() is not None)
     load.stop()
     if server.is_running():

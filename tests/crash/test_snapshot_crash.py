@@ -87,10 +87,13 @@ def failing_snapshot_is_an_event(checks, binary):
         checks.skip("failing_snapshot_is_an_event", "built without fault points")
         return
     data = harness.new_directory()
-    server = Server(binary, data, fault="snapshot_write:error:1")
+    server = Server(binary, data)
     client = server.client()
     put_state(client, SYSTEM, "component", {"number": 1})
     first = take_snapshot(client, SYSTEM)
+    server.stop()
+    server = Server(binary, data, fault="snapshot_write:error")
+    client = server.client()
     put_state(client, SYSTEM, "component", {"number": 2})
     reply = client.request("POST", f"/v1/systems/{SYSTEM}/snapshots", {"kind": "full"})
     checks.check("a_failing_snapshot_is_an_error_of_its_request", reply.status >= 500 and reply.code, reply)
@@ -101,7 +104,7 @@ def failing_snapshot_is_an_event(checks, binary):
     checks.equal("a_failing_snapshot_leaves_the_one_before", latest["id"], first["id"])
     checks.equal("a_failing_snapshot_leaves_uploads_working", put_state(client, SYSTEM, "component", {"n": 3})["version"],
                  3)
-    server.kill9()
+    checks.equal("a_failing_final_snapshot_does_not_hold_up_the_stop", server.stop(), 0)
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ class Server:
         self.process.kill()
         self.process.wait()
 
-    def signal(self, number):
+    def send_signal(self, number):
         self.expected_to_die = True
         self.process.send_signal(number)
 
@@ -211,7 +211,7 @@ class Server:
 
     def stop(self, number=signal.SIGTERM, timeout=PATIENCE_SECONDS):
         """Ends it in order and returns its exit status; None when it hung (and was killed)."""
-        self.signal(number)
+        self.send_signal(number)
         status = self.wait(timeout)
         if status is None:
             self.kill9()
@@ -437,16 +437,17 @@ def has_fault_points(binary):
     return b"recovery_after_commit" in pathlib.Path(binary).read_bytes()
 
 
-def find_binary(arguments):
-    binary = arguments[0] if arguments else os.environ.get("HOLDFAST_SERVER") or os.environ.get("HOLDFAST_TEST_SERVER")
+def find_binary(given=None):
+    binary = given or os.environ.get("HOLDFAST_SERVER") or os.environ.get("HOLDFAST_TEST_SERVER")
     if not binary or not os.access(binary, os.X_OK):
         raise SystemExit("give the path of holdfast-server as the first argument")
     return os.path.abspath(binary)
 
 
-def run(*tests):
-    """Runs the parts of one test program, each given (checks, binary), and ends the process."""
-    binary = find_binary([argument for argument in sys.argv[1:] if not argument.startswith("-")])
+def run(*tests, arguments=None):
+    """Runs the parts of one test program, each given (checks, binary), and ends the process. arguments: parsed ones
+    with a member server; else the binary is the first argument."""
+    binary = find_binary(arguments.server if arguments else sys.argv[1] if len(sys.argv) > 1 else None)
     checks = Checks()
     for test in tests:
         try:

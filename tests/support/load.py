@@ -144,7 +144,7 @@ class Load:
         else:
             content, kind = '{"states":[' + ",".join(items) + "]}", "application/json"
         headers = {"Content-Type": kind}
-        key = f"key-{self.seed}-{index}-{rng.getrandbits(48):x}" if rng.random() < 0.4 else None
+        key = f"key-{index}-{rng.getrandbits(96):x}" if rng.random() < 0.4 else None
         if key:
             headers["Idempotency-Key"] = key
         reply = self.send(client, "POST", f"/v1/systems/{system}/states", content.encode(), headers)
@@ -164,6 +164,8 @@ class Load:
             time.sleep(0.02)
         elif reply.status in (503, 507):
             time.sleep(0.05)
+        elif reply.status == 400:
+            raise Failure(f"the client itself made a mistake: {reply!r}")
         code = (reply.status, reply.code) if reply else (0, "lost")
         with self.lock:
             self.answers[code] = self.answers.get(code, 0) + 1
