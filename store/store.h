@@ -8,9 +8,9 @@
  *  - hf_session_commit returning true means: on disk, and it stays there (WAL fsynced / synchronous_commit = on).
  *  - Every call ends by the session's timeout; it never hangs, whatever the database does.
  *  - A failure is one of: HF_STORE_DOWN (nothing happened, the session must be reset), HF_OUTCOME_UNKNOWN (the
- *    connection broke or the deadline passed while committing; only from commit), HF_STORAGE_FULL (nothing happened),
- *    HF_DAMAGED (the database file is corrupt), HF_CONFLICT (unique or serialization failure; nothing happened),
- *    HF_INTERNAL.
+ *    connection broke or the deadline passed while committing; only from commit, and from a write outside a
+ *    transaction, which commits by itself), HF_STORAGE_FULL (nothing happened), HF_DAMAGED (the database file is
+ *    corrupt), HF_CONFLICT (unique or serialization failure; nothing happened), HF_INTERNAL.
  *  - After any failure inside a transaction the transaction is over: the caller rolls back (harmless when already
  *    rolled back) and may begin again, after hf_session_reset when the code was HF_STORE_DOWN or HF_OUTCOME_UNKNOWN. */
 #ifndef HF_STORE_STORE_H

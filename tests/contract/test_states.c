@@ -420,6 +420,11 @@ START_TEST(trimmed_history_says_so)
     ck_assert(!found);
     HF_TEST_OK(hf_states_find_version(test.read, HF_TEST_SYSTEM, 9, 3, &row, &text, &found, &err));
     ck_assert(found);
+    HF_TEST_OK(hf_states_find_at(test.read, HF_TEST_SYSTEM, 9, 4, &row, &text, &found, &err));
+    ck_assert(!found);
+    HF_TEST_OK(hf_states_find_at(test.read, HF_TEST_SYSTEM, 9, 6, &row, &text, &found, &err));
+    ck_assert(found);
+    ck_assert_int_eq(row.sequence, 5);
     expect_sequence_at(10, 4500, 0);
     expect_sequence_at(10, 6500, 6);
     struct listing listing = {0};
