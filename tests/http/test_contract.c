@@ -125,8 +125,9 @@ static void walk_end(struct hf_api_test *t)
     hf_api_call(t, 200, "GET", "/v1/systems/fleet/status", NULL);
     hf_api_call(t, 204, "DELETE", "/v1/systems/fleet/components/agent-2", NULL);
     hf_api_refused(t, 404, "not_found", "GET", "/v1/systems/fleet/components/agent-2", NULL);
-    hf_api_call(t, 200, "GET", "/v1/systems/fleet/snapshots/latest", NULL);
+    hf_api_call(t, 201, "POST", "/v1/systems/fleet/snapshots", "{\"kind\":\"incremental\"}");
     HF_AUTO(free) char *path = hf_format("/v1/systems/fleet/snapshots/%s", hf_json_str(t->json, "id"));
+    hf_api_call(t, 200, "PATCH", path, "{\"pinned\":true}");
     hf_api_refused(t, 409, "snapshot_in_use", "DELETE", path, NULL);
     hf_api_call(t, 200, "PATCH", path, "{\"pinned\":false}");
     hf_api_call(t, 204, "DELETE", path, NULL);

@@ -241,9 +241,9 @@ START_TEST(a_sane_request_id_comes_back_and_another_is_replaced)
 {
     struct hf_api_test t;
     hf_api_start(&t, NULL);
-    const char *const sane[] = {"X-Request-Id: job-17:step.2", NULL};
+    const char *const sane[] = {"X-Request-Id: job-17.step_2", NULL};
     hf_api_send(&t, 404, "GET", "/v1/systems/default", sane, NULL, 0);
-    ck_assert_str_eq(hf_api_header(&t, "X-Request-Id"), "job-17:step.2");
+    ck_assert_str_eq(hf_api_header(&t, "X-Request-Id"), "job-17.step_2");
     const char *const odd[] = {"X-Request-Id: a b\"c", NULL};
     hf_api_send(&t, 404, "GET", "/v1/systems/default", odd, NULL, 0);
     ck_assert_str_ne(hf_api_header(&t, "X-Request-Id"), "a b\"c");

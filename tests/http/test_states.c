@@ -363,7 +363,7 @@ START_TEST(an_event_is_recorded_and_may_ask_for_a_snapshot)
         hf_api_call(&t, 200, "GET", "/v1/systems/default/events", NULL);
         seen = has_event(&t, "state.event") && has_event(&t, "snapshot.completed");
     }
-    ck_assert(seen);
+    ck_assert_msg(seen, "%s", t.answer.body);
     hf_api_call(&t, 200, "GET", "/v1/systems/default/snapshots/latest", NULL);
     ck_assert_str_eq(hf_json_str(t.json, "trigger"), "event");
     put(&t, 400, "State-Event: two words", "1");
