@@ -42,7 +42,6 @@ static bool read_holder(void *context, int index, PGresult *result);
 
 bool hf_postgres_claim_take(struct hf_postgres_link *link, struct hf_postgres_backend *former, struct hf_error *err)
 {
-    hf_postgres_link_start_clock(link);
     uint64_t deadline_ns = link->deadline_ns;
     uint64_t stranger_deadline_ns = hf_clock_monotonic_ns() + FIRST_PATIENCE_MS * HF_MS_NS;
     for (;;) {

@@ -81,6 +81,7 @@ bool hf_postgres_session_open(struct hf_session **out, struct hf_store *store, e
     session->base = (struct hf_session){store->engine, store, role};
     session->link = (struct hf_postgres_link){.target = &owner->target, .timeout_ms = owner->timeout_ms};
     session->claims = owner->claim && role == HF_SESSION_WRITE;
+    hf_postgres_link_start_clock(&session->link);
     if (!connect_session(session, err)) {
         free(session);
         return false;
@@ -99,9 +100,11 @@ void hf_postgres_session_close(struct hf_session *base)
 bool hf_postgres_session_reset(struct hf_session *base, struct hf_error *err)
 {
     struct postgres_session *session = (struct postgres_session *)base;
-    hf_postgres_session_rollback(base);
-    const enum control pin = CONTROL_PIN;
-    if (session->link.connection && run_controls(session, &pin, 1, NULL, NULL, err))
+    bool begun = session->transaction == TRANSACTION_OPEN || session->transaction == TRANSACTION_FAILED;
+    const enum control both[] = {CONTROL_ROLLBACK, CONTROL_PIN};
+    session->transaction = TRANSACTION_NONE;
+    hf_postgres_link_start_clock(&session->link); /* one deadline for all that follows */
+    if (session->link.connection && run_controls(session, begun ? both : both + 1, begun ? 2 : 1, NULL, NULL, err))
         return true;
     hf_postgres_link_close(&session->link); /* it may look well and not answer */
     return connect_session(session, err);
@@ -122,6 +125,7 @@ bool hf_postgres_session_begin(struct hf_session *base, struct hf_error *err)
         return hf_error_set(err, HF_INTERNAL, "begin inside a transaction");
     if (base->role == HF_SESSION_READ) {
         const enum control both[] = {CONTROL_BEGIN_READ, CONTROL_PIN};
+        hf_postgres_link_start_clock(&session->link);
         if (!run_controls(session, both, 2, NULL, NULL, err)) {
             hf_postgres_link_close(&session->link); /* half begun */
             return false;
@@ -171,6 +175,7 @@ void hf_postgres_session_rollback(struct hf_session *base)
         return;
     struct hf_error err;
     const enum control rollback = CONTROL_ROLLBACK;
+    hf_postgres_link_start_clock(&session->link);
     /* A server that does not roll back when asked does so when the connection ends. */
     if (!run_controls(session, &rollback, 1, NULL, NULL, &err))
         hf_postgres_link_close(&session->link);
@@ -224,7 +229,6 @@ bool hf_postgres_session_exec_many(struct hf_session *base, enum hf_statement wh
 static bool connect_session(struct postgres_session *session, struct hf_error *err)
 {
     session->transaction = TRANSACTION_NONE;
-    hf_postgres_link_start_clock(&session->link);
     if (!hf_postgres_link_open(&session->link, err))
         return false;
     if (PQenterPipelineMode(session->link.connection) != 1)
@@ -300,7 +304,6 @@ static bool queue_control(struct postgres_session *session, enum control control
 static bool run_controls(struct postgres_session *session, const enum control *which, int count,
                          hf_postgres_result_fn *each, void *context, struct hf_error *err)
 {
-    hf_postgres_link_start_clock(&session->link);
     bool queued = true;
     for (int i = 0; queued && i < count; i++)
         queued = queue_control(session, which[i]);

@@ -20,9 +20,10 @@ struct hf_postgres_backend {
     int64_t started_at_us;
 };
 
-/* Takes the advisory lock that makes this server the only writer. On success *holder is our backend; on entry it may
- * name a former backend of ours, which is ended when it still stands in the way. HF_CONFLICT when another server has
- * the lock, HF_STORE_DOWN when the database is away or the former backend does not end in time. */
+/* Takes the advisory lock that makes this server the only writer, by the deadline of the link. On success *holder is
+ * our backend; on entry it may name a former backend of ours, which is ended when it still stands in the way.
+ * HF_CONFLICT when another server has the lock, HF_STORE_DOWN when the database is away or the former backend does not
+ * end in time. */
 HF_MUST_USE bool hf_postgres_claim_take(struct hf_postgres_link *link, struct hf_postgres_backend *holder,
                                         struct hf_error *err);
 
