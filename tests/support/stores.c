@@ -1,6 +1,7 @@
 #include "tests/support/stores.h"
 
 #include "core/auto.h"
+#include "core/log.h"
 #include "tests/support/postgres.h"
 #include "tests/support/temp.h"
 
@@ -131,6 +132,7 @@ int hf_test_store_count(struct hf_session *session, enum hf_statement statement,
 
 int hf_test_store_main(const char *suite_name, const TTest *const *tests, size_t count)
 {
+    hf_log_init(STDERR_FILENO, HF_LOG_WARNING, false);
     hf_test_postgres_prepare();
     Suite *suite = suite_create(suite_name);
     TCase *cases = tcase_create(suite_name);
