@@ -18,6 +18,7 @@
 
 #define IO_TRIES_MAX      3
 #define IO_PAUSE_MS       200
+#define UNREADABLE_EPOCHS 1000
 #define PORTION_ROWS_MAX  256
 #define PORTION_BYTES_MAX (INT64_C(8) << 20)
 
@@ -34,6 +35,7 @@ struct attempt {
     const int64_t *order; /* entries of the chain by sequence */
 };
 
+static int64_t epoch_above(const struct hf_rebuild_file *files, int64_t count);
 static bool try_file(struct attempt *attempt, struct hf_error *err);
 static bool try_once(struct attempt *attempt, struct hf_error *err);
 static bool write_system(struct attempt *attempt, struct hf_error *err);
@@ -57,10 +59,7 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
                               .started_at_ms = hf_clock_now_ms(),
                               .files = files,
                               .count = count};
-    for (int64_t i = 0; i < count; i++) { /* above every epoch that anyone was told of */
-        if (files[i].header.epoch >= attempt.epoch)
-            attempt.epoch = files[i].header.epoch + 1;
-    }
+    attempt.epoch = epoch_above(files, count);
     int64_t age_ms_max = rebuild->engine->config->recovery_max_age_ms;
     const struct hf_rebuild_file *too_old = NULL;
     bool done = false;
@@ -85,6 +84,18 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
     if (done)
         tell_rebuilt(&attempt);
     return true;
+}
+
+/* Above every epoch that anyone was told of. What newer files said that can no longer be read is bounded by how many
+ * restores a system can have seen since the last one that can. */
+static int64_t epoch_above(const struct hf_rebuild_file *files, int64_t count)
+{
+    int64_t epoch = 1;
+    for (int64_t i = 0; i < count; i++) {
+        if (files[i].header.epoch > epoch)
+            epoch = files[i].header.epoch;
+    }
+    return epoch + (files[0].damage ? UNREADABLE_EPOCHS : 1);
 }
 
 /* A failed read is tried again; it never makes an older snapshot the answer. */
@@ -347,8 +358,6 @@ static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *t
     struct hf_engine *engine = attempt->rebuild->engine;
     const char *system = attempt->files[0].header.system;
     attempt->file = NULL;
-    if (!attempt->epoch)
-        attempt->epoch = 2;
     attempt->sequence = 0;
     for (int64_t i = 0; i < attempt->count; i++) {
         if (attempt->files[i].header.sequence > attempt->sequence)

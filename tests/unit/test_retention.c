@@ -1,0 +1,209 @@
+#include "engine/retention.h"
+
+#include "core/auto.h"
+#include "core/clock.h"
+#include "tests/support/engine.h"
+
+#include "tests/support/check_main.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct hf_test_service service;
+static struct hf_error err;
+
+/* Every generation is one full here. Retention of 0 hours: everything is old a millisecond later. */
+static const char *const flags[] = {"--anchor-interval", "0", NULL};
+
+static void expire_at_once(void)
+{
+    struct hf_system_settings settings = {NULL, -1, -1, 0};
+    bool created;
+    ck_assert_msg(hf_system_put(service.engine, HF_TEST_NAME, &settings, &created, &err), "%s", err.text);
+    usleep(5000);
+}
+
+static bool exists(const struct hf_snapshot_row *row)
+{
+    struct hf_snapshot_row found;
+    bool has_row = hf_snapshot_find(service.engine, HF_TEST_NAME, row->id, &service.arena, &found, &err);
+    bool has_file = access(hf_test_snapshot_path(&service, row), F_OK) == 0;
+    ck_assert_int_eq(has_row, has_file);
+    return has_row;
+}
+
+static int64_t retain(void)
+{
+    int64_t deleted = -1;
+    ck_assert_msg(hf_retention_run(service.engine, HF_TEST_NAME, &deleted, &err), "%s", err.text);
+    return deleted;
+}
+
+START_TEST(what_is_within_the_time_stays)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row first = hf_test_full(&service), second = hf_test_full(&service);
+    ck_assert_int_eq(retain(), 0);
+    ck_assert(exists(&first));
+    ck_assert(exists(&second));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(expired_generations_go_and_the_last_valid_one_stays)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row first = hf_test_full(&service), second = hf_test_full(&service),
+                           third = hf_test_full(&service);
+    expire_at_once();
+    ck_assert_int_eq(retain(), 2);
+    ck_assert(!exists(&first));
+    ck_assert(!exists(&second));
+    ck_assert(exists(&third));
+    ck_assert_int_eq(retain(), 0);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(a_generation_goes_as_a_whole_with_its_incrementals)
+{
+    const char *const one_generation[] = {"--anchor-interval", "3600000", NULL};
+    hf_test_service_open(&service, one_generation);
+    bool unchanged;
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    hf_test_put(&service, "a", "2");
+    struct hf_snapshot_row incremental = hf_test_incremental(&service, &unchanged);
+    expire_at_once();
+    ck_assert_int_eq(retain(), 0); /* it is the last, and the one being written */
+    ck_assert(exists(&full));
+    ck_assert(exists(&incremental));
+
+    service.config.anchor_interval_ms = 0;
+    struct hf_snapshot_row next = hf_test_full(&service);
+    ck_assert_str_eq(next.generation, next.id);
+    usleep(5000);
+    ck_assert_int_eq(retain(), 2);
+    ck_assert(!exists(&full));
+    ck_assert(!exists(&incremental));
+    ck_assert(exists(&next));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(pinned_and_leased_generations_stay)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row first = hf_test_full(&service), second = hf_test_full(&service),
+                           third = hf_test_full(&service);
+    expire_at_once();
+    bool pinned = true;
+    ck_assert(hf_snapshot_patch(service.engine, HF_TEST_NAME, first.id, NULL, &pinned, &err));
+    int64_t system_id = hf_test_system(&service).id;
+    hf_snapshot_lease(service.engine, system_id, second.id);
+    ck_assert_int_eq(retain(), 0);
+    hf_snapshot_release(service.engine, system_id, second.id);
+    ck_assert_int_eq(retain(), 1);
+    ck_assert(exists(&first));
+    ck_assert(!exists(&second));
+    ck_assert(exists(&third));
+    struct hf_system_info info = hf_test_system(&service);
+    ck_assert_int_eq(hf_snapshot_expires_at_ms(service.engine, &info, &third), third.cut_at_ms);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(the_last_valid_generation_stays_when_newer_ones_are_damaged)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "{\"some\":\"content\"}");
+    struct hf_snapshot_row good = hf_test_full(&service), bad = hf_test_full(&service);
+    struct hf_verify_report report;
+    bool valid;
+    ck_assert(hf_snapshot_validate(service.engine, HF_TEST_NAME, good.id, &report, &valid, &err));
+    ck_assert(valid);
+    hf_test_damage_file(hf_test_snapshot_path(&service, &bad), -1);
+    ck_assert(hf_snapshot_validate(service.engine, HF_TEST_NAME, bad.id, &report, &valid, &err));
+    ck_assert(!valid);
+    expire_at_once();
+    ck_assert_int_eq(retain(), 1);
+    ck_assert(exists(&good));
+    ck_assert(!exists(&bad));
+    struct hf_recovery_row row = hf_test_restore(&service, "latest");
+    ck_assert_str_eq(row.snapshot, good.id);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+static int count_versions(const char *component)
+{
+    struct hf_version_info *versions;
+    int count;
+    ck_assert_msg(hf_state_versions(service.engine, HF_TEST_NAME, component, INT64_MAX, 1000, &service.arena, &versions,
+                                    &count, &err),
+                  "%s", err.text);
+    return count;
+}
+
+/* Only what is folded may be trimmed; stopping folds everything. */
+static void restart(void)
+{
+    hf_test_service_stop(&service);
+    hf_test_service_start(&service);
+}
+
+START_TEST(old_versions_are_trimmed_and_the_latest_stay)
+{
+    const char *const short_history[] = {"--history", "0", NULL};
+    hf_test_service_open(&service, short_history);
+    for (int i = 0; i < 20; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "%d", i);
+        hf_test_put(&service, "a", text);
+        if (i == 10)
+            hf_test_put(&service, "b", "\"only\"");
+    }
+    restart();
+    ck_assert_int_eq(count_versions("a"), 20);
+    usleep(5000);
+    int64_t deleted = 0;
+    ck_assert_msg(hf_retention_trim_history(service.engine, HF_TEST_NAME, &deleted, &err), "%s", err.text);
+    ck_assert_int_eq(deleted, 19);
+    ck_assert_int_eq(count_versions("a"), 1);
+    ck_assert_str_eq(hf_test_get(&service, "a"), "19");
+    ck_assert_str_eq(hf_test_get(&service, "b"), "\"only\"");
+    restart();
+    ck_assert_str_eq(hf_test_get(&service, "a"), "19");
+    ck_assert_int_eq(hf_test_put(&service, "a", "\"next\""), 21);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(history_is_bounded_by_size_too)
+{
+    const char *const small_history[] = {"--history-max-bytes", "2000", NULL};
+    hf_test_service_open(&service, small_history);
+    char text[1003];
+    memset(text, ' ', sizeof(text));
+    text[1002] = '\0';
+    for (int i = 0; i < 30; i++) {
+        snprintf(text, sizeof(text), "%-1000d", i);
+        hf_test_put(&service, "a", text);
+    }
+    restart();
+    int64_t deleted = 0;
+    ck_assert_msg(hf_retention_trim_history(service.engine, HF_TEST_NAME, &deleted, &err), "%s", err.text);
+    ck_assert_int_ge(deleted, 27);
+    ck_assert_int_eq(count_versions("a"), 30 - (int)deleted);
+    ck_assert_int_eq(atoi(hf_test_get(&service, "a")), 29);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+HF_TEST_MAIN("retention", what_is_within_the_time_stays, expired_generations_go_and_the_last_valid_one_stays,
+             a_generation_goes_as_a_whole_with_its_incrementals, pinned_and_leased_generations_stay,
+             the_last_valid_generation_stays_when_newer_ones_are_damaged, old_versions_are_trimmed_and_the_latest_stay,
+             history_is_bounded_by_size_too);
