@@ -42,6 +42,7 @@ struct loop {
     struct hf_request_ids ids;
     struct hf_exchange *waiting_first; /* suspended, oldest first: the one with the nearest deadline leads */
     struct hf_exchange *waiting_last;
+    unsigned open;   /* connections after the last run */
     int connected;   /* exchanges that a connection refers to */
     int outstanding; /* exchanges lent out */
     uint64_t sweep_due_ns;
@@ -68,6 +69,7 @@ static void free_http(struct hf_http *http);
 
 static void *run_loop(void *argument);
 static void turn(struct loop *loop);
+static void run_daemon(struct loop *loop);
 static bool wait_for_work(struct loop *loop);
 static bool resume_finished(struct loop *loop);
 static bool sweep(struct loop *loop);
@@ -261,13 +263,25 @@ static void *run_loop(void *argument)
 static void turn(struct loop *loop)
 {
     if (wait_for_work(loop))
-        MHD_run(loop->daemon);
+        run_daemon(loop);
     if (atomic_load_explicit(&loop->http->service.quiescing, memory_order_relaxed))
         stop_listening(loop);
     bool finished = resume_finished(loop);
     if (sweep(loop) || finished)
-        MHD_run(loop->daemon);
+        run_daemon(loop);
     hf_tally_flush(loop->tally);
+}
+
+/* At its limit (of connections, or of the process's descriptors) the library no longer watches the listening socket,
+ * and takes that up again only at the start of a run. So connections that ended are followed by one more: nothing else
+ * would ever wake a loop that has lost all of them. */
+static void run_daemon(struct loop *loop)
+{
+    MHD_run(loop->daemon);
+    unsigned open = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+    if (open < loop->open)
+        MHD_run(loop->daemon);
+    loop->open = open;
 }
 
 /* Until there is something to do; false when that is completions alone and the library needs no run of its own. */
