@@ -12,6 +12,7 @@
 #define BODY_FIRST_BYTES  (16 * 1024)        /* of a body whose length is not announced */
 #define SWALLOW_BYTES_MIN (1024 * 1024)      /* of a refused body: so much is read to keep the connection */
 #define SWALLOW_BYTES_MAX (64 * 1024 * 1024) /* ... and never more than this */
+#define BODY_BYTES_PER_MS 10                 /* the slowest that a body may come, past the time for a request */
 
 enum job { JOB_NONE, JOB_QUEUED, JOB_RUNNING, JOB_GIVEN_UP };
 
@@ -42,6 +43,7 @@ static int64_t body_limit(const struct hf_config *config, enum hf_body_kind kind
 static int64_t parse_length(const char *text);
 static bool too_large(struct hf_exchange *x);
 static bool has_body(const struct hf_exchange *x);
+static bool is_dawdling(const struct hf_exchange *x);
 static bool append_body(struct hf_exchange *x, const void *data, size_t bytes);
 static bool make_room(struct hf_exchange *x, int64_t bytes);
 static bool reserve(struct hf_exchange *x, int64_t bytes);
@@ -128,6 +130,9 @@ bool hf_exchange_answers_early(const struct hf_exchange *x)
 
 bool hf_exchange_body(struct hf_exchange *x, const void *data, size_t bytes)
 {
+    x->body_bytes += (int64_t)bytes;
+    if (is_dawdling(x))
+        return false;
     if (!x->failed && !append_body(x, data, bytes)) {
         x->failed = true;
         hf_blob_unref(x->request.body);
@@ -354,6 +359,14 @@ static bool too_large(struct hf_exchange *x)
 static bool has_body(const struct hf_exchange *x)
 {
     return x->chunked || x->content_length > 0;
+}
+
+/* The library closes a connection that stands still. One that sends a byte now and then would keep its memory, and a
+ * stop waiting, for ever. */
+static bool is_dawdling(const struct hf_exchange *x)
+{
+    int64_t allowed_ms = x->service->config->request_timeout_ms + x->body_bytes / BODY_BYTES_PER_MS;
+    return hf_clock_monotonic_ns() - x->request.received_ns > (uint64_t)allowed_ms * HF_MS_NS;
 }
 
 static bool append_body(struct hf_exchange *x, const void *data, size_t bytes)

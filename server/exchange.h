@@ -59,6 +59,7 @@ struct hf_exchange {
     bool expects_continue;
     int64_t content_length; /* -1: not given */
     int64_t body_max;
+    int64_t body_bytes;   /* came so far */
     int64_t swallow_left; /* how much of a refused body is read before the connection is cut */
     int64_t reserved;     /* of the service's inflight_bytes */
     const char *query;
@@ -80,7 +81,7 @@ void hf_exchange_header(struct hf_exchange *exchange, const char *name, const ch
 void hf_exchange_admit(struct hf_exchange *exchange, const char *method, struct hf_request_ids *ids);
 bool hf_exchange_answers_early(const struct hf_exchange *exchange);
 
-/* A piece of the body. False: too much of a body that was refused; cut the connection. */
+/* A piece of the body. False: too much of a body that was refused, or it comes too slowly; cut the connection. */
 HF_MUST_USE bool hf_exchange_body(struct hf_exchange *exchange, const void *data, size_t bytes);
 
 /* The request is complete: runs its handler or hands it over. True: it can be settled now. False: it is outstanding. */
