@@ -98,7 +98,7 @@ def trickle(checks, server, start, what):
 
 
 def broken_requests(checks, binary):
-    server = Server(binary, harness.new_directory())
+    server = Server(binary, harness.new_directory(), "--request-timeout", "2000")
     is_well(server)
     with contextlib.closing(connect(server)) as connection:
         connection.sendall(b"PUT " + STATE + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{\"short\":1}")
