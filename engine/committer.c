@@ -42,6 +42,7 @@ struct hf_committer {
     struct hf_write *first, *last;
     int64_t length;
     bool waiting; /* the committer sleeps: a submit must wake it */
+    bool nudged;  /* an event came; stays set until the committer finds no writes and looks after events */
     bool stopping;
     uint64_t stopping_since_ns;
 };
@@ -96,17 +97,17 @@ static struct hf_write *take_all(struct hf_committer *committer, int64_t wait_ms
     if (wait_ms > 0)
         timeout_from_now(&until, wait_ms);
     pthread_mutex_lock(&committer->lock);
-    while (!committer->first && !committer->stopping && wait_ms) {
+    while (!committer->first && !committer->stopping && !committer->nudged && wait_ms) {
         committer->waiting = true;
         if (wait_ms < 0)
             pthread_cond_wait(&committer->wake, &committer->lock);
         else if (pthread_cond_timedwait(&committer->wake, &committer->lock, &until))
             break;
-        if (!committer->waiting && !committer->first)
-            break; /* woken for something else: events */
     }
     committer->waiting = false;
     struct hf_write *list = committer->first;
+    if (!list && wait_ms)
+        committer->nudged = false;
     committer->first = committer->last = NULL;
     committer->length = 0;
     *stopping_out = committer->stopping;
@@ -119,6 +120,7 @@ void hf_committer_wake(struct hf_committer *committer)
     pthread_mutex_lock(&committer->lock);
     bool signal = committer->waiting;
     committer->waiting = false;
+    committer->nudged = true;
     pthread_mutex_unlock(&committer->lock);
     if (signal)
         pthread_cond_signal(&committer->wake);
