@@ -44,7 +44,7 @@ static bool record_applied(void *connection, int64_t number, const char *name, c
                            int64_t applied_at_ms, struct hf_error *err);
 static bool look_at_files(const char *path, bool *exists_out, int64_t *bytes_out, struct hf_error *err);
 static bool file_bytes(const char *path, int64_t *bytes_out, struct hf_error *err);
-static bool create_file(const char *path, struct hf_error *err);
+static bool create_file(const char *path, int64_t timeout_ms, struct hf_error *err);
 static bool check_file(const char *path, int64_t bytes, int64_t timeout_ms, bool *empty_out, struct hf_error *err);
 static bool quick_check(sqlite3 *db, const char *path, struct hf_error *err);
 static bool query_int(sqlite3 *db, const char *sql, int64_t *out, struct hf_error *err);
@@ -129,7 +129,7 @@ static bool sqlite_store_open(struct hf_store **out, const struct hf_store_optio
     int64_t bytes = 0;
     if (!look_at_files(path, &exists, &bytes, err))
         return false;
-    if (!exists && !create_file(path, err))
+    if (!exists && !create_file(path, options->timeout_ms, err))
         return hf_error_wrap(err, "creating %s", path);
     if (exists && !check_file(path, bytes, options->timeout_ms, &empty, err))
         return false;
@@ -237,12 +237,13 @@ static bool file_bytes(const char *path, int64_t *bytes_out, struct hf_error *er
 
 /* The page size has to be set before anything is written, the journal mode is written into the file. SQLite syncs the
  * file and its directory. */
-static bool create_file(const char *path, struct hf_error *err)
+static bool create_file(const char *path, int64_t timeout_ms, struct hf_error *err)
 {
     HF_AUTO(database) sqlite3 *db = NULL;
     int result = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
     if (result != SQLITE_OK)
         return hf_sqlite_fail(db, result, err, FILE_NAME);
+    sqlite3_busy_timeout(db, (int)timeout_ms); /* another server may be creating it at this moment */
     return run_text(db, "PRAGMA synchronous = FULL; PRAGMA page_size = " PAGE_BYTES "; PRAGMA journal_mode = WAL", err);
 }
 
