@@ -49,6 +49,7 @@ void hf_snapshotter_free(struct hf_snapshotter *snapshotter)
         hf_arena_done(&shelf->newest.arena);
         hf_arena_done(&shelf->oldest.arena);
         pthread_mutex_destroy(&shelf->taking);
+        pthread_mutex_destroy(&shelf->judging);
         free(shelf->name);
         free(shelf);
     }
@@ -142,6 +143,7 @@ struct hf_shelf *hf_shelf_get(struct hf_engine *engine, const char *system, stru
         shelf->system_id = info.id;
         shelf->name = hf_strdup(info.name);
         shelf->history_bytes = -1;
+        pthread_mutex_init(&shelf->judging, NULL);
         pthread_mutex_init(&shelf->taking, NULL);
         hf_arena_init(&shelf->full.arena);
         hf_arena_init(&shelf->incremental.arena);

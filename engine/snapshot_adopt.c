@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define ADOPTED_TOLD_MAX 3 /* more, as after a rebuild, are told of in one event */
+
 struct found_file {
     struct hf_manifest_header header; /* texts in the arena */
     const char *file;
@@ -256,10 +258,13 @@ static bool adopt_file(struct hf_session *session, struct matching *matching, co
 static void tell_matching(struct matching *matching)
 {
     struct hf_engine *engine = matching->engine;
+    if (matching->adopted > ADOPTED_TOLD_MAX)
+        hf_event_emit(engine, matching->system.id, matching->system.name, HF_EV_SNAPSHOT_ADOPTED, NULL,
+                      "%lld snapshot files had no row in the database and have one now", (long long)matching->adopted);
     for (int64_t i = 0; i < matching->count; i++) {
         const struct found_file *file = &matching->first[i];
         const struct known_row *row = find_known(matching, file->header.id);
-        if (!row && !file->damaged)
+        if (!row && !file->damaged && matching->adopted <= ADOPTED_TOLD_MAX)
             hf_event_emit(engine, matching->system.id, matching->system.name, HF_EV_SNAPSHOT_ADOPTED, NULL,
                           "snapshot file %s had no row in the database and has one now", file->file);
         if (file->damage && (!row || !row->damaged))

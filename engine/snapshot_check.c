@@ -22,6 +22,10 @@ struct check_results {
     const char *id;
 };
 
+static bool read_back(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
+                      struct hf_verify_report *report_out, bool *valid_out, struct hf_error *damage,
+                      struct hf_error *err);
+static bool reload_shelf(struct hf_engine *engine, struct hf_shelf *shelf, bool valid, struct hf_error *err);
 static void judge_bytes(struct check_results *results, const struct hf_verify_report *report,
                         const struct hf_error *damage);
 static void judge_structure(struct hf_engine *engine, const char *system, struct check_results *results);
@@ -41,42 +45,17 @@ bool hf_snapshot_validate(struct hf_engine *engine, const char *system, const ch
     HF_AUTO(arena) struct hf_arena arena;
     hf_arena_init(&arena);
     struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
+    if (!shelf)
+        return false;
     struct hf_snapshot_row row;
-    if (!shelf || !hf_snapshot_find(engine, system, id, &arena, &row, err))
-        return false;
-
     struct hf_error damage = {0};
-    struct hf_verify_report report = {0};
-    struct check_results results = {.system_id = shelf->system_id, .id = row.id};
-    hf_snapshot_lease(engine, shelf->system_id, row.id);
-    bool valid = hf_repository_verify(engine->repository, system, row.id, &report, &damage);
-    bool judged = valid || damage.code == HF_DAMAGED || damage.code == HF_NOT_FOUND;
-    if (judged) {
-        judge_bytes(&results, &report, valid ? NULL : &damage);
-        if (valid)
-            judge_structure(engine, system, &results);
-    }
-    hf_snapshot_release(engine, shelf->system_id, row.id);
-    if (!judged) {
-        *err = damage;
-        return hf_error_wrap(err, "snapshot %s could not be read to its end (this is no verdict)", row.id);
-    }
-
-    results.state = valid ? "complete" : "damaged";
-    results.verdict = valid ? "valid" : "damaged";
-    struct hf_call call = {.run = store_results, .context = &results};
-    if (!hf_committer_call(engine->committer, &call, err))
-        return false;
-    hf_metric_add_labelled(HF_M_VALIDATIONS, results.verdict, 1);
-    pthread_mutex_lock(&shelf->taking);
-    if (!valid)
-        hf_shelf_forget(shelf); /* the next snapshot builds on nothing that is damaged */
-    bool ok = hf_shelf_load(engine, shelf, NULL, err);
-    pthread_mutex_unlock(&shelf->taking);
-    if (!valid && strcmp(row.validation_status, "damaged") != 0)
+    pthread_mutex_lock(&shelf->judging);
+    bool ok = hf_snapshot_find(engine, system, id, &arena, &row, err) &&
+              read_back(engine, shelf, &row, report_out, valid_out, &damage, err) &&
+              reload_shelf(engine, shelf, *valid_out, err);
+    pthread_mutex_unlock(&shelf->judging);
+    if (ok && !*valid_out && strcmp(row.validation_status, "damaged") != 0)
         tell_damage(engine, shelf, row.id, &damage);
-    *report_out = report;
-    *valid_out = valid;
     return ok;
 }
 
@@ -84,15 +63,58 @@ bool hf_snapshot_mark_damaged(struct hf_engine *engine, const char *system, cons
                               struct hf_error *err)
 {
     struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
-    if (!shelf || !hf_snapshot_set_state(engine, shelf->system_id, id, "damaged", "damaged", 0, err))
+    if (!shelf)
         return false;
-    pthread_mutex_lock(&shelf->taking);
-    hf_shelf_forget(shelf);
-    bool ok = hf_shelf_load(engine, shelf, NULL, err);
-    pthread_mutex_unlock(&shelf->taking);
+    pthread_mutex_lock(&shelf->judging);
+    bool ok = hf_snapshot_set_state(engine, shelf->system_id, id, "damaged", "damaged", 0, err) &&
+              reload_shelf(engine, shelf, false, err);
+    pthread_mutex_unlock(&shelf->judging);
+    if (!ok)
+        return false;
     struct hf_error damage;
     hf_error_set(&damage, HF_DAMAGED, "%s", reason);
     tell_damage(engine, shelf, id, &damage);
+    return true;
+}
+
+/* Reads everything and stores the verdict; damage says what was found. */
+static bool read_back(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
+                      struct hf_verify_report *report_out, bool *valid_out, struct hf_error *damage,
+                      struct hf_error *err)
+{
+    struct hf_verify_report report = {0};
+    struct check_results results = {.system_id = shelf->system_id, .id = row->id};
+    hf_snapshot_lease(engine, shelf->system_id, row->id);
+    bool valid = hf_repository_verify(engine->repository, shelf->name, row->id, &report, damage);
+    bool judged = valid || damage->code == HF_DAMAGED || damage->code == HF_NOT_FOUND;
+    if (judged) {
+        judge_bytes(&results, &report, valid ? NULL : damage);
+        if (valid)
+            judge_structure(engine, shelf->name, &results);
+    }
+    hf_snapshot_release(engine, shelf->system_id, row->id);
+    if (!judged) {
+        *err = *damage;
+        return hf_error_wrap(err, "snapshot %s could not be read to its end (this is no verdict)", row->id);
+    }
+    results.state = valid ? "complete" : "damaged";
+    results.verdict = valid ? "valid" : "damaged";
+    struct hf_call call = {.run = store_results, .context = &results};
+    if (!hf_committer_call(engine->committer, &call, err))
+        return false;
+    hf_metric_add_labelled(HF_M_VALIDATIONS, results.verdict, 1);
+    *report_out = report;
+    *valid_out = valid;
+    return true;
+}
+
+static bool reload_shelf(struct hf_engine *engine, struct hf_shelf *shelf, bool valid, struct hf_error *err)
+{
+    pthread_mutex_lock(&shelf->taking);
+    if (!valid)
+        hf_shelf_forget(shelf); /* the next snapshot builds on nothing that is damaged */
+    bool ok = hf_shelf_load(engine, shelf, NULL, err);
+    pthread_mutex_unlock(&shelf->taking);
     return ok;
 }
 

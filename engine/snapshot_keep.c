@@ -299,11 +299,13 @@ bool hf_snapshot_delete(struct hf_engine *engine, const char *system, const char
     struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
     if (!shelf)
         return false;
+    pthread_mutex_lock(&shelf->judging); /* a validation under way is waited for; it is no reason to refuse */
     pthread_mutex_lock(&shelf->taking);
     struct hf_snapshot_row row;
     bool ok = find_row(engine, shelf->system_id, id, &arena, &row, err) && check_deletable(engine, shelf, &row, err) &&
               hf_snapshot_remove(engine, shelf, &row, err) && hf_shelf_load(engine, shelf, NULL, err);
     pthread_mutex_unlock(&shelf->taking);
+    pthread_mutex_unlock(&shelf->judging);
     return ok;
 }
 

@@ -2,7 +2,8 @@
  * lists), snapshot_write.c (its file and row), snapshot_keep.c (rows in memory, leases, deletion), snapshot_check.c
  * (validation), snapshot_adopt.c (start-up). Not for others.
  *
- * Locks are taken in this order: shelf->taking, snapshotter->mutex, the catalogue's. Only taking is held across I/O. */
+ * Locks are taken in this order: shelf->judging, shelf->taking, snapshotter->mutex, the catalogue's. Only the first two
+ * are held across I/O. */
 #ifndef HF_ENGINE_SNAPSHOT_PRIVATE_H
 #define HF_ENGINE_SNAPSHOT_PRIVATE_H
 
@@ -53,6 +54,10 @@ struct hf_shelf {
     int64_t system_id;
     char *name;
     struct hf_shelf *next;
+
+    /* Held from reading a snapshot back until the verdict is recorded: an older verdict must not follow a newer one,
+     * and what is being read back is not deleted. */
+    pthread_mutex_t judging;
 
     /* Held while a snapshot of the system is taken or deleted; protects the following. */
     pthread_mutex_t taking;
