@@ -4,6 +4,7 @@
 #include "core/auto.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/support/check_main.h"
 #include "tests/support/temp.h"
@@ -136,12 +137,33 @@ START_TEST(a_scoped_token_stays_within_its_system_and_prefix)
 }
 END_TEST
 
+START_TEST(a_token_made_while_the_server_runs_is_known_soon)
+{
+    struct guarded g;
+    start(&g);
+    HF_AUTO(free) char *file = hf_format("%s/tokens", g.directory);
+    HF_AUTO(free) char *token = make_token(file, "agent", NULL, NULL);
+    HF_AUTO(free) char *header = hf_format("Authorization: Bearer %s", token);
+    long status = 0;
+    for (int i = 0; i < 600 && status != 201; i++) {
+        struct hf_answer answer;
+        ck_assert(hf_client_call(g.t.client, "PUT", STATE, "1", header, &answer));
+        status = answer.status;
+        hf_answer_done(&answer);
+        if (status != 201)
+            usleep(100000);
+    }
+    ck_assert_int_eq(status, 201);
+    stop(&g);
+}
+END_TEST
+
 START_TEST(without_tokens_only_loopback_is_listened_on)
 {
     const char *const arguments[] = {"--listen", "0.0.0.0:0", "--data-directory", "/nonexistent/holdfast", NULL};
     int exit_code;
     char *errors = NULL;
-    HF_AUTO(free) char *output = hf_test_server_run(arguments, &exit_code, &errors);
+    free(hf_test_server_run(arguments, &exit_code, &errors));
     ck_assert_int_eq(exit_code, 1);
     ck_assert_msg(strstr(errors, "token"), "%s", errors);
     free(errors);
@@ -149,4 +171,5 @@ START_TEST(without_tokens_only_loopback_is_listened_on)
 END_TEST
 
 HF_TEST_MAIN("access", without_a_token_only_the_open_paths_answer, each_role_includes_the_ones_before_it_and_no_more,
-             a_scoped_token_stays_within_its_system_and_prefix, without_tokens_only_loopback_is_listened_on);
+             a_scoped_token_stays_within_its_system_and_prefix, a_token_made_while_the_server_runs_is_known_soon,
+             without_tokens_only_loopback_is_listened_on);

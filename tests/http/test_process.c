@@ -47,10 +47,8 @@ START_TEST(wrong_arguments_are_refused)
         free(errors);
     }
     char *errors = NULL;
-    HF_AUTO(free)
-    char *output =
-        run(1, (const char *const[]){"token", "create", "--role", "king", "--tokens-file", "/nonexistent/t", NULL},
-            &errors);
+    free(run(1, (const char *const[]){"token", "create", "--role", "king", "--tokens-file", "/nonexistent/t", NULL},
+             &errors));
     ck_assert_str_ne(errors, "");
     free(errors);
 }
@@ -106,10 +104,54 @@ START_TEST(one_data_directory_has_one_server)
     HF_AUTO(free) char *data = hf_format("%s/data", hf_test_server_directory(t.server));
     const char *const arguments[] = {"--listen", "127.0.0.1:0", "--data-directory", data, NULL};
     char *errors = NULL;
-    HF_AUTO(free) char *output = run(1, arguments, &errors);
+    free(run(1, arguments, &errors));
     ck_assert_ptr_nonnull(strstr(errors, data));
     free(errors);
     hf_api_call(&t, 201, "PUT", STATE, "1");
+    hf_api_stop(&t);
+}
+END_TEST
+
+/* The server is known to stop when an open connection is told so. */
+static void await_stopping(struct hf_api_test *t)
+{
+    for (int i = 0; i < 600; i++) {
+        struct hf_answer answer;
+        bool answered = hf_client_call(t->client, "GET", "/readyz", NULL, NULL, &answer);
+        bool stopping = answered && answer.status == 503;
+        if (stopping)
+            ck_assert_msg(strstr(answer.body, "stopping"), "%s", answer.body);
+        hf_answer_done(&answer);
+        if (stopping || !answered)
+            return;
+        usleep(50000);
+    }
+    ck_abort_msg("the server does not stop");
+}
+
+START_TEST(a_second_signal_ends_a_stop_that_takes_long)
+{
+    struct hf_api_test t;
+    hf_api_start(&t, NULL);
+    hf_api_call(&t, 201, "PUT", STATE, "1");
+    int fd = hf_raw_connect(hf_test_server_port(t.server)); /* an upload that does not end: the stop waits for it */
+    hf_raw_send_text(fd, "PUT " STATE " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{");
+    bool held = false;
+    for (int i = 0; i < 600 && !held; i++) {
+        hf_api_call(&t, 200, "GET", "/metrics", NULL);
+        held = strstr(t.answer.body, "\nholdfast_inflight_bytes 0\n") == NULL;
+        if (!held)
+            usleep(10000);
+    }
+    ck_assert(held);
+    ck_assert_int_eq(kill(hf_test_server_pid(t.server), SIGTERM), 0);
+    await_stopping(&t);
+    ck_assert_int_eq(hf_test_server_stop(t.server), 130);
+    close(fd);
+    hf_test_server_start_again(t.server);
+    hf_api_reconnect(&t);
+    hf_api_call(&t, 200, "GET", STATE, NULL);
+    ck_assert_str_eq(t.answer.body, "1");
     hf_api_stop(&t);
 }
 END_TEST
@@ -203,6 +245,7 @@ int main(void)
     tcase_add_loop_test(cases, an_ordered_stop_takes_a_full_snapshot_and_loses_nothing, 0, 2);
     tcase_add_loop_test(cases, what_was_acknowledged_survives_a_kill, 0, 2);
     tcase_add_test(cases, one_data_directory_has_one_server);
+    tcase_add_test(cases, a_second_signal_ends_a_stop_that_takes_long);
     tcase_add_test(cases, readiness_names_its_checks);
     tcase_add_test(cases, a_database_that_is_away_is_said_and_comes_back);
     tcase_add_test(cases, the_status_is_readable_for_people);
