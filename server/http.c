@@ -26,7 +26,7 @@
 #include <time.h>
 
 #define LOOPS_MAX               8
-#define CONNECTION_MEMORY_BYTES (32 * 1024) /* the library zeroes all of it between two requests: more costs each */
+#define CONNECTION_MEMORY_BYTES (16 * 1024) /* the library zeroes all of it between two requests: more costs each */
 #define SWEEP_NS                HF_SECOND_NS
 #define LAST_ANSWERS_NS         HF_SECOND_NS        /* at stop, for answers that are on their way */
 #define LAST_COMPLETIONS_NS     (10 * HF_SECOND_NS) /* at stop, for requests that others still have */
