@@ -212,6 +212,43 @@ START_TEST(a_body_over_the_limit_is_refused_with_the_limit)
 }
 END_TEST
 
+START_TEST(past_the_memory_for_bodies_uploads_are_put_off)
+{
+    static const char *const environment[] = {"PERSISTENCE_MAX_INFLIGHT_BYTES=100000", NULL};
+    const struct hf_test_server_options options = {.environment = environment};
+    struct hf_api_test t;
+    hf_api_start(&t, &options);
+    int fd = hf_raw_connect(hf_test_server_port(t.server)); /* holds its share until it ends */
+    hf_raw_send_text(fd, "PUT " STATE " HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n{");
+    bool held = false;
+    for (int i = 0; i < 600 && !held; i++) {
+        hf_api_call(&t, 200, "GET", "/metrics", NULL);
+        held = strstr(t.answer.body, "\nholdfast_inflight_bytes 0\n") == NULL;
+        if (!held)
+            usleep(10000);
+    }
+    ck_assert(held);
+    HF_AUTO(free) char *body = hf_alloc(50001);
+    memset(body, ' ', 50000);
+    body[0] = '1';
+    hf_api_refused(&t, 503, "overloaded", "PUT", STATE, body);
+    ck_assert(json_is_true(json_object_get(t.json, "retryable")));
+    ck_assert_str_eq(hf_api_header(&t, "Retry-After"), "1");
+    close(fd);
+    long status = 0;
+    for (int i = 0; i < 600 && status != 201; i++) {
+        struct hf_answer answer;
+        ck_assert(hf_client_call(t.client, "PUT", STATE, body, "Content-Type: application/json", &answer));
+        status = answer.status;
+        hf_answer_done(&answer);
+        if (status != 201)
+            usleep(10000);
+    }
+    ck_assert_int_eq(status, 201);
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(unknown_fields_are_refused_by_name)
 {
     static const struct {
@@ -254,5 +291,5 @@ END_TEST
 HF_TEST_MAIN("refusals", unknown_paths_and_methods_are_refused, malformed_names_are_refused, a_very_long_url_is_refused,
              unknown_query_parameters_are_refused_by_name, bodies_that_are_not_json_are_refused_with_the_place,
              silly_content_types_are_refused, bodies_of_a_wrong_length_do_no_harm,
-             a_body_over_the_limit_is_refused_with_the_limit, unknown_fields_are_refused_by_name,
-             a_sane_request_id_comes_back_and_another_is_replaced);
+             a_body_over_the_limit_is_refused_with_the_limit, past_the_memory_for_bodies_uploads_are_put_off,
+             unknown_fields_are_refused_by_name, a_sane_request_id_comes_back_and_another_is_replaced);
