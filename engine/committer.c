@@ -20,6 +20,7 @@
 #include <time.h>
 
 #define RESET_PAUSE_MS   100 /* between two attempts to reach the database again */
+#define UNKNOWNS_SLOWEST 20  /* pauses between commits without an outcome grow up to so many of these */
 #define CONFLICTS_MAX    8   /* serialization failures of one batch in a row */
 #define KEY_LIFETIME_MS  (INT64_C(24) * 3600 * 1000)
 #define GATHER_MIN       8 /* fewer writers than this are never waited for */
@@ -377,7 +378,7 @@ static bool commit_batch(struct hf_committer *committer, const struct hf_batch *
                          struct hf_error *err)
 {
     const struct hf_system *witness = witness_of(batch);
-    int conflicts = 0;
+    int conflicts = 0, unknowns = 0;
     for (;;) {
         if (write_batch(committer, batch, key, err))
             return true;
@@ -387,6 +388,9 @@ static bool commit_batch(struct hf_committer *committer, const struct hf_batch *
         note_failure(committer, err);
         if (err->code != HF_OUTCOME_UNKNOWN)
             return false;
+        /* A disk that cannot flush still answers questions: the loop must not run hot meanwhile. */
+        if (unknowns++)
+            nap(RESET_PAUSE_MS * (unknowns < UNKNOWNS_SLOWEST ? unknowns : UNKNOWNS_SLOWEST));
         if (!witness) { /* only a key: nothing depends on it, writing it again is harmless */
             if (!wait_for_store(committer))
                 return false;

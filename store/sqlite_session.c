@@ -47,6 +47,7 @@ static void set_deadline(struct sqlite_session *session);
 static bool run_own(struct sqlite_session *session, int which, struct hf_error *err);
 static bool fail(struct sqlite_session *session, int result, const char *what, struct hf_error *err);
 static bool refuse_when_over(const struct sqlite_session *session, struct hf_error *err);
+static bool may_be_in_log(const struct sqlite_session *session, const struct hf_error *err);
 static int bind_row(const struct prepared *prepared, const struct hf_value *params);
 static int bind_value(sqlite3_stmt *statement, int position, const struct hf_value *value);
 static int step_rows(struct sqlite_session *session, sqlite3_stmt *statement, hf_row_fn *each, void *context);
@@ -194,12 +195,27 @@ bool hf_sqlite_commit(struct hf_session *base, struct hf_error *err)
     struct sqlite_session *session = (struct sqlite_session *)base;
     session->deadline_ns = 0; /* writing the log cannot be interrupted half-way */
     if (!refuse_when_over(session, err) || !run_own(session, OWN_COMMIT, err)) {
+        bool unknown = base->role == HF_SESSION_WRITE && may_be_in_log(session, err);
         hf_sqlite_rollback(base);
+        if (unknown) {
+            err->code = HF_OUTCOME_UNKNOWN;
+            session->broken = true;
+        }
         return false;
     }
     if (base->role == HF_SESSION_WRITE)
         hf_sqlite_checkpointer_help(session->store->checkpointer, session->db);
     return true;
+}
+
+/* The commit failed on the disk. Rolling back takes the transaction from this process's sight alone: its frames may lie
+ * in the log, whole though not flushed, and a start after a crash would find them there. */
+static bool may_be_in_log(const struct sqlite_session *session, const struct hf_error *err)
+{
+    int result = session->db ? sqlite3_extended_errcode(session->db) : SQLITE_OK;
+    if ((result & 0xff) != SQLITE_IOERR)
+        return false;
+    return err->code != HF_STORAGE_FULL || result == SQLITE_IOERR_FSYNC;
 }
 
 void hf_sqlite_rollback(struct hf_session *base)
