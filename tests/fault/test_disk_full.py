@@ -15,17 +15,6 @@ SEED = int.from_bytes(os.urandom(4), "big")
 DISK = "24m"
 
 
-def enter_own_mounts():
-    """Runs this program again in a mount namespace of its own, so that the mount ends with it. False: not possible."""
-    if os.environ.get("HOLDFAST_TEST_OWN_MOUNTS"):
-        return True
-    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "--propagation", "private", "true"], check=False,
-                                           capture_output=True).returncode != 0:
-        return False
-    os.environ["HOLDFAST_TEST_OWN_MOUNTS"] = "1"
-    os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
-
-
 def mount_small_disk():
     data = harness.new_directory()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "holdfast-test", str(data)],
@@ -85,7 +74,7 @@ def check_full(checks, server, load):
 
 
 def full_and_space_again(checks, binary):
-    data = mount_small_disk() if enter_own_mounts() else None
+    data = mount_small_disk() if harness.enter_own_mounts() else None
     if not data:
         checks.skip("full_and_space_again", "needs root and tmpfs mounts")
         return
@@ -156,6 +145,6 @@ def verify_without_probe(checks, client, journal, load, name):
 
 
 if __name__ == "__main__":
-    enter_own_mounts()
+    harness.enter_own_mounts()
     print(f"seed {SEED}", flush=True)
     harness.run(full_and_space_again)

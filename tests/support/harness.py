@@ -267,6 +267,17 @@ def new_directory(name="data"):
     return pathlib.Path(tempfile.mkdtemp(prefix=name + "-", dir=scratch()))
 
 
+def enter_own_mounts():
+    """Runs this program again in a mount namespace of its own, so that the mount ends with it. False: not possible."""
+    if os.environ.get("HOLDFAST_TEST_OWN_MOUNTS"):
+        return True
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "--propagation", "private", "true"], check=False,
+                                           capture_output=True).returncode != 0:
+        return False
+    os.environ["HOLDFAST_TEST_OWN_MOUNTS"] = "1"
+    os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, *sys.argv])
+
+
 def find_temporary(data):
     return sorted(str(path) for path in pathlib.Path(data).rglob(".tmp-*"))
 

@@ -20,12 +20,12 @@ ACKNOWLEDGED, REFUSED, UNKNOWN = "acknowledged", "refused", "unknown"
 class Upload:
     """One request that writes: the components it names with the hashes of their new contents (None: a deletion)."""
 
-    def __init__(self, system, items, outcome, receipts=None, answer=None):
+    def __init__(self, system, items, outcome, receipts=None):
         self.system = system
         self.items = items        # {component: hash or None}
         self.outcome = outcome
         self.receipts = receipts  # {component: (version, sequence)} when acknowledged, but for deletions
-        self.answer = answer
+        self.answered_at = time.monotonic()
 
 
 class Load:
@@ -187,6 +187,12 @@ class Load:
         with self.lock:
             self.uploads.append(upload)
         return upload
+
+    def forget_answers_since(self, moment):
+        """What was acknowledged later was heard by nobody: the machine was gone."""
+        for upload in self.uploads:
+            if upload.outcome == ACKNOWLEDGED and upload.answered_at >= moment:
+                upload.outcome, upload.receipts = UNKNOWN, None
 
     def repeat_keyed(self, client):
         """Sends the batches that had a key and no answer once more: each must be in exactly once then."""
