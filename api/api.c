@@ -33,7 +33,7 @@ json_t *hf_api_body_object(const struct hf_request *request, bool optional, cons
         return NULL;
     }
     const char *content_type = request->headers[HF_H_CONTENT_TYPE];
-    if (!content_type || !hf_content_type_is_json(content_type)) {
+    if (content_type && !hf_content_type_is_json(content_type)) {
         hf_error_set(err, HF_UNSUPPORTED_MEDIA, "the body must be sent with Content-Type: application/json");
         return NULL;
     }

@@ -44,7 +44,7 @@ bool hf_batch_body_read(struct hf_request *request, struct hf_save_item **items_
     if (!request->body || request->body->bytes == 0)
         return hf_error_set(err, HF_INVALID_REQUEST, "the body must be {\"states\":[…]} or one item a line");
     bool lines = content_type && strncasecmp(content_type, "application/x-ndjson", 20) == 0;
-    if (!lines && (!content_type || !hf_content_type_is_json(content_type)))
+    if (!lines && content_type && !hf_content_type_is_json(content_type))
         return hf_error_set(err, HF_UNSUPPORTED_MEDIA,
                             "the body must be sent with Content-Type: application/json or application/x-ndjson");
     bool good = lines ? read_lines(&reader, err) : read_json(&reader, err);

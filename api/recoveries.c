@@ -53,8 +53,7 @@ enum hf_verdict hf_api_snapshot_restore(struct hf_request *request, struct hf_re
     struct hf_engine *engine = hf_api_engine(request, err);
     if (!engine)
         return HF_FAIL;
-    /* A body is demanded, if only {}: a browser then cannot be led to restore by a form on some other page. */
-    HF_AUTO(json) json_t *body = hf_api_body_object(request, false, fields, err);
+    HF_AUTO(json) json_t *body = hf_api_body_object(request, true, fields, err);
     struct hf_recovery_request wanted = {.system = request->params[0],
                                          .source = "snapshot",
                                          .snapshot = request->params[1]};

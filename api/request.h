@@ -19,12 +19,14 @@ enum hf_method { HF_GET, HF_HEAD, HF_PUT, HF_POST, HF_DELETE, HF_PATCH, HF_METHO
     X(HF_H_CONTENT_ENCODING, "Content-Encoding")                                                                       \
     X(HF_H_CONTENT_LENGTH, "Content-Length")                                                                           \
     X(HF_H_CONTENT_TYPE, "Content-Type")                                                                               \
+    X(HF_H_HOST, "Host")                                                                                               \
     X(HF_H_IDEMPOTENCY_KEY, "Idempotency-Key")                                                                         \
     X(HF_H_IF_MATCH, "If-Match")                                                                                       \
     X(HF_H_IF_MODIFIED_SINCE, "If-Modified-Since")                                                                     \
     X(HF_H_IF_NONE_MATCH, "If-None-Match")                                                                             \
     X(HF_H_IF_RANGE, "If-Range")                                                                                       \
     X(HF_H_LAST_EVENT_ID, "Last-Event-ID")                                                                             \
+    X(HF_H_ORIGIN, "Origin")                                                                                           \
     X(HF_H_PREFER, "Prefer")                                                                                           \
     X(HF_H_RANGE, "Range")                                                                                             \
     X(HF_H_STATE_EPOCH, "State-Epoch")                                                                                 \

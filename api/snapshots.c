@@ -209,6 +209,8 @@ static enum hf_verdict answer_snapshot(struct hf_request *request, struct hf_rep
     else if (err->code == HF_NOT_FOUND && strcmp(id, "latest") != 0 &&
              hf_snapshot_progress(engine, system.name, id, &progress))
         object = hf_api_snapshot_progress_json(&system, &progress);
+    else if (err->code == HF_NOT_FOUND && hf_snapshot_find(engine, system.name, id, &request->arena, &row, err))
+        object = hf_api_snapshot_json(engine, &system, &row); /* completed between the two looks */
     else
         return HF_FAIL;
     hf_reply_json(reply, 200, object);

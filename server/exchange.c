@@ -37,6 +37,7 @@ static void take_request_id(struct hf_exchange *x, struct hf_request_ids *ids);
 static bool request_id_is_sane(const char *text);
 static bool check(struct hf_exchange *x);
 static bool find_route(struct hf_exchange *x);
+static bool refuse_other_origins(struct hf_exchange *x);
 static bool authenticate(struct hf_exchange *x);
 static bool check_body(struct hf_exchange *x);
 static int64_t body_limit(const struct hf_config *config, enum hf_body_kind kind);
@@ -118,6 +119,10 @@ void hf_exchange_admit(struct hf_exchange *x, const char *method, struct hf_requ
     x->phase = HF_PHASE_BODY;
     const char *length = x->request.headers[HF_H_CONTENT_LENGTH];
     x->content_length = length ? parse_length(length) : -1;
+    /* What curl -d says by itself says nothing about the body: as if it had not been sent. */
+    const char *content_type = x->request.headers[HF_H_CONTENT_TYPE];
+    if (content_type && strcasecmp(content_type, "application/x-www-form-urlencoded") == 0)
+        x->request.headers[HF_H_CONTENT_TYPE] = NULL;
     if (!check(x))
         x->failed = true;
 }
@@ -261,8 +266,23 @@ static bool check(struct hf_exchange *x)
         return false;
     if (atomic_load_explicit(&x->service->quiescing, memory_order_relaxed))
         return hf_error_set(&x->err, HF_SHUTTING_DOWN, "the service is stopping; try again when it is back");
-    return find_route(x) && hf_route_parse_query(request->route, x->query, request, &x->err) && authenticate(x) &&
+    return find_route(x) && hf_route_parse_query(request->route, x->query, request, &x->err) &&
+           refuse_other_origins(x) && authenticate(x) &&
            hf_auth_allow(request->principal, request->route, request->params, &x->err) && check_body(x);
+}
+
+/* Without tokens everyone on this machine may write, and so could any web page open in its browser: browsers send the
+ * page's Origin (RFC 6454) with such requests, and it must be our own. */
+static bool refuse_other_origins(struct hf_exchange *x)
+{
+    const char *origin = x->request.headers[HF_H_ORIGIN];
+    const char *host = x->request.headers[HF_H_HOST];
+    if (!origin || x->request.method == HF_GET || x->request.method == HF_HEAD)
+        return true;
+    const char *authority = strstr(origin, "://");
+    if (authority && host && strcasecmp(authority + 3, host) == 0)
+        return true;
+    return hf_error_set(&x->err, HF_FORBIDDEN, "a page of origin \"%.80s\" may not change anything here", origin);
 }
 
 /* What is open to everyone is open to wrong tokens too. */

@@ -28,7 +28,7 @@ struct hf_request_ids {
     uint64_t next;
 };
 
-enum hf_phase {
+enum hf_exchange_phase {
     HF_PHASE_HEADERS,
     HF_PHASE_BODY,
     HF_PHASE_WAITING, /* suspended; somebody else has the exchange */
@@ -50,7 +50,7 @@ struct hf_exchange {
     struct hf_completion completion;
     void *connection; /* the HTTP library's */
     struct hf_exchange *waiting_before, *waiting_after;
-    enum hf_phase phase;
+    enum hf_exchange_phase phase;
     bool connected;   /* the connection still refers to it */
     bool outstanding; /* lent out */
     bool close;       /* the connection must not be used again */

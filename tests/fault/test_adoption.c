@@ -33,7 +33,7 @@ START_TEST(half_written_files_are_removed_and_told_of)
     fclose(file);
     hf_test_service_start(&service);
     ck_assert_int_ne(access(leftover, F_OK), 0);
-    ck_assert_int_eq(access(hf_test_snapshot_path(&service, &full), F_OK), 0);
+    ck_assert_int_eq(access(hf_test_engine_snapshot_path(&service, &full), F_OK), 0);
     ck_assert_int_eq(hf_test_count_events(&service, 0, "snapshot.leftover_removed"), 1);
     hf_test_service_close(&service);
 }
@@ -72,7 +72,7 @@ START_TEST(a_row_without_a_file_becomes_damaged)
     hf_test_put(&service, "a", "{\"a\":1}");
     struct hf_snapshot_row full = hf_test_full(&service);
     hf_test_service_crash(&service);
-    ck_assert_int_eq(unlink(hf_test_snapshot_path(&service, &full)), 0);
+    ck_assert_int_eq(unlink(hf_test_engine_snapshot_path(&service, &full)), 0);
     hf_test_service_start(&service);
     struct hf_snapshot_row row;
     ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, full.id, &service.arena, &row, &err));
@@ -93,7 +93,7 @@ START_TEST(a_damaged_file_without_a_row_gets_a_row_that_says_so)
     struct hf_snapshot_row full = hf_test_full(&service);
     hf_test_service_crash(&service);
     alter_database("delete from system_state_snapshots");
-    hf_test_damage_file(hf_test_snapshot_path(&service, &full), -1);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &full), -1);
     hf_test_service_start(&service);
     struct hf_snapshot_row row;
     ck_assert_msg(hf_snapshot_find(service.engine, HF_TEST_NAME, full.id, &service.arena, &row, &err), "%s", err.text);

@@ -151,10 +151,45 @@ START_TEST(silly_content_types_are_refused)
     const char *const compressed[] = {"Content-Type: application/json", "Content-Encoding: gzip", NULL};
     hf_api_send(&t, 415, "PUT", STATE, compressed, "1", 1);
     hf_api_problem(&t, "unsupported_media_type");
+    const char *const plain[] = {"Content-Type: text/plain", NULL};
+    hf_api_send(&t, 415, "POST", "/v1/systems/default/snapshots", plain, "{\"kind\":\"full\"}", 15);
+    hf_api_problem(&t, "unsupported_media_type");
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(what_curl_calls_a_form_is_read_as_json)
+{
+    struct hf_api_test t;
+    hf_api_start(&t, NULL);
     const char *const form[] = {"Content-Type: application/x-www-form-urlencoded", NULL};
-    hf_api_send(&t, 415, "POST", "/v1/systems/default/snapshots", form, "kind=full", 9);
-    hf_api_send(&t, 415, "POST", "/v1/systems/default/snapshots/latest/restore", form, "{}", 2);
-    hf_api_refused(&t, 400, "invalid_request", "POST", "/v1/systems/default/snapshots/latest/restore", NULL);
+    hf_api_send(&t, 201, "PUT", STATE, form, "{\"a\":1}", 7);
+    hf_api_call(&t, 200, "GET", STATE, NULL);
+    ck_assert_str_eq(hf_api_header(&t, "Content-Type"), "application/json");
+    hf_api_send(&t, 400, "PUT", STATE, form, "a=1", 3);
+    hf_api_problem(&t, "invalid_request");
+    hf_api_send(&t, 400, "POST", "/v1/systems/default/snapshots", form, "kind=full", 9);
+    hf_api_problem(&t, "invalid_request");
+    hf_api_send(&t, 201, "POST", "/v1/systems/default/snapshots", form, "{\"kind\":\"full\"}", 15);
+    hf_api_send(&t, 201, "POST", "/v1/systems/default/snapshots/latest/restore", form, "{}", 2);
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(a_web_page_of_another_origin_changes_nothing)
+{
+    struct hf_api_test t;
+    hf_api_start(&t, NULL);
+    const char *const page[] = {"Content-Type: text/plain", "Origin: http://pages.example", NULL};
+    const char *const sandboxed[] = {"Origin: null", NULL};
+    hf_api_send(&t, 403, "POST", STATE, page, "1", 1);
+    hf_api_problem(&t, "forbidden");
+    hf_api_send(&t, 403, "PUT", STATE, sandboxed, "1", 1);
+    hf_api_problem(&t, "forbidden");
+    hf_api_refused(&t, 404, "not_found", "GET", "/v1/systems/default", NULL);
+    HF_AUTO(free) char *own = hf_format("Origin: http://127.0.0.1:%d", hf_test_server_port(t.server));
+    const char *const ours[] = {own, NULL};
+    hf_api_send(&t, 201, "PUT", STATE, ours, "1", 1);
     hf_api_stop(&t);
 }
 END_TEST
@@ -290,6 +325,7 @@ END_TEST
 
 HF_TEST_MAIN("refusals", unknown_paths_and_methods_are_refused, malformed_names_are_refused, a_very_long_url_is_refused,
              unknown_query_parameters_are_refused_by_name, bodies_that_are_not_json_are_refused_with_the_place,
-             silly_content_types_are_refused, bodies_of_a_wrong_length_do_no_harm,
+             silly_content_types_are_refused, what_curl_calls_a_form_is_read_as_json,
+             a_web_page_of_another_origin_changes_nothing, bodies_of_a_wrong_length_do_no_harm,
              a_body_over_the_limit_is_refused_with_the_limit, past_the_memory_for_bodies_uploads_are_put_off,
              unknown_fields_are_refused_by_name, a_sane_request_id_comes_back_and_another_is_replaced);

@@ -198,7 +198,7 @@ static struct hf_snapshot_row take(struct hf_test_service *service, bool full, b
     return row;
 }
 
-char *hf_test_snapshot_path(struct hf_test_service *service, const struct hf_snapshot_row *row)
+char *hf_test_engine_snapshot_path(struct hf_test_service *service, const struct hf_snapshot_row *row)
 {
     bool full = strcmp(row->kind, "full") == 0;
     return hf_arena_format(&service->arena, "%s/%s",

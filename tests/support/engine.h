@@ -44,7 +44,7 @@ struct hf_snapshot_row hf_test_full(struct hf_test_service *service);
 /* Whatever comes of asking for an incremental. */
 struct hf_snapshot_row hf_test_incremental(struct hf_test_service *service, bool *unchanged_out);
 /* The file of a snapshot. */
-char *hf_test_snapshot_path(struct hf_test_service *service, const struct hf_snapshot_row *row);
+char *hf_test_engine_snapshot_path(struct hf_test_service *service, const struct hf_snapshot_row *row);
 /* Restores "latest" or an id. */
 struct hf_recovery_row hf_test_restore(struct hf_test_service *service, const char *snapshot);
 struct hf_hash hf_test_root_hash(struct hf_test_service *service); /* of the catalogue as it is now */

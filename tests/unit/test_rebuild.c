@@ -141,7 +141,7 @@ START_TEST(a_damaged_newest_snapshot_makes_way_for_the_one_before)
     hf_test_service_open(&service, NULL);
     fill(&full, &incremental);
     hf_test_service_crash(&service);
-    hf_test_damage_file(hf_test_snapshot_path(&service, &incremental), -1);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &incremental), -1);
     hf_test_service_remove_database(&service);
     hf_test_service_start(&service);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
@@ -164,7 +164,7 @@ START_TEST(a_flipped_byte_in_a_state_is_found_before_anything_is_believed)
     struct hf_snapshot_row second = hf_test_full(&service);
     ck_assert_str_eq(second.generation, second.id);
     hf_test_service_crash(&service);
-    hf_test_damage_file(hf_test_snapshot_path(&service, &second), 250);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &second), 250);
     hf_test_service_remove_database(&service);
     hf_test_service_start(&service);
     struct hf_recovery_row row = newest_recovery();
@@ -217,8 +217,8 @@ START_TEST(when_all_files_are_damaged_the_start_is_fresh_and_above_them)
     hf_test_service_open(&service, NULL);
     fill(&full, &incremental);
     hf_test_service_crash(&service);
-    hf_test_damage_file(hf_test_snapshot_path(&service, &full), -1);
-    hf_test_damage_file(hf_test_snapshot_path(&service, &incremental), -1);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &full), -1);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &incremental), -1);
     hf_test_service_remove_database(&service);
     hf_test_service_start(&service);
     ck_assert_ptr_null(hf_test_get(&service, "a"));

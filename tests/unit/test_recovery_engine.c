@@ -284,7 +284,7 @@ START_TEST(latest_falls_back_past_damage_and_lists_what_it_skipped)
     hf_test_put(&service, "a", "{\"a\":2}");
     struct hf_snapshot_row bad = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":3}");
-    hf_test_damage_file(hf_test_snapshot_path(&service, &bad), 250);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &bad), 250);
 
     struct hf_recovery_row row;
     struct hf_recovery_request named = {.system = HF_TEST_NAME, .source = "snapshot", .snapshot = bad.id};
@@ -312,7 +312,7 @@ START_TEST(when_every_snapshot_is_damaged_nothing_is_changed_and_the_failure_is_
     hf_test_put(&service, "a", "{\"a\":1}");
     struct hf_snapshot_row bad = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":2}");
-    hf_test_damage_file(hf_test_snapshot_path(&service, &bad), -1);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &bad), -1);
     struct hf_recovery_row row;
     struct hf_system_info before = hf_test_system(&service);
     ck_assert(

@@ -28,7 +28,7 @@ static bool exists(const struct hf_snapshot_row *row)
 {
     struct hf_snapshot_row found;
     bool has_row = hf_snapshot_find(service.engine, HF_TEST_NAME, row->id, &service.arena, &found, &err);
-    bool has_file = access(hf_test_snapshot_path(&service, row), F_OK) == 0;
+    bool has_file = access(hf_test_engine_snapshot_path(&service, row), F_OK) == 0;
     ck_assert_int_eq(has_row, has_file);
     return has_row;
 }
@@ -126,7 +126,7 @@ START_TEST(the_last_valid_generation_stays_when_newer_ones_are_damaged)
     bool valid;
     ck_assert(hf_snapshot_validate(service.engine, HF_TEST_NAME, good.id, &report, &valid, &err));
     ck_assert(valid);
-    hf_test_damage_file(hf_test_snapshot_path(&service, &bad), -1);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &bad), -1);
     ck_assert(hf_snapshot_validate(service.engine, HF_TEST_NAME, bad.id, &report, &valid, &err));
     ck_assert(!valid);
     expire_at_once();

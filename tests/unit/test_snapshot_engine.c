@@ -38,7 +38,7 @@ START_TEST(a_full_lists_everything_and_is_an_anchor)
     ck_assert_int_eq(row.sequence, 22);
     struct hf_hash root = hf_test_root_hash(&service);
     ck_assert(hf_hash_equal(&root, &row.root_hash));
-    ck_assert_int_eq(access(hf_test_snapshot_path(&service, &row), R_OK), 0);
+    ck_assert_int_eq(access(hf_test_engine_snapshot_path(&service, &row), R_OK), 0);
 
     struct hf_chain *chain;
     struct hf_error err;
@@ -219,7 +219,7 @@ START_TEST(validation_finds_a_flipped_byte_and_the_next_snapshot_starts_anew)
     ck_assert(valid);
     ck_assert_int_eq(report.blobs, 30);
 
-    hf_test_damage_file(hf_test_snapshot_path(&service, &full), 300);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &full), 300);
     ck_assert_msg(hf_snapshot_validate(service.engine, HF_TEST_NAME, full.id, &report, &valid, &err), "%s", err.text);
     ck_assert(!valid);
     struct hf_snapshot_row row;
@@ -266,7 +266,7 @@ START_TEST(a_snapshot_on_which_another_builds_is_not_deleted)
     hf_snapshot_release(service.engine, system_id, incremental.id);
 
     ck_assert_msg(hf_snapshot_delete(service.engine, HF_TEST_NAME, incremental.id, &err), "%s", err.text);
-    ck_assert_int_ne(access(hf_test_snapshot_path(&service, &incremental), F_OK), 0);
+    ck_assert_int_ne(access(hf_test_engine_snapshot_path(&service, &incremental), F_OK), 0);
     /* What was in the deleted one is in the next. */
     struct hf_snapshot_row again = hf_test_incremental(&service, &unchanged);
     ck_assert(!unchanged);
