@@ -31,6 +31,7 @@ static const struct {
 #undef X
 };
 
+static void has_arrived(struct hf_exchange *x);
 static void split_target(struct hf_exchange *x, const char *target);
 static enum hf_method parse_method(const char *text);
 static void take_request_id(struct hf_exchange *x, struct hf_request_ids *ids);
@@ -61,6 +62,8 @@ struct hf_exchange *hf_exchange_new(struct hf_service *service, struct hf_comple
 {
     struct hf_exchange *x = hf_alloc(sizeof(*x));
     atomic_fetch_add_explicit(&service->under_way, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&service->arriving, 1, memory_order_relaxed);
+    x->arriving = true;
     x->service = service;
     x->completions = completions;
     x->connected = true;
@@ -80,6 +83,7 @@ struct hf_exchange *hf_exchange_new(struct hf_service *service, struct hf_comple
 void hf_exchange_free(struct hf_exchange *x)
 {
     HF_ASSERT(!x->connected && !x->outstanding);
+    has_arrived(x);
     release(x);
     hf_reply_done(&x->reply);
     hf_blob_unref(x->request.body);
@@ -152,6 +156,7 @@ bool hf_exchange_body(struct hf_exchange *x, const void *data, size_t bytes)
 
 bool hf_exchange_dispatch(struct hf_exchange *x)
 {
+    has_arrived(x);
     if (x->failed)
         return true;
     x->dispatched_ns = hf_clock_monotonic_ns();
@@ -207,6 +212,13 @@ void hf_exchange_discard(struct hf_exchange *x)
     struct hf_error ignored;
     if (x->verdict == HF_LATER && !x->request.finish(&x->request, &x->reply, &ignored))
         return; /* it failed late; the client was told that the outcome is unknown */
+}
+
+static void has_arrived(struct hf_exchange *x)
+{
+    if (x->arriving)
+        atomic_fetch_sub_explicit(&x->service->arriving, 1, memory_order_relaxed);
+    x->arriving = false;
 }
 
 /* The path and query of origin-form ("/a?b") and absolute-form ("http://host/a?b", RFC 9112 section 3.2.2). */

@@ -20,6 +20,7 @@ struct hf_service {
     struct hf_workers *workers;
     atomic_bool quiescing;
     atomic_int under_way;           /* exchanges that exist */
+    atomic_int arriving;            /* those of them whose request is not whole yet */
     _Atomic int64_t inflight_bytes; /* of bodies held */
 };
 
@@ -43,7 +44,8 @@ struct hf_exchange {
     struct hf_reply reply;
     struct hf_error err;
     enum hf_verdict verdict;
-    bool failed; /* err holds the answer */
+    bool arriving; /* counted in the service's */
+    bool failed;   /* err holds the answer */
 
     struct hf_service *service;
     struct hf_completions *completions; /* of its loop */

@@ -28,6 +28,7 @@
 #define LOOPS_MAX               8
 #define CONNECTION_MEMORY_BYTES (16 * 1024) /* the library zeroes all of it between two requests: more costs each */
 #define SWEEP_NS                HF_SECOND_NS
+#define ARRIVAL_NS              (3 * HF_SECOND_NS)  /* at stop, for requests that are not whole yet */
 #define LAST_ANSWERS_NS         HF_SECOND_NS        /* at stop, for answers that are on their way */
 #define LAST_COMPLETIONS_NS     (10 * HF_SECOND_NS) /* at stop, for requests that others still have */
 #define WARNINGS_PER_SECOND     10
@@ -64,6 +65,7 @@ static bool check_address(const struct hf_http *http, const struct hf_config *co
 static bool start_loops(struct hf_http *http, struct hf_error *err);
 static bool prepare_loop(struct loop *loop, struct hf_error *err);
 static bool start_daemon(struct loop *loop, struct hf_error *err);
+static bool is_busy(const struct hf_http *http, uint64_t arrival_ns);
 static void wake_all(struct hf_http *http);
 static void free_http(struct hf_http *http);
 
@@ -127,8 +129,8 @@ void hf_http_quiesce(struct hf_http *http, uint64_t deadline_ns)
     atomic_store(&http->service.quiescing, true);
     wake_all(http);
     const struct timespec pause = {.tv_nsec = 2 * (long)HF_MS_NS};
-    while (atomic_load_explicit(&http->service.under_way, memory_order_acquire) > 0 &&
-           hf_clock_monotonic_ns() < deadline_ns)
+    uint64_t arrival_ns = hf_clock_monotonic_ns() + ARRIVAL_NS;
+    while (is_busy(http, arrival_ns) && hf_clock_monotonic_ns() < deadline_ns)
         nanosleep(&pause, NULL);
 }
 
@@ -229,6 +231,14 @@ static bool start_daemon(struct loop *loop, struct hf_error *err)
         return hf_error_set(err, HF_INTERNAL, "libmicrohttpd cannot start: %s", strerror(errno));
     loop->mhd_fd = MHD_get_daemon_info(loop->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
     return true;
+}
+
+/* One client that began a request and dawdles must not use up the time that a supervisor gives for a stop. */
+static bool is_busy(const struct hf_http *http, uint64_t arrival_ns)
+{
+    int arriving = atomic_load_explicit(&http->service.arriving, memory_order_relaxed);
+    int under_way = atomic_load_explicit(&http->service.under_way, memory_order_acquire);
+    return under_way > (hf_clock_monotonic_ns() < arrival_ns ? 0 : arriving);
 }
 
 static void wake_all(struct hf_http *http)

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import sys
 import time
 
@@ -79,6 +80,24 @@ def stopped_with_ten_thousand_components(checks, binary):
     server.kill9()
 
 
+def half_sent_requests_do_not_hold_up_the_stop(checks, binary):
+    """A supervisor waits some seconds, then kills: the final snapshot must not come after the slowest client."""
+    data = harness.new_directory()
+    server = Server(binary, data)
+    harness.put_state(server.client(), "alpha", "a", {"n": 1})
+    halves = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+    halves[0].sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n")
+    halves[1].sendall(b"PUT /v1/systems/alpha/components/b/state HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
+    time.sleep(0.2)
+    checks.equal("half_sent_requests: the_stop_does_not_wait_for_their_timeout", server.stop(timeout=20), 0)
+    for half in halves:
+        half.close()
+    server = Server(binary, data)
+    final = server.client().get_json("/v1/systems/alpha/snapshots/latest")
+    checks.equal("half_sent_requests: the_final_snapshot_was_taken", (final["trigger"], final["sequence"]), ("shutdown", 1))
+    server.kill9()
+
+
 def a_second_signal_ends_at_once(checks, binary):
     """What was acknowledged stays; that the second signal hits before the end is likely, not certain."""
     data = harness.new_directory()
@@ -103,4 +122,5 @@ def a_second_signal_ends_at_once(checks, binary):
 
 if __name__ == "__main__":
     print(f"seed {SEED}", flush=True)
-    harness.run(stopped_under_load, stopped_with_ten_thousand_components, a_second_signal_ends_at_once)
+    harness.run(stopped_under_load, stopped_with_ten_thousand_components,
+                half_sent_requests_do_not_hold_up_the_stop, a_second_signal_ends_at_once)
