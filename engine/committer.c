@@ -23,9 +23,6 @@
 #define UNKNOWNS_SLOWEST 20  /* pauses between commits without an outcome grow up to so many of these */
 #define CONFLICTS_MAX    8   /* serialization failures of one batch in a row */
 #define KEY_LIFETIME_MS  (INT64_C(24) * 3600 * 1000)
-#define GATHER_MIN       8 /* fewer writers than this are never waited for */
-#define GATHER_STEP_NS   (100 * 1000)
-#define GATHER_STEPS     4
 #define STOP_PATIENCE_NS (8 * HF_SECOND_NS) /* an unknown outcome is not waited for longer than this at stop */
 
 struct hf_committer {
@@ -34,7 +31,6 @@ struct hf_committer {
     struct hf_batch batch;      /* the committer thread's */
     struct hf_fold *fold;       /* the committer thread's */
     bool full;                  /* the committer thread's: the last commit found no space */
-    int64_t in_flight;          /* the committer thread's: about how many writes clients have under way */
     pthread_t thread;
     _Atomic bool store_up;
 
@@ -620,6 +616,7 @@ static void process(struct hf_committer *committer, struct hf_write *list)
         }
     }
     flush(committer, &no_key);
+    hf_metric_set(HF_M_QUEUE_JOBS, (double)hf_committer_queue_length(committer));
 }
 
 static void write_events(struct hf_committer *committer)
@@ -660,43 +657,6 @@ static void close_books(struct hf_committer *committer)
         hf_log(HF_LOG_WARNING, "fold_failed", err.text);
 }
 
-static int64_t length_of(struct hf_write *list, struct hf_write **last_out)
-{
-    int64_t length = 0;
-    for (; list; list = list->next) {
-        length++;
-        *last_out = list;
-    }
-    return length;
-}
-
-/* Clients that were just answered send again within moments. Waiting for them a little makes one large transaction of
- * two half ones: a commit costs nearly the same whatever it holds. The waiting is bounded, and none is done for few
- * writers (the idea of PostgreSQL's commit_delay and commit_siblings). */
-static int64_t gather(struct hf_committer *committer, struct hf_write *list)
-{
-    struct hf_write *last = NULL;
-    int64_t length = length_of(list, &last);
-    for (int step = 0;
-         step < GATHER_STEPS && committer->in_flight >= GATHER_MIN && length < committer->in_flight * 3 / 4; step++) {
-        struct timespec pause = {0, GATHER_STEP_NS};
-        nanosleep(&pause, NULL);
-        bool stopping;
-        last->next = take_all(committer, 0, &stopping);
-        length += length_of(last->next, &last);
-    }
-    return length;
-}
-
-/* Rises at once and falls slowly: one small batch does not hide how many writers there are. */
-static void note_in_flight(struct hf_committer *committer, int64_t finished)
-{
-    int64_t waiting = hf_committer_queue_length(committer);
-    int64_t faded = committer->in_flight - (committer->in_flight + 15) / 16;
-    committer->in_flight = finished + waiting > faded ? finished + waiting : faded;
-    hf_metric_set(HF_M_QUEUE_JOBS, (double)waiting);
-}
-
 static void *run(void *argument)
 {
     struct hf_committer *committer = argument;
@@ -707,11 +667,8 @@ static void *run(void *argument)
         list = take_all(committer, wait_ms, &stopping);
         if (!list && stopping)
             break;
-        if (!list)
-            continue;
-        int64_t count = gather(committer, list);
-        process(committer, list);
-        note_in_flight(committer, count);
+        if (list)
+            process(committer, list);
     }
     close_books(committer);
     return NULL;
