@@ -31,6 +31,8 @@ struct matching {
     struct hf_arena arena;
     struct found_file *files; /* by system, then id; owns */
     int64_t file_count, file_capacity;
+    const char **orphans; /* systems that have files and no row; owns the array */
+    int64_t orphan_count;
 
     /* of the system under way */
     struct hf_system_info system;
@@ -43,6 +45,8 @@ struct matching {
 
 static void tell_leftover(void *context, const char *path, int64_t bytes);
 static hf_scan_fn add_file;
+static void add_orphan(struct matching *matching, const char *system);
+static void set_orphans_aside(const struct matching *matching);
 static bool match_system(struct matching *matching, struct hf_error *err);
 static hf_snapshot_row_fn add_row;
 static bool apply_matching(struct hf_session *session, void *context, struct hf_error *err);
@@ -83,6 +87,9 @@ bool hf_snapshots_match_files(struct hf_engine *engine, const char *system_or_nu
         if (ok && !system_or_null)
             validate_pending(&matching);
     }
+    if (ok && !system_or_null)
+        set_orphans_aside(&matching);
+    free(matching.orphans);
     free(matching.files);
     free(matching.rows);
     hf_arena_done(&matching.arena);
@@ -103,9 +110,7 @@ static bool add_file(void *context, const struct hf_manifest_header *header, con
     struct hf_arena *arena = &matching->arena;
     struct hf_system_info known;
     if (!hf_catalog_read_system(matching->engine->catalog, header->system, &known)) {
-        hf_log(HF_LOG_WARNING, "snapshot_of_unknown_system",
-               "a snapshot file belongs to a system that the database does not know; it stays untouched",
-               HF_LOG_TEXT("system", header->system), HF_LOG_TEXT("file", file));
+        add_orphan(matching, header->system);
         return true;
     }
     if (damage && damage->code != HF_DAMAGED) { /* no verdict: what the row says stays */
@@ -128,6 +133,35 @@ static bool add_file(void *context, const struct hf_manifest_header *header, con
     found->file = hf_arena_strdup(arena, file);
     found->damage = damage && damage->code == HF_DAMAGED ? hf_arena_strdup(arena, damage->text) : NULL;
     return true;
+}
+
+/* Files come system by system. */
+static void add_orphan(struct matching *matching, const char *system)
+{
+    int64_t count = matching->orphan_count;
+    if (count && strcmp(matching->orphans[count - 1], system) == 0)
+        return;
+    matching->orphans = hf_realloc(matching->orphans, (size_t)(count + 1) * sizeof(matching->orphans[0]));
+    matching->orphans[matching->orphan_count++] = hf_arena_strdup(&matching->arena, system);
+}
+
+/* The rows are the truth: a crash while a system was deleted leaves its files. A new system of the same name would
+ * build on them, and its snapshots would bring the deleted states back. */
+static void set_orphans_aside(const struct matching *matching)
+{
+    char stamp[HF_TIME_BYTES];
+    hf_time_format_compact(hf_clock_now_ms(), stamp);
+    for (int64_t i = 0; i < matching->orphan_count; i++) {
+        struct hf_error err;
+        const char *system = matching->orphans[i];
+        if (hf_repository_set_aside_system(matching->engine->repository, system, stamp, &err))
+            hf_log(HF_LOG_WARNING, "snapshots_set_aside",
+                   "the database does not know this system; its snapshot files stay, in directories that begin with "
+                   ".orphaned-",
+                   HF_LOG_TEXT("system", system), HF_LOG_TEXT("stamp", stamp));
+        else
+            hf_log(HF_LOG_WARNING, "snapshots_not_set_aside", err.text, HF_LOG_TEXT("system", system));
+    }
 }
 
 static int compare_rows(const void *a, const void *b)

@@ -28,6 +28,24 @@ struct index_file {
 };
 
 static hf_entry_fn index_entry;
+bool hf_repository_set_aside_system(struct hf_repository *repository, const char *system, const char *stamp,
+                                    struct hf_error *err)
+{
+    if (!hf_place_check_names(system, NULL, err))
+        return false;
+    for (int root = 0; root < repository->roots_count; root++) {
+        HF_AUTO(free) char *from = hf_place_directory(repository, root, system);
+        HF_AUTO(free) char *to = hf_format("%s/.orphaned-%s-%s", repository->roots[root], system, stamp);
+        if (rename(from, to) == 0) {
+            if (!hf_place_sync_directory(repository->roots[root], err))
+                return false;
+        } else if (errno != ENOENT) {
+            return hf_error_errno(err, errno, "%s cannot be renamed to %s", from, to);
+        }
+    }
+    return true;
+}
+
 static bool merge_systems(struct hf_repository *repository, struct hf_place_list *out, struct hf_error *err);
 static bool scan_system(struct scan *scan, const char *system, struct hf_error *err);
 static bool scan_file(struct scan *scan, const char *system, const struct found *found, struct hf_error *err);

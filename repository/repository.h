@@ -112,4 +112,9 @@ HF_MUST_USE bool hf_repository_delete(struct hf_repository *repository, const ch
 HF_MUST_USE bool hf_repository_delete_system(struct hf_repository *repository, const char *system,
                                              struct hf_error *err);
 
+/* Renames the system's directories to .orphaned-<system>-<stamp>, which nothing here ever reads: its files stay for
+ * whoever wants them, and a new system of the same name does not inherit them. stamp: letters and digits. */
+HF_MUST_USE bool hf_repository_set_aside_system(struct hf_repository *repository, const char *system, const char *stamp,
+                                                struct hf_error *err);
+
 #endif

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -257,6 +258,39 @@ def too_old(checks, binary):
     server.kill9()
 
 
+def files_of_a_deleted_system(checks, binary):
+    """A crash while a system is deleted can leave its files: a new system of the name must not build on them."""
+    data = harness.new_directory()
+    server = Server(binary, data)
+    client = server.client()
+    for system in SYSTEMS:
+        put_state(client, system, "secret", {"old": True})
+        take_snapshot(client, system)
+    kept = harness.new_directory("kept") / "copy"
+    shutil.copytree(data / "system-state-backups" / "alpha", kept)
+    client.want(204, "DELETE", "/v1/systems/alpha?confirm=alpha")
+    server.kill9()
+    shutil.copytree(kept, data / "system-state-backups" / "alpha", dirs_exist_ok=True)
+
+    server = Server(binary, data)
+    client = server.client()
+    checks.equal("deleted_system: it_stays_deleted", client.request("GET", "/v1/systems/alpha").status, 404)
+    put_state(client, "alpha", "fresh", {"new": True})
+    server.kill9()
+    server = Server(binary, data)
+    client = server.client()
+    taken = take_snapshot(client, "alpha", "incremental")
+    checks.equal("deleted_system: the_new_one_starts_its_own_generation",
+                 (taken["kind"], taken["components"], taken["generation"]), ("full", 1, taken["id"]))
+    reply = client.request("GET", "/v1/systems/alpha/components/secret/state?snapshot=latest")
+    checks.equal("deleted_system: its_states_do_not_come_back", reply.status, 404)
+    checks.check("deleted_system: its_files_are_kept_aside",
+                 list(data.glob("system-state-backups/.orphaned-alpha-*/*.snapshot")))
+    checks.check("deleted_system: the_log_says_so", "snapshots_set_aside" in "".join(
+        one.log() for one in Server.started[-2:]))
+    server.kill9()
+
+
 def killed_during_the_rebuild(checks, binary):
     if not harness.has_fault_points(binary):
         checks.skip("killed_during_the_rebuild", "built without fault points")
@@ -275,4 +309,4 @@ def killed_during_the_rebuild(checks, binary):
 
 if __name__ == "__main__":
     harness.run(database_lost_or_damaged, database_damaged_in_the_middle, postgres_database_lost, newest_file_damaged,
-                too_old, killed_during_the_rebuild)
+                too_old, files_of_a_deleted_system, killed_during_the_rebuild)
