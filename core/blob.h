@@ -8,7 +8,7 @@
 
 struct hf_blob {
     atomic_int references;
-    size_t bytes;         /* used */
+    size_t bytes; /* used */
     size_t capacity;
     unsigned char data[]; /* written only by its maker, before it is shared */
 };

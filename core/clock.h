@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HF_MS_NS       UINT64_C(1000000)
-#define HF_SECOND_NS   UINT64_C(1000000000)
-#define HF_TIME_BYTES  32 /* room for any RFC 3339 instant written here */
+#define HF_MS_NS      UINT64_C(1000000)
+#define HF_SECOND_NS  UINT64_C(1000000000)
+#define HF_TIME_BYTES 32 /* room for any RFC 3339 instant written here */
 
 int64_t hf_clock_now_ms(void);        /* CLOCK_REALTIME */
 uint64_t hf_clock_monotonic_ns(void); /* CLOCK_MONOTONIC */

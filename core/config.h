@@ -10,33 +10,33 @@
 #include <stdint.h>
 
 struct hf_config {
-    char *listen;                 /* "127.0.0.1:8080"; "[::1]:8080" for IPv6; port 0 takes any free one */
-    char *database_url;           /* libpq string or URL; NULL: SQLite below the data directory. Secret: never logged */
+    char *listen;       /* "127.0.0.1:8080"; "[::1]:8080" for IPv6; port 0 takes any free one */
+    char *database_url; /* libpq string or URL; NULL: SQLite below the data directory. Secret: never logged */
     char *data_directory;
-    char *backup_directory;       /* NULL until hf_config_load fills the default below data_directory */
-    char *incremental_directory;  /* likewise */
-    char *tokens_file;            /* NULL: no tokens; then only loopback may be listened on */
+    char *backup_directory;      /* NULL until hf_config_load fills the default below data_directory */
+    char *incremental_directory; /* likewise */
+    char *tokens_file;           /* NULL: no tokens; then only loopback may be listened on */
     int64_t backup_interval_ms;
     int64_t incremental_interval_ms;
     int64_t max_retention_hours;
-    int64_t anchor_interval_ms;   /* 0: every full is self-contained */
+    int64_t anchor_interval_ms; /* 0: every full is self-contained */
     int64_t history_ms;
     int64_t history_bytes_max;
     int64_t recovery_max_age_ms;
     bool enable_state_validation; /* verify every snapshot right after it is written */
     bool validate_on_restore;
     int64_t state_bytes_max;
-    int64_t batch_bytes_max;      /* a whole batch body */
+    int64_t batch_bytes_max; /* a whole batch body */
     int64_t cache_bytes;
-    int64_t inflight_bytes_max;   /* bodies held for requests under way; past it 503 */
-    int64_t queue_jobs_max;       /* writes waiting for the committer; past it 503 */
+    int64_t inflight_bytes_max; /* bodies held for requests under way; past it 503 */
+    int64_t queue_jobs_max;     /* writes waiting for the committer; past it 503 */
     int64_t connections_max;
-    int64_t request_timeout_ms;   /* idle connection and slow client */
-    int64_t store_timeout_ms;     /* one database call */
-    int64_t loops;                /* 0: one per two processors, at most 8 */
+    int64_t request_timeout_ms; /* idle connection and slow client */
+    int64_t store_timeout_ms;   /* one database call */
+    int64_t loops;              /* 0: one per two processors, at most 8 */
     int64_t workers;
     enum hf_log_level log_level;
-    char *log_format;             /* "auto" | "json" | "plain" */
+    char *log_format; /* "auto" | "json" | "plain" */
 };
 
 /* One row of the table. */
@@ -49,15 +49,15 @@ enum hf_setting_type {
     HF_SETTING_LEVEL
 };
 struct hf_setting {
-    const char *environment;   /* PERSISTENCE_BACKUP_INTERVAL */
-    const char *file_key;      /* backupInterval */
-    const char *flag;          /* --backup-interval */
+    const char *environment; /* PERSISTENCE_BACKUP_INTERVAL */
+    const char *file_key;    /* backupInterval */
+    const char *flag;        /* --backup-interval */
     enum hf_setting_type type;
-    size_t offset;             /* of the field in struct hf_config */
-    const char *fallback;      /* default as text; NULL: none */
-    int64_t min, max;          /* HF_SETTING_INT */
-    const char *unit;          /* "ms", "hours", "bytes", "" */
-    const char *allowed;       /* said to the operator when refused; for INT made from min, max, unit */
+    size_t offset;        /* of the field in struct hf_config */
+    const char *fallback; /* default as text; NULL: none */
+    int64_t min, max;     /* HF_SETTING_INT */
+    const char *unit;     /* "ms", "hours", "bytes", "" */
+    const char *allowed;  /* said to the operator when refused; for INT made from min, max, unit */
     bool secret;
     const char *help;
 };

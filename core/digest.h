@@ -6,9 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HF_HASH_BYTES    32
-#define HF_HASH_HEX      65 /* with the terminator */
-#define HF_HASH_LABEL    72 /* "sha256:" + hex + terminator */
+#define HF_HASH_BYTES 32
+#define HF_HASH_HEX   65 /* with the terminator */
+#define HF_HASH_LABEL 72 /* "sha256:" + hex + terminator */
 
 struct hf_hash {
     unsigned char bytes[HF_HASH_BYTES];

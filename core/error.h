@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#define HF_MUST_USE __attribute__((warn_unused_result))
+#define HF_MUST_USE                         __attribute__((warn_unused_result))
 #define HF_PRINTF(format_index, args_index) __attribute__((format(printf, format_index, args_index)))
 
 /* code, wire name, HTTP status, retryable, RFC 9457 title */

@@ -14,7 +14,7 @@ struct hf_log_field {
     const char *text; /* NULL: the number */
     int64_t number;
 };
-#define HF_LOG_TEXT(key, text) hf_log_field_text((key), (text))
+#define HF_LOG_TEXT(key, text)     hf_log_field_text((key), (text))
 #define HF_LOG_NUMBER(key, number) ((struct hf_log_field){(key), NULL, (int64_t)(number)})
 
 /* NULL is written as an empty text. A function, because compilers object to comparing an array with NULL. */

@@ -11,19 +11,24 @@
 #define HF_METRIC_TABLE(X)                                                                                             \
     X(HF_M_REQUESTS, COUNTER, "holdfast_http_requests_total", "HTTP requests answered.", "route_status")               \
     X(HF_M_REQUEST_SECONDS, HISTOGRAM, "holdfast_http_request_seconds", "Time from request to answer.", NULL)          \
-    X(HF_M_HTTP_PROTOCOL_ERRORS, COUNTER, "holdfast_http_protocol_errors_total", "Answers made by the HTTP parser itself.", NULL) \
+    X(HF_M_HTTP_PROTOCOL_ERRORS, COUNTER, "holdfast_http_protocol_errors_total",                                       \
+      "Answers made by the HTTP parser itself.", NULL)                                                                 \
     X(HF_M_SAVES, COUNTER, "holdfast_saves_total", "States made durable.", NULL)                                       \
-    X(HF_M_SAVES_UNCHANGED, COUNTER, "holdfast_saves_unchanged_total", "Uploads whose content was already stored.", NULL) \
+    X(HF_M_SAVES_UNCHANGED, COUNTER, "holdfast_saves_unchanged_total", "Uploads whose content was already stored.",    \
+      NULL)                                                                                                            \
     X(HF_M_SAVED_BYTES, COUNTER, "holdfast_saved_bytes_total", "Bytes of states made durable.", NULL)                  \
     X(HF_M_COMMITS, COUNTER, "holdfast_commits_total", "Transactions of the committer.", NULL)                         \
     X(HF_M_COMMIT_SECONDS, HISTOGRAM, "holdfast_commit_seconds", "Time of one group commit.", NULL)                    \
     X(HF_M_COMMIT_FAILURES, COUNTER, "holdfast_commit_failures_total", "Group commits that failed.", NULL)             \
-    X(HF_M_OUTCOMES_RESOLVED, COUNTER, "holdfast_commit_outcomes_resolved_total", "Commits whose outcome was unknown and was found out.", NULL) \
+    X(HF_M_OUTCOMES_RESOLVED, COUNTER, "holdfast_commit_outcomes_resolved_total",                                      \
+      "Commits whose outcome was unknown and was found out.", NULL)                                                    \
     X(HF_M_QUEUE_JOBS, GAUGE, "holdfast_commit_queue_jobs", "Writes waiting for the committer.", NULL)                 \
     X(HF_M_INFLIGHT_BYTES, GAUGE, "holdfast_inflight_bytes", "Bytes of bodies held for requests under way.", NULL)     \
-    X(HF_M_REFUSED_OVERLOADED, COUNTER, "holdfast_refused_overloaded_total", "Requests refused because a bound was reached.", NULL) \
+    X(HF_M_REFUSED_OVERLOADED, COUNTER, "holdfast_refused_overloaded_total",                                           \
+      "Requests refused because a bound was reached.", NULL)                                                           \
     X(HF_M_CACHE_HITS, COUNTER, "holdfast_cache_hits_total", "Reads of latest states answered from memory.", NULL)     \
-    X(HF_M_CACHE_MISSES, COUNTER, "holdfast_cache_misses_total", "Reads of latest states that went to the database.", NULL) \
+    X(HF_M_CACHE_MISSES, COUNTER, "holdfast_cache_misses_total", "Reads of latest states that went to the database.",  \
+      NULL)                                                                                                            \
     X(HF_M_CACHE_BYTES, GAUGE, "holdfast_cache_bytes", "Bytes of latest states held in memory.", NULL)                 \
     X(HF_M_STORE_RECONNECTS, COUNTER, "holdfast_store_reconnects_total", "Database sessions opened again.", NULL)      \
     X(HF_M_STORE_UP, GAUGE, "holdfast_store_up", "1 when the database answers.", NULL)                                 \
@@ -32,14 +37,19 @@
     X(HF_M_SNAPSHOTS, COUNTER, "holdfast_snapshots_total", "Snapshots completed.", "kind")                             \
     X(HF_M_SNAPSHOT_FAILURES, COUNTER, "holdfast_snapshot_failures_total", "Snapshots that failed.", NULL)             \
     X(HF_M_SNAPSHOT_SECONDS, HISTOGRAM, "holdfast_snapshot_seconds", "Time of one snapshot.", NULL)                    \
-    X(HF_M_SNAPSHOT_WRITTEN_BYTES, COUNTER, "holdfast_snapshot_written_bytes_total", "Bytes of snapshot files written.", NULL) \
-    X(HF_M_LAST_SNAPSHOT_TIME, GAUGE, "holdfast_last_snapshot_timestamp_seconds", "Cut time of the newest snapshot, oldest system.", NULL) \
-    X(HF_M_NEXT_FULL_TIME, GAUGE, "holdfast_next_full_snapshot_timestamp_seconds", "When the next full snapshot is due.", NULL) \
-    X(HF_M_EXPOSURE_SECONDS, GAUGE, "holdfast_exposure_seconds", "Age of the oldest change that no snapshot holds.", NULL) \
+    X(HF_M_SNAPSHOT_WRITTEN_BYTES, COUNTER, "holdfast_snapshot_written_bytes_total",                                   \
+      "Bytes of snapshot files written.", NULL)                                                                        \
+    X(HF_M_LAST_SNAPSHOT_TIME, GAUGE, "holdfast_last_snapshot_timestamp_seconds",                                      \
+      "Cut time of the newest snapshot, oldest system.", NULL)                                                         \
+    X(HF_M_NEXT_FULL_TIME, GAUGE, "holdfast_next_full_snapshot_timestamp_seconds",                                     \
+      "When the next full snapshot is due.", NULL)                                                                     \
+    X(HF_M_EXPOSURE_SECONDS, GAUGE, "holdfast_exposure_seconds", "Age of the oldest change that no snapshot holds.",   \
+      NULL)                                                                                                            \
     X(HF_M_RECOVERIES, COUNTER, "holdfast_recoveries_total", "Recoveries by outcome.", "status")                       \
     X(HF_M_VALIDATIONS, COUNTER, "holdfast_validations_total", "Validations by result.", "status")                     \
     X(HF_M_EVENTS, COUNTER, "holdfast_events_total", "Events recorded, by severity.", "severity")                      \
-    X(HF_M_RETENTION_DELETED, COUNTER, "holdfast_retention_deleted_snapshots_total", "Snapshots deleted by retention.", NULL) \
+    X(HF_M_RETENTION_DELETED, COUNTER, "holdfast_retention_deleted_snapshots_total",                                   \
+      "Snapshots deleted by retention.", NULL)                                                                         \
     X(HF_M_START_TIME, GAUGE, "holdfast_start_timestamp_seconds", "When the service started.", NULL)
 
 enum hf_metric {
