@@ -15,6 +15,7 @@ static bool read_source(struct hf_request *request, const json_t *body, struct h
                         struct hf_error *err);
 static bool read_rest(struct hf_request *request, const json_t *body, struct hf_recovery_request *out,
                       struct hf_error *err);
+static bool read_reason(struct hf_request *request, const json_t *body, const char **out, struct hf_error *err);
 static bool check_scope(const struct hf_request *request, const struct hf_recovery_request *wanted,
                         struct hf_error *err);
 static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
@@ -60,6 +61,31 @@ enum hf_verdict hf_api_snapshot_restore(struct hf_request *request, struct hf_re
     if (!body || !read_rest(request, body, &wanted, err))
         return HF_FAIL;
     return run_recovery(request, reply, engine, &wanted, err);
+}
+
+enum hf_verdict hf_api_recovery_apply(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    static const char *const fields[] = {"force", "reason", NULL};
+    struct hf_engine *engine = hf_api_engine(request, err);
+    if (!engine)
+        return HF_FAIL;
+    HF_AUTO(json) json_t *body = hf_api_body_object(request, true, fields, err);
+    struct hf_recovery_row plan, row;
+    struct hf_recovery_request wanted;
+    const char *reason = NULL;
+    bool force = false;
+    if (!body || !hf_json_get_bool(body, "force", &force, err) || !read_reason(request, body, &reason, err) ||
+        !hf_recovery_read_plan(engine, request->params[0], request->params[1], &request->arena, &plan, &wanted, err) ||
+        !check_scope(request, &wanted, err))
+        return HF_FAIL;
+    wanted.force = force;
+    if (reason)
+        wanted.reason = reason;
+    if (!hf_recovery_run(engine, &wanted, &request->arena, &row, err))
+        return HF_FAIL;
+    HF_AUTO(json) json_t *object = recovery_json(wanted.system, &row);
+    hf_reply_json(reply, 200, object);
+    return HF_DONE;
 }
 
 enum hf_verdict hf_api_recoveries_list(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
@@ -137,18 +163,27 @@ static bool read_source(struct hf_request *request, const json_t *body, struct h
 static bool read_rest(struct hf_request *request, const json_t *body, struct hf_recovery_request *out,
                       struct hf_error *err)
 {
-    const char *reason = NULL;
     if (!hf_api_name_list(request, body, "components", COMPONENTS_MAX, &out->components, &out->component_count, err) ||
         !hf_json_get_int(body, "maxAgeMs", 1, INT64_MAX, &out->age_ms_max, err) ||
-        !hf_json_get_bool(body, "dryRun", &out->dry_run, err) || !hf_json_get_text(body, "reason", &reason, err))
+        !hf_json_get_bool(body, "dryRun", &out->dry_run, err) || !read_reason(request, body, &out->reason, err))
         return false;
     if (out->components && out->component_count == 0)
         return hf_error_set(err, HF_INVALID_REQUEST,
                             "field \"components\" is empty; leave it out to mean the whole system");
+    return check_scope(request, out, err);
+}
+
+/* Absent: untouched. */
+static bool read_reason(struct hf_request *request, const json_t *body, const char **out, struct hf_error *err)
+{
+    const char *reason = NULL;
+    if (!hf_json_get_text(body, "reason", &reason, err))
+        return false;
     if (reason && strlen(reason) > REASON_BYTES_MAX)
         return hf_error_set(err, HF_INVALID_REQUEST, "field \"reason\" is longer than %d bytes", REASON_BYTES_MAX);
-    out->reason = reason ? hf_arena_strdup(&request->arena, reason) : NULL;
-    return check_scope(request, out, err);
+    if (reason)
+        *out = hf_arena_strdup(&request->arena, reason);
+    return true;
 }
 
 /* A token for some components may not move the whole system. */
@@ -194,7 +229,9 @@ static json_t *recovery_json(const char *system, const struct hf_recovery_row *r
     hf_json_set_time(object, "startedAt", row->started_at_ms);
     hf_json_set_time(object, "completedAt", row->completed_at_ms);
     hf_api_set(object, "dataLoss", data_loss_json(row));
-    static const char *const parts[] = {"waves", "skipped", "steps"};
+    json_t *components = json_object_get(json_object_get(detail, "request"), "components");
+    hf_api_set(object, "components", components ? json_incref(components) : json_null());
+    static const char *const parts[] = {"waves", "removed", "skipped", "steps"};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         json_t *part = json_object_get(detail, parts[i]);
         hf_api_set(object, parts[i], part ? json_incref(part) : json_array());

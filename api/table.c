@@ -35,6 +35,7 @@ const struct hf_route hf_routes[] = {
     {HF_POST,   SYSTEM "/recoveries",        hf_api_recovery_create,     HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "recovery_create", NULL},
     {HF_GET,    SYSTEM "/recoveries",        hf_api_recoveries_list,     HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "recoveries_list", "cursor limit"},
     {HF_GET,    SYSTEM "/recoveries/{id}",   hf_api_recovery_get,        HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "recovery_get", NULL},
+    {HF_POST,   SYSTEM "/recoveries/{id}/apply", hf_api_recovery_apply,  HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "recovery_apply", NULL},
 
     {HF_GET,    SYSTEM "/events",            hf_api_events_list,         HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "events_list", "severity after limit"},
     {HF_GET,    SYSTEM "/status",            hf_api_system_status,       HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "system_status", "format"},

@@ -18,6 +18,7 @@ struct candidates {
     int64_t count, capacity;
 };
 
+static void start_record(struct hf_recovering *recovering);
 static bool recover(struct hf_recovering *recovering, struct hf_error *err);
 static bool recover_named(struct hf_recovering *recovering, struct hf_error *err);
 static bool recover_at(struct hf_recovering *recovering, struct hf_error *err);
@@ -47,13 +48,7 @@ bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request 
     hf_arena_init(&recovering.arena);
     hf_buf_init(&recovering.steps, 1 << 20);
     hf_buf_init(&recovering.skipped, 1 << 20);
-    hf_id_random("rec-", recovering.id, sizeof(recovering.id));
-    if (request->components) {
-        size_t bytes = (size_t)request->component_count * sizeof(char *);
-        recovering.selected = hf_arena_alloc(&recovering.arena, bytes + 1);
-        memcpy(recovering.selected, request->components, bytes);
-        qsort(recovering.selected, (size_t)request->component_count, sizeof(char *), hf_recovery_compare_names);
-    }
+    start_record(&recovering);
 
     bool ok = recover(&recovering, err);
     if (ok) {
@@ -69,6 +64,25 @@ bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request 
     hf_buf_done(&recovering.skipped);
     hf_arena_done(&recovering.arena);
     return ok;
+}
+
+/* Under which id it is recorded, and for which components. */
+static void start_record(struct hf_recovering *recovering)
+{
+    const struct hf_recovery_request *request = recovering->request;
+    if (request->components) {
+        size_t bytes = (size_t)request->component_count * sizeof(char *);
+        recovering->selected = hf_arena_alloc(&recovering->arena, bytes + 1);
+        memcpy(recovering->selected, request->components, bytes);
+        qsort(recovering->selected, (size_t)request->component_count, sizeof(char *), hf_recovery_compare_names);
+    }
+    if (!request->plan) {
+        hf_id_random("rec-", recovering->id, sizeof(recovering->id));
+        return;
+    }
+    snprintf(recovering->id, sizeof(recovering->id), "%s", request->plan->id);
+    recovering->started_at_ms = request->plan->started_at_ms;
+    hf_recovery_take_over_plan(recovering);
 }
 
 void hf_recovery_step(struct hf_recovering *recovering, const char *format, ...)
@@ -103,11 +117,14 @@ void hf_recovery_skip(struct hf_recovering *recovering, const char *snapshot, co
 static bool recover(struct hf_recovering *recovering, struct hf_error *err)
 {
     const char *source = recovering->request->source;
+    if (!hf_recovery_check_unmoved(recovering, &recovering->system, err))
+        return false;
     if (strcmp(source, "head") == 0)
         return plan_only(recovering, err);
-    if (strcmp(source, "at") == 0)
+    bool at = strcmp(source, "at") == 0;
+    if (at && !recovering->request->snapshot)
         return recover_at(recovering, err);
-    if (strcmp(source, "snapshot") != 0)
+    if (!at && strcmp(source, "snapshot") != 0)
         return hf_error_set(err, HF_INVALID_REQUEST, "a recovery's source is head, snapshot or at");
     if (strcmp(recovering->request->snapshot, "latest") == 0)
         return recover_newest(recovering, INT64_MAX, err);
@@ -139,6 +156,11 @@ static bool recover_at(struct hf_recovering *recovering, struct hf_error *err)
     hf_recovery_close_source(recovering);
     char time[HF_TIME_BYTES];
     hf_time_format(at_ms, time);
+    if (recovering->request->plan && !recovering->request->force)
+        return hf_error_set(err, HF_PLAN_CHANGED,
+                            "the history that the plan was made from no longer reaches back to %s; make a new plan, or "
+                            "apply this one with \"force\":true",
+                            time);
     hf_recovery_step(recovering, "the history in the database does not reach back to %s: looking for a snapshot", time);
     return recover_newest(recovering, at_ms + 1, err);
 }
@@ -226,7 +248,8 @@ static bool use_source(struct hf_recovering *recovering, struct hf_error *err)
     for (int try = 1;; try++) {
         if (hf_recovery_apply(recovering, err))
             return true;
-        if (err->code != HF_PLAN_CHANGED || try == PLAN_TRIES_MAX)
+        bool exact = recovering->request->plan && !recovering->request->force;
+        if (err->code != HF_PLAN_CHANGED || exact || try == PLAN_TRIES_MAX)
             return false;
     }
 }
@@ -296,8 +319,9 @@ static void tell_failed(struct hf_recovering *recovering, const struct hf_error 
     recovering->plan.system = recovering->system;
     hf_recovery_step(recovering, "failed: %s", failure->text);
     struct hf_call call = {.run = insert_row, .context = &recovering->row};
-    if (!hf_recovery_fill_row(recovering, "failed", &err) ||
-        !hf_committer_call(recovering->engine->committer, &call, &err))
+    /* A plan keeps its row: it can be applied when what failed is mended. */
+    if (!recovering->request->plan && (!hf_recovery_fill_row(recovering, "failed", &err) ||
+                                       !hf_committer_call(recovering->engine->committer, &call, &err)))
         hf_log(HF_LOG_WARNING, "recovery_not_recorded", err.text, HF_LOG_TEXT("recovery", recovering->id));
     hf_metric_add_labelled(HF_M_RECOVERIES, "failed", 1);
     hf_event_emit(recovering->engine, recovering->system.id, recovering->system.name, HF_EV_RECOVERY_FAILED, NULL,

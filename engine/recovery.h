@@ -15,14 +15,26 @@ struct hf_recovery_request {
     int64_t age_ms_max; /* 0: any age; else HF_PRECONDITION when the source is older */
     bool dry_run;
     const char *reason; /* NULL: "" */
+    /* From hf_recovery_read_plan; NULL: a recovery of its own. The plan's row becomes the row of the restore. */
+    const struct hf_recovery_row *plan;
+    bool force; /* apply the plan although the system moved on since */
 };
 
 /* head: a plan of the present, in waves. snapshot, at: the old states become new versions in one transaction with a
  * raised epoch; a whole restore makes the system equal to the source (later components get tombstones). Every blob is
  * verified; with validate_on_restore all are before anything is written. A damaged snapshot is an error here when named
  * by id; "latest" falls back to the one before it and lists what was skipped. The row lands in system_recovery_logs;
- * *out (arena) holds it, detail as JSON {waves, skipped, steps}. */
+ * *out (arena) holds it, detail as JSON {request, waves, removed, skipped, steps}.
+ * With a plan: HF_PLAN_CHANGED when the system is at another sequence or epoch than the plan was made for (checked
+ * where nothing else can move it) and force is not set; HF_CONFLICT when the plan was applied meanwhile. A failure
+ * leaves the plan as it was. */
 HF_MUST_USE bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request *request,
                                  struct hf_arena *arena, struct hf_recovery_row *out, struct hf_error *err);
+
+/* Finds a plan that can be applied and what it was asked for (both in arena; out->plan is plan_out, out->reason the
+ * plan's). HF_NOT_FOUND: no such recovery; HF_CONFLICT: it is not a plan, or a plan of the present. */
+HF_MUST_USE bool hf_recovery_read_plan(struct hf_engine *engine, const char *system, const char *id,
+                                       struct hf_arena *arena, struct hf_recovery_row *plan_out,
+                                       struct hf_recovery_request *out, struct hf_error *err);
 
 #endif

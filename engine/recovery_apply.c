@@ -21,6 +21,7 @@ struct application {
     int64_t committed_at_ms;
     size_t steps_bytes;    /* of the steps before this one */
     int64_t created_count; /* components that the catalogue does not know */
+    bool plan_is_taken;    /* it was applied by somebody else meanwhile */
 };
 
 struct portion {
@@ -32,6 +33,7 @@ struct portion {
 
 static bool run_application(struct hf_session *session, void *context, struct hf_error *err);
 static bool advance_system(struct hf_session *session, struct application *application, struct hf_error *err);
+static bool write_row(struct hf_session *session, struct application *application, struct hf_error *err);
 static bool prepare_items(struct application *application, struct hf_error *err);
 static bool insert_components(struct hf_session *session, struct application *application, struct hf_error *err);
 static bool insert_versions(struct hf_session *session, struct application *application, struct hf_error *err);
@@ -52,8 +54,12 @@ bool hf_recovery_apply(struct hf_recovering *recovering, struct hf_error *err)
                            .system_id = recovering->system.id,
                            .batch_id = application.batch_id};
     application.steps_bytes = recovering->steps.bytes;
-    if (!hf_committer_call(recovering->engine->committer, &call, err))
-        return false;
+    if (!hf_committer_call(recovering->engine->committer, &call, err)) {
+        /* Said only here: the committer would take a conflict for one of the database and try again. */
+        return application.plan_is_taken
+                   ? hf_error_set(err, HF_CONFLICT, "recovery %s was applied meanwhile", recovering->id)
+                   : false;
+    }
     return !hf_fault("recovery_after_commit") || hf_error_set(err, HF_OUTCOME_UNKNOWN, "fault recovery_after_commit");
 }
 
@@ -94,16 +100,29 @@ static bool run_application(struct hf_session *session, void *context, struct hf
     struct application *application = context;
     struct hf_recovering *recovering = application->recovering;
     recovering->steps.bytes = application->steps_bytes;
-    if (!hf_plan_make(recovering, err) || !prepare_items(application, err) ||
-        !advance_system(session, application, err) || !insert_components(session, application, err) ||
-        !insert_versions(session, application, err))
+    if (!hf_plan_make(recovering, err) || !hf_recovery_check_unmoved(recovering, &recovering->plan.system, err) ||
+        !prepare_items(application, err) || !advance_system(session, application, err) ||
+        !insert_components(session, application, err) || !insert_versions(session, application, err))
         return false;
     hf_recovery_step(recovering, "wrote %lld versions (%lld of them tombstones) and epoch %lld",
                      (long long)recovering->plan.changes, (long long)recovering->plan.buried,
                      (long long)recovering->plan.system.epoch + 1);
-    if (!hf_recovery_fill_row(recovering, "applied", err) || !hf_recoveries_insert(session, &recovering->row, err))
+    if (!hf_recovery_fill_row(recovering, "applied", err) || !write_row(session, application, err))
         return false;
     return !hf_fault("recovery_before_commit") || hf_error_set(err, HF_STORE_DOWN, "fault recovery_before_commit");
+}
+
+/* The row of a plan becomes the row of its restore. */
+static bool write_row(struct hf_session *session, struct application *application, struct hf_error *err)
+{
+    const struct hf_recovering *recovering = application->recovering;
+    if (!recovering->request->plan)
+        return hf_recoveries_insert(session, &recovering->row, err);
+    bool updated = false;
+    if (!hf_recoveries_update(session, &recovering->row, recovering->request->plan->status, &updated, err))
+        return false;
+    application->plan_is_taken = !updated;
+    return updated || hf_error_set(err, HF_PLAN_CHANGED, "recovery %s is no longer a plan", recovering->id);
 }
 
 static bool advance_system(struct hf_session *session, struct application *application, struct hf_error *err)

@@ -30,7 +30,7 @@ bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
     const char *name = recovering->system.name;
     int count = 0;
     bool found;
-    if (!hf_catalog_read_system(catalog, name, &plan->system))
+    if (!hf_catalog_read_system(catalog, name, &plan->system) || plan->system.id != recovering->system.id)
         return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", name);
     const struct hf_component_info *components =
         hf_catalog_list_components(catalog, name, "", INT32_MAX, &plan->arena, &count, &found);
@@ -118,8 +118,8 @@ static void choose_action(struct hf_recovering *recovering, struct hf_plan_item 
     struct hf_plan *plan = &recovering->plan;
     const struct hf_head *head = item->current ? &item->current->head : NULL;
     item->new_version = head ? head->version : 0;
-    bool same = head && hf_head_is_present(head) && hf_source_entry_is_present(item->source) &&
-                hf_hash_equal(&head->hash, &item->source->hash) &&
+    bool same = head && hf_head_is_present(head) && !item->current->damaged &&
+                hf_source_entry_is_present(item->source) && hf_hash_equal(&head->hash, &item->source->hash) &&
                 strcmp(head->content_type, item->source->content_type) == 0;
     if (same || strcmp(recovering->request->source, "head") == 0) {
         item->action = HF_PLAN_KEEP;
@@ -216,7 +216,9 @@ bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, 
             order[first[plan->items[i].wave]++] = i;
     }
 
-    hf_buf_add_text(out, "{\"waves\":[");
+    hf_buf_add_char(out, '{');
+    hf_recovery_write_request(recovering, out);
+    hf_buf_add_text(out, ",\"waves\":[");
     for (int w = 0, next = 0; w < plan->waves; w++) {
         hf_buf_add_text(out, w ? ",[" : "[");
         for (int start = next; next < first[w]; next++) {

@@ -1,5 +1,6 @@
-/* What the parts of a recovery share: recovery.c (the course of it), recovery_source.c (what is brought back),
- * recovery_plan.c (what that means for the present), recovery_apply.c (the transaction). Not for others. */
+/* What the parts of a recovery share: recovery.c (the course of it), recovery_request.c (what was asked for, kept with
+ * the plan), recovery_source.c (what is brought back), recovery_plan.c (what that means for the present),
+ * recovery_apply.c (the transaction). Not for others. */
 #ifndef HF_ENGINE_RECOVERY_PRIVATE_H
 #define HF_ENGINE_RECOVERY_PRIVATE_H
 
@@ -85,6 +86,14 @@ struct hf_recovering {
 /* recovery.c */
 void hf_recovery_step(struct hf_recovering *recovering, const char *format, ...) HF_PRINTF(2, 3);
 void hf_recovery_skip(struct hf_recovering *recovering, const char *snapshot, const char *reason);
+
+/* recovery_request.c: the "request" member of a row's detail. */
+void hf_recovery_write_request(const struct hf_recovering *recovering, struct hf_buf *out);
+/* What the plan passed over stays told. */
+void hf_recovery_take_over_plan(struct hf_recovering *recovering);
+/* HF_PLAN_CHANGED when a plan that is applied without force was made for another sequence or epoch than now. */
+HF_MUST_USE bool hf_recovery_check_unmoved(const struct hf_recovering *recovering, const struct hf_system_info *now,
+                                           struct hf_error *err);
 
 /* recovery_source.c: opens the chain of one snapshot, leased; HF_DAMAGED names what is wrong. */
 HF_MUST_USE bool hf_recovery_open_snapshot(struct hf_recovering *recovering, const struct hf_snapshot_row *row,

@@ -119,11 +119,19 @@ static bool keep_recovery(void *context, const struct hf_recovery_row *row)
     return false;
 }
 
-bool hf_recoveries_update(struct hf_session *session, const struct hf_recovery_row *row, struct hf_error *err)
+bool hf_recoveries_update(struct hf_session *session, const struct hf_recovery_row *row, const char *from_status,
+                          bool *updated_out, struct hf_error *err)
 {
-    return hf_session_run(session, HF_STMT_RECOVERY_UPDATE, NULL, NULL, NULL, err, HF_INT(row->system_id),
-                          HF_TEXT(row->id), HF_TEXT(row->status), HF_INT(row->epoch), HF_INT(row->sequence_after),
-                          HF_INT(row->completed_at_ms), hf_text_or(row->detail, "{}"));
+    int64_t affected = 0;
+    if (!hf_session_run(session, HF_STMT_RECOVERY_UPDATE, NULL, NULL, &affected, err, HF_INT(row->system_id),
+                        HF_TEXT(row->id), hf_text_or(row->snapshot, ""), HF_TEXT(row->status),
+                        hf_text_or(row->reason, ""), HF_INT(row->epoch), HF_INT(row->sequence_before),
+                        HF_INT(row->sequence_after), HF_INT(row->data_loss_ms), HF_INT(row->data_loss_versions),
+                        HF_INT(row->data_loss_bytes), HF_INT(row->data_loss_components), HF_INT(row->completed_at_ms),
+                        hf_text_or(row->detail, "{}"), HF_TEXT(from_status)))
+        return false;
+    *updated_out = affected == 1;
+    return true;
 }
 
 bool hf_validations_insert(struct hf_session *session, const struct hf_validation_row *row, struct hf_error *err)

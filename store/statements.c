@@ -209,9 +209,12 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                  "SELECT " RECOVERY_COLUMNS " FROM system_recovery_logs WHERE system_id = $1"
                                  " AND (started_at_ms, id) < ($2, $3) ORDER BY started_at_ms DESC, id DESC LIMIT $4",
                                  NULL},
-    [HF_STMT_RECOVERY_UPDATE] = {"recovery_update", "ittiiit", false,
-                                 "UPDATE system_recovery_logs SET status = $3, epoch = $4, sequence_after = $5,"
-                                 " completed_at_ms = $6, detail = $7 WHERE system_id = $1 AND id = $2",
+    [HF_STMT_RECOVERY_UPDATE] = {"recovery_update", "ittttiiiiiiiitt", false,
+                                 "UPDATE system_recovery_logs SET snapshot = $3, status = $4, reason = $5, epoch = $6,"
+                                 " sequence_before = $7, sequence_after = $8, data_loss_ms = $9,"
+                                 " data_loss_versions = $10, data_loss_bytes = $11, data_loss_components = $12,"
+                                 " completed_at_ms = $13, detail = $14"
+                                 " WHERE system_id = $1 AND id = $2 AND status = $15",
                                  NULL},
 
     [HF_STMT_VALIDATION_INSERT] = {"validation_insert", "ittttri", false,

@@ -54,7 +54,7 @@ enum hf_statement {
     HF_STMT_RECOVERY_INSERT,
     HF_STMT_RECOVERY_GET,
     HF_STMT_RECOVERIES_LIST,
-    HF_STMT_RECOVERY_UPDATE, /* status, detail, completed_at_ms, after-values */
+    HF_STMT_RECOVERY_UPDATE, /* only where the old status still holds */
     /* validations, events, keys */
     HF_STMT_VALIDATION_INSERT,
     HF_STMT_VALIDATIONS_LIST,

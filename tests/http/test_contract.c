@@ -107,6 +107,7 @@ static void walk_recoveries(struct hf_api_test *t)
 {
     hf_api_call(t, 201, "POST", "/v1/systems/fleet/recoveries", "{\"source\":\"head\"}");
     ck_assert_int_eq(json_array_size(json_object_get(t->json, "waves")), 2);
+    ck_assert(json_is_null(json_object_get(t->json, "components")));
     hf_api_call(t, 200, "PUT", "/v1/systems/fleet/components/agent-1/state", "{\"reward\":-1}");
     hf_api_call(t, 201, "POST", "/v1/systems/fleet/snapshots/latest/restore", "{\"reason\":\"bad reward\"}");
     ck_assert_str_eq(hf_json_str(t->json, "status"), "applied");
@@ -117,6 +118,11 @@ static void walk_recoveries(struct hf_api_test *t)
     ck_assert_int_ge(json_array_size(json_object_get(t->json, "recoveries")), 1);
     hf_api_call(t, 200, "GET", "/v1/systems/fleet/components/agent-1/state", NULL);
     ck_assert_str_eq(t->answer.body, "{\"reward\":3}");
+    hf_api_call(t, 201, "POST", "/v1/systems/fleet/recoveries",
+                "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"dryRun\":true}");
+    HF_AUTO(free) char *apply = hf_format("/v1/systems/fleet/recoveries/%s/apply", hf_json_str(t->json, "id"));
+    hf_api_call(t, 200, "POST", apply, NULL);
+    ck_assert_str_eq(hf_json_str(t->json, "status"), "applied");
 }
 
 static void walk_end(struct hf_api_test *t)

@@ -271,6 +271,118 @@ START_TEST(bad_recoveries_are_refused)
 }
 END_TEST
 
+/* Plans and returns the path of the plan. */
+static char *plan(struct hf_api_test *t, const char *body)
+{
+    hf_api_call(t, 201, "POST", SYSTEM "/recoveries", body);
+    ck_assert_str_eq(hf_json_str(t->json, "status"), "planned");
+    return hf_format(SYSTEM "/recoveries/%s", hf_json_str(t->json, "id"));
+}
+
+START_TEST(a_plan_is_applied_once_and_becomes_the_record)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    free(take(&t, "full"));
+    put(&t, "a", "2");
+    put(&t, "later", "1");
+    HF_AUTO(free)
+    char *path = plan(&t, "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"dryRun\":true,\"reason\":\"look\"}");
+    HF_AUTO(free) char *apply = hf_format("%s/apply", path);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(t.json, "removed"), 0)), "later");
+    expect_state(&t, "a", "2");
+    hf_api_refused(&t, 400, "invalid_request", "POST", apply, "{\"forced\":true}");
+    hf_api_refused(&t, 400, "invalid_request", "POST", apply, "{\"force\":1}");
+    hf_api_call(&t, 200, "POST", apply, "{\"reason\":\"looks right\"}");
+    ck_assert_str_eq(hf_json_str(t.json, "status"), "applied");
+    ck_assert_int_eq(hf_json_int(t.json, "epoch"), 2);
+    ck_assert_int_eq(hf_json_int(t.json, "sequenceBefore"), 3);
+    ck_assert_int_eq(hf_json_int(t.json, "sequenceAfter"), 5);
+    expect_state(&t, "a", "1");
+    expect_state(&t, "later", NULL);
+    hf_api_refused(&t, 409, "conflict", "POST", apply, NULL);
+    hf_api_refused(&t, 409, "conflict", "POST", apply, "{\"force\":true}");
+    hf_api_call(&t, 200, "GET", path, NULL);
+    ck_assert_str_eq(hf_json_str(t.json, "status"), "applied");
+    ck_assert_str_eq(hf_json_str(t.json, "reason"), "looks right");
+    ck_assert(json_is_string(json_object_get(t.json, "completedAt")));
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(t.json, "removed"), 0)), "later");
+    hf_api_call(&t, 200, "GET", SYSTEM "/recoveries", NULL);
+    ck_assert_int_eq(json_array_size(json_object_get(t.json, "recoveries")), 1);
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(an_outdated_plan_is_refused_unless_forced)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    free(take(&t, "full"));
+    put(&t, "a", "2");
+    HF_AUTO(free)
+    char *path = plan(&t, "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"dryRun\":true}");
+    HF_AUTO(free) char *apply = hf_format("%s/apply", path);
+    put(&t, "a", "3");
+    hf_api_refused(&t, 409, "plan_changed", "POST", apply, "{}");
+    ck_assert_detail_has(&t, "from sequence 2 (epoch 1) to 3 (epoch 1)");
+    ck_assert_detail_has(&t, "force");
+    expect_state(&t, "a", "3");
+    hf_api_call(&t, 200, "GET", path, NULL);
+    ck_assert_str_eq(hf_json_str(t.json, "status"), "planned");
+    hf_api_call(&t, 200, "POST", apply, "{\"force\":true}");
+    ck_assert_int_eq(hf_json_int(t.json, "sequenceBefore"), 3);
+    ck_assert_int_eq(hf_json_int(json_object_get(t.json, "dataLoss"), "versions"), 2);
+    expect_state(&t, "a", "1");
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(a_partial_plan_touches_only_what_it_named)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    put(&t, "b", "1");
+    free(take(&t, "full"));
+    put(&t, "a", "2");
+    put(&t, "b", "2");
+    put(&t, "later", "1");
+    HF_AUTO(free)
+    char *path = plan(&t, "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"components\":[\"a\"],\"dryRun\":true}");
+    HF_AUTO(free) char *apply = hf_format("%s/apply", path);
+    ck_assert_str_eq(json_string_value(json_array_get(json_object_get(t.json, "components"), 0)), "a");
+    hf_api_call(&t, 200, "POST", apply, NULL);
+    ck_assert_int_eq(json_array_size(json_object_get(t.json, "components")), 1);
+    ck_assert_int_eq(json_array_size(json_object_get(t.json, "removed")), 0);
+    expect_state(&t, "a", "1");
+    expect_state(&t, "b", "2");
+    expect_state(&t, "later", "1");
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(what_is_no_plan_of_the_past_is_not_applied)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    free(take(&t, "full"));
+    HF_AUTO(free) char *path = plan(&t, "{\"source\":\"head\"}");
+    HF_AUTO(free) char *apply_head = hf_format("%s/apply", path);
+    hf_api_refused(&t, 409, "conflict", "POST", apply_head, "{\"force\":true}");
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots/latest/restore", NULL);
+    HF_AUTO(free) char *apply_applied = hf_format(SYSTEM "/recoveries/%s/apply", hf_json_str(t.json, "id"));
+    hf_api_refused(&t, 409, "conflict", "POST", apply_applied, NULL);
+    hf_api_refused(&t, 404, "not_found", "POST", SYSTEM "/recoveries/rec-none/apply", NULL);
+    hf_api_refused(&t, 404, "not_found", "POST", "/v1/systems/none/recoveries/rec-none/apply", NULL);
+    hf_api_call(&t, 200, "GET", SYSTEM, NULL);
+    ck_assert_int_eq(hf_json_int(t.json, "epoch"), 2);
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(a_source_older_than_allowed_is_refused)
 {
     struct hf_api_test t;
@@ -298,6 +410,10 @@ int main(void)
                                   some_components_are_restored_and_the_others_stay,
                                   a_moment_of_the_past_is_restored,
                                   a_plan_puts_dependencies_first,
+                                  a_plan_is_applied_once_and_becomes_the_record,
+                                  an_outdated_plan_is_refused_unless_forced,
+                                  a_partial_plan_touches_only_what_it_named,
+                                  what_is_no_plan_of_the_past_is_not_applied,
                                   bad_recoveries_are_refused,
                                   a_source_older_than_allowed_is_refused};
     return hf_api_run_on_both("snapshots", tests, (int)(sizeof(tests) / sizeof(tests[0])));

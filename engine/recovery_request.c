@@ -1,0 +1,130 @@
+/* What a recovery was asked for: kept in its row with the plan, and read back when the plan is applied. */
+#include "engine/recovery_private.h"
+
+#include "core/clock.h"
+#include "core/json.h"
+
+#include <string.h>
+
+static bool find_row(struct hf_engine *engine, const char *system, const char *id, struct hf_arena *arena,
+                     struct hf_recovery_row *out, struct hf_error *err);
+static bool read_components(const struct hf_recovery_row *plan, struct hf_arena *arena, struct hf_recovery_request *out,
+                            struct hf_error *err);
+static json_t *parse_detail(const struct hf_recovery_row *row);
+
+bool hf_recovery_read_plan(struct hf_engine *engine, const char *system, const char *id, struct hf_arena *arena,
+                           struct hf_recovery_row *plan_out, struct hf_recovery_request *out, struct hf_error *err)
+{
+    struct hf_recovery_row plan;
+    if (!find_row(engine, system, id, arena, &plan, err))
+        return false;
+    if (strcmp(plan.status, "planned") != 0)
+        return hf_error_set(err, HF_CONFLICT, "recovery %s is %s; only a plan, made with \"dryRun\":true, is applied",
+                            id, plan.status);
+    if (strcmp(plan.source, "head") == 0)
+        return hf_error_set(err, HF_CONFLICT,
+                            "recovery %s is a plan of the present (source head): there is nothing to apply", id);
+    struct hf_recovery_request request = {.system = system,
+                                          .source = plan.source,
+                                          .snapshot = plan.snapshot[0] ? plan.snapshot : NULL,
+                                          .at_ms = plan.at_ms,
+                                          .reason = plan.reason,
+                                          .plan = plan_out};
+    if (!read_components(&plan, arena, &request, err))
+        return false;
+    *plan_out = plan;
+    *out = request;
+    return true;
+}
+
+static bool find_row(struct hf_engine *engine, const char *system, const char *id, struct hf_arena *arena,
+                     struct hf_recovery_row *out, struct hf_error *err)
+{
+    struct hf_system_info info;
+    struct hf_session *session;
+    bool found = false;
+    if (!hf_catalog_read_system(engine->catalog, system, &info))
+        return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", system);
+    if (!hf_sessions_take(engine->sessions, &session, err))
+        return false;
+    bool ok = hf_recoveries_get(session, info.id, id, arena, out, &found, err);
+    hf_sessions_give(engine->sessions, session);
+    if (ok && !found)
+        return hf_error_set(err, HF_NOT_FOUND, "system %s has no recovery %s", system, id);
+    return ok;
+}
+
+static bool read_components(const struct hf_recovery_row *plan, struct hf_arena *arena, struct hf_recovery_request *out,
+                            struct hf_error *err)
+{
+    HF_AUTO(json) json_t *detail = parse_detail(plan);
+    const json_t *request = json_object_get(detail, "request");
+    const json_t *components = json_object_get(request, "components");
+    size_t count = json_array_size(components);
+    /* A plan whose extent is not known must not become a restore of everything. */
+    if (!json_is_null(components) && count == 0)
+        return hf_error_set(err, HF_CONFLICT, "recovery %s does not tell what it was asked for; make a new plan",
+                            plan->id);
+    if (json_is_null(components))
+        return true;
+    const char **names = hf_arena_alloc(arena, count * sizeof(names[0]));
+    for (size_t i = 0; i < count; i++) {
+        const char *name = json_string_value(json_array_get(components, i));
+        if (!name)
+            return hf_error_set(err, HF_DAMAGED, "recovery %s: a component's name is not a text", plan->id);
+        names[i] = hf_arena_strdup(arena, name);
+    }
+    out->components = names;
+    out->component_count = (int)count;
+    return true;
+}
+
+static json_t *parse_detail(const struct hf_recovery_row *row)
+{
+    struct hf_error ignored;
+    return hf_json_parse(row->detail, strlen(row->detail), &ignored);
+}
+
+void hf_recovery_write_request(const struct hf_recovering *recovering, struct hf_buf *out)
+{
+    const struct hf_recovery_request *request = recovering->request;
+    hf_buf_add_text(out, request->components ? "\"request\":{\"components\":[" : "\"request\":{\"components\":null}");
+    for (int i = 0; i < request->component_count; i++) {
+        hf_buf_add_text(out, i ? "," : "");
+        hf_buf_add_json_string(out, request->components[i], strlen(request->components[i]));
+    }
+    hf_buf_add_text(out, request->components ? "]}" : "");
+}
+
+void hf_recovery_take_over_plan(struct hf_recovering *recovering)
+{
+    const struct hf_recovery_row *plan = recovering->request->plan;
+    HF_AUTO(json) json_t *detail = parse_detail(plan);
+    size_t index;
+    json_t *skipped;
+    json_array_foreach(json_object_get(detail, "skipped"), index, skipped)
+    {
+        const char *snapshot = json_string_value(json_object_get(skipped, "snapshot"));
+        const char *reason = json_string_value(json_object_get(skipped, "reason"));
+        if (snapshot && reason)
+            hf_recovery_skip(recovering, snapshot, reason);
+    }
+    char time[HF_TIME_BYTES];
+    hf_time_format(plan->started_at_ms, time);
+    hf_recovery_step(recovering, "applying the plan of %s, made at sequence %lld%s", time,
+                     (long long)plan->sequence_before,
+                     recovering->request->force ? ", wherever the system is now" : "");
+}
+
+bool hf_recovery_check_unmoved(const struct hf_recovering *recovering, const struct hf_system_info *now,
+                               struct hf_error *err)
+{
+    const struct hf_recovery_row *plan = recovering->request->plan;
+    if (!plan || recovering->request->force || (now->sequence == plan->sequence_before && now->epoch == plan->epoch))
+        return true;
+    return hf_error_set(err, HF_PLAN_CHANGED,
+                        "system %s moved from sequence %lld (epoch %lld) to %lld (epoch %lld) since the plan was made; "
+                        "make a new plan, or apply this one with \"force\":true",
+                        now->name, (long long)plan->sequence_before, (long long)plan->epoch, (long long)now->sequence,
+                        (long long)now->epoch);
+}
