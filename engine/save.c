@@ -179,9 +179,11 @@ static void apply_item(struct hf_batch *batch, struct hf_system *system, struct 
     struct hf_component *component = ensure_component(batch, system, item->component);
     struct hf_head old = *head_in(batch, component);
     bool present = hf_head_is_present(&old);
+    /* The same content again makes a state whole whose stored bytes are not. */
+    bool whole = !component->damaged || component->pending_batch == batch->number;
     item->created = !present;
-    item->unchanged =
-        present && !item->delete_it && hf_hash_equal(&old.hash, &item->hash) && !strcmp(old.content_type, content_type);
+    item->unchanged = present && whole && !item->delete_it && hf_hash_equal(&old.hash, &item->hash) &&
+                      !strcmp(old.content_type, content_type);
     if (item->unchanged) {
         touch(batch, component);
     } else {

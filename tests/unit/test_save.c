@@ -170,6 +170,28 @@ START_TEST(a_deletion_is_a_version_and_a_later_upload_counts_on)
 }
 END_TEST
 
+START_TEST(the_same_content_is_written_again_when_what_is_stored_is_damaged)
+{
+    open_batch();
+    struct upload first = {0}, again = {0}, twice = {0}, after = {0};
+    add(upload(&first, "a", "1"));
+    commit();
+    hf_catalog_mark_damaged(catalog, "s", "a", true);
+    ck_assert(add(upload(&again, "a", "1")));
+    ck_assert(!again.items[0].unchanged);
+    ck_assert(!again.items[0].created);
+    ck_assert_int_eq(again.items[0].version, 2);
+    ck_assert(add(upload(&twice, "a", "1"))); /* in the same batch: whole by then */
+    ck_assert(twice.items[0].unchanged);
+    commit();
+    ck_assert(add(upload(&after, "a", "1")));
+    ck_assert(after.items[0].unchanged);
+    ck_assert_int_eq(after.items[0].version, 2);
+    release(&first), release(&again), release(&twice), release(&after);
+    close_batch();
+}
+END_TEST
+
 START_TEST(an_epoch_from_before_a_restore_is_refused)
 {
     open_batch();
@@ -213,4 +235,5 @@ END_TEST
 HF_TEST_MAIN("save", versions_count_changes_and_sequences_have_no_gaps,
              conditions_see_what_is_earlier_in_the_same_batch, one_failed_condition_leaves_nothing_of_its_write,
              an_abandoned_batch_leaves_the_heads_and_no_new_names, a_deletion_is_a_version_and_a_later_upload_counts_on,
+             the_same_content_is_written_again_when_what_is_stored_is_damaged,
              an_epoch_from_before_a_restore_is_refused, entity_tags_match_strongly_and_in_lists);
