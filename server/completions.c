@@ -1,6 +1,7 @@
 #include "server/completions.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -9,14 +10,18 @@ bool hf_completions_init(struct hf_completions *queue, struct hf_error *err)
 {
     atomic_init(&queue->newest, NULL);
     atomic_init(&queue->asleep, false);
+    atomic_init(&queue->pushers, 0);
     queue->eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (queue->eventfd < 0)
         return hf_error_errno(err, errno, "an eventfd for a loop cannot be made");
     return true;
 }
 
+/* Who pushed the last item may still be on the way to wake the loop, which has long taken it. */
 void hf_completions_done(struct hf_completions *queue)
 {
+    while (atomic_load_explicit(&queue->pushers, memory_order_acquire) > 0)
+        sched_yield();
     if (queue->eventfd >= 0)
         close(queue->eventfd);
     queue->eventfd = -1;
@@ -24,11 +29,13 @@ void hf_completions_done(struct hf_completions *queue)
 
 void hf_completions_push(struct hf_completions *queue, struct hf_completion *item)
 {
+    atomic_fetch_add_explicit(&queue->pushers, 1, memory_order_relaxed);
     struct hf_completion *newest = atomic_load_explicit(&queue->newest, memory_order_relaxed);
     do
         item->next = newest;
     while (!atomic_compare_exchange_weak(&queue->newest, &newest, item));
     hf_completions_wake(queue);
+    atomic_fetch_sub_explicit(&queue->pushers, 1, memory_order_release);
 }
 
 /* Sequentially consistent with may_sleep: either this sees the loop asleep, or the loop sees the item. */

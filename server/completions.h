@@ -14,11 +14,12 @@ struct hf_completion {
 struct hf_completions {
     _Atomic(struct hf_completion *) newest;
     atomic_bool asleep; /* the loop waits, or is about to, and wants a write to the eventfd */
+    atomic_int pushers; /* threads inside of push: the queue must stay until they are out */
     int eventfd;
 };
 
 HF_MUST_USE bool hf_completions_init(struct hf_completions *queue, struct hf_error *err);
-void hf_completions_done(struct hf_completions *queue);
+void hf_completions_done(struct hf_completions *queue); /* when every item that will come has been taken */
 
 /* Any thread. */
 void hf_completions_push(struct hf_completions *queue, struct hf_completion *item);
