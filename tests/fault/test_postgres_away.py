@@ -10,9 +10,10 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import harness  # noqa: E402
 from harness import Lost, Server, StoppablePostgres, put_state, wait_until  # noqa: E402
-from load import Journal, Load, ACKNOWLEDGED, Upload  # noqa: E402
+from load import ACKNOWLEDGED, UNKNOWN, Journal, Load, Upload  # noqa: E402
 
 SEED = int.from_bytes(os.urandom(4), "big")
+PROBE = b'{"is":"the database away?"}'
 STORE_TIMEOUT_MS = 1500
 REQUEST_TIMEOUT_MS = 6000
 FLAGS = ("--store-timeout", str(STORE_TIMEOUT_MS), "--request-timeout", str(REQUEST_TIMEOUT_MS),
@@ -30,6 +31,8 @@ def start(binary, postgres):
     journal = Journal()
     journal.uploads.append(Upload("alpha", {"cached": receipt["hash"]}, ACKNOWLEDGED,
                                   {"cached": (receipt["version"], receipt["sequence"])}))
+    # What asks whether the database is away may be stored, once, while the database still is there.
+    journal.uploads.append(Upload("alpha", {"probe": harness.label(PROBE)}, UNKNOWN))
     return server, journal
 
 
@@ -39,7 +42,7 @@ def check_away(checks, server, name):
     replies = []
 
     def is_refused():
-        reply = client.request("PUT", "/v1/systems/alpha/components/never/state", b'{"never":true}')
+        reply = client.request("PUT", "/v1/systems/alpha/components/probe/state", PROBE)
         replies.append(reply)
         return reply.status == 503 and reply.code == "store_unavailable"
 
