@@ -234,7 +234,9 @@ def check_servers(checks):
     """Nothing that was started died by itself or was caught by a sanitizer."""
     bad = []
     for server in Server.started:
-        bad += [f"{server.log_path.name}: {line}" for line in server.reports()]
+        if server.reports():
+            log = server.log()
+            bad.append(f"{server.log_path.name}: {log[log.index(server.reports()[0]):][:4000]}")
         status = server.process.poll()
         if status is not None and not server.expected_to_die:
             bad.append(f"{server.log_path.name}: ended by itself with {status}: {server.log()[-1500:]}")
