@@ -133,6 +133,13 @@ START_TEST(a_scoped_token_stays_within_its_system_and_prefix)
     ck_assert_detail_has(&g.t, "model");
     hf_api_call(&g.t, 201, "POST", "/v1/systems/default/recoveries",
                 "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"components\":[\"agent-1\"]}");
+    g.t.token = g.operator_;
+    hf_api_call(&g.t, 201, "POST", "/v1/systems/default/recoveries",
+                "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"dryRun\":true}");
+    HF_AUTO(free)
+    char *apply = hf_format("/v1/systems/default/recoveries/%s/apply", hf_json_str(g.t.json, "id"));
+    g.t.token = g.scoped;
+    hf_api_refused(&g.t, 403, "forbidden", "POST", apply, NULL); /* a plan of everything */
     stop(&g);
 }
 END_TEST

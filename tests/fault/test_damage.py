@@ -1,0 +1,139 @@
+#!/usr/bin/python3
+"""Stored bytes change behind the service's back, in the database and in snapshot files: what is damaged is never
+returned and never restored, it is told of, and everything else goes on. On SQLite and PostgreSQL."""
+import pathlib
+import sqlite3
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import harness  # noqa: E402
+from harness import Server, put_state, read_states, take_snapshot, wait_until  # noqa: E402
+
+SYSTEM = "alpha"
+BASE = f"/v1/systems/{SYSTEM}"
+LARGE_BYTES = 200000  # not stored inline
+WHERE = {"small": "component_states WHERE sequence = {}", "large": "state_chunks WHERE chunk_index = 0 AND sequence = {}"}
+
+
+def flip_stored_bit(data, options, component, sequence):
+    """While the server is down, so that nothing of it is in memory. The length stays: only the hash can tell."""
+    table, _, where = WHERE[component].format(sequence).partition(" ")
+    if options:
+        middle = "length(content) / 2"
+        return harness.run_psql(options["database_url"], f"UPDATE {table} SET content = set_byte(content, {middle}, "
+                                                         f"get_byte(content, {middle}) # 1) {where} RETURNING 1")
+    database = sqlite3.connect(data / "holdfast.db")
+    found = database.execute(f"SELECT content FROM {table} {where}").fetchone()[0]
+    changed = database.execute(f"UPDATE {table} SET content = ? {where}", (flip(found),)).rowcount
+    database.commit()
+    database.close()
+    return str(changed)
+
+
+def flip(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1:]
+
+
+def health_of(client, component):
+    found = client.get_json(f"{BASE}/components/{component}")
+    return found["damaged"], found["healthLabel"], found["health"]
+
+
+def check_told(checks, name, client, component):
+    reply = client.request("GET", f"{BASE}/components/{component}/state")
+    checks.equal(f"{name}: reading_it_is_refused", (reply.status, reply.code), (500, "data_damaged"))
+    checks.check(f"{name}: the_problem_names_the_fault", b"hash" in reply.body or b"chunk" in reply.body, reply)
+    checks.equal(f"{name}: the_component_shows_as_damaged", health_of(client, component), (True, "failed", 0.0))
+    status = client.get_json(f"{BASE}/status")
+    checks.equal(f"{name}: the_system_is_degraded", (status["status"], status["systemHealth"]["failed"]), ("degraded", 1))
+    checks.check(f"{name}: an_event_tells_of_it", wait_until(
+        lambda: any(event["severity"] == "error" and component in event["text"]
+                    for event in harness.list_events(client, SYSTEM, "state.damaged"))))
+    checks.equal(f"{name}: others_are_not_touched",
+                 client.request("GET", f"{BASE}/components/other/state").body, b'{"other":1}')
+
+
+def damage_states(checks, binary, engine):
+    data = harness.new_directory()
+    options = {"database_url": harness.new_database()} if engine == "postgres" else {}
+    server = Server(binary, data, **options)
+    client = server.client()
+    put_state(client, SYSTEM, "other", b'{"other":1}')
+    bodies = {"small": b'{"small":1}', "large": b"\"" + b"l" * LARGE_BYTES + b"\""}
+    receipts = {component: put_state(client, SYSTEM, component, body) for component, body in bodies.items()}
+    for component, body in bodies.items():
+        name = f"{engine} {component}"
+        server.kill9()
+        checks.equal(f"{name}: stored_bytes_are_changed",
+                     flip_stored_bit(data, options, component, receipts[component]["sequence"]), "1")
+        server = Server(binary, data, **options)
+        client = server.client()
+        check_told(checks, name, client, component)
+
+        # What an agent does that knows nothing of it: it sends its state again.
+        again = put_state(client, SYSTEM, component, body)
+        checks.equal(f"{name}: the_same_content_again_is_written", (again["unchanged"], again["version"]), (False, 2))
+        reply = client.request("GET", f"{BASE}/components/{component}/state")
+        checks.equal(f"{name}: it_is_whole_again", (reply.status, reply.body == body), (200, True))
+        checks.equal(f"{name}: nothing_shows_as_damaged", health_of(client, component)[0], False)
+        checks.equal(f"{name}: the_system_is_operational", client.get_json(f"{BASE}/status")["status"], "operational")
+    server.kill9()
+    server = Server(binary, data, **options)
+    checks.equal(f"{engine}: whole_after_a_restart", sorted(read_states(server.client(), SYSTEM)),
+                 ["large", "other", "small"])
+    server.kill9()
+
+
+def damage_a_snapshot_file(checks, binary, engine):
+    data = harness.new_directory()
+    options = {"database_url": harness.new_database()} if engine == "postgres" else {}
+    server = Server(binary, data, **options)
+    client = server.client()
+    for number in range(20):
+        put_state(client, SYSTEM, f"component-{number}", {"number": number, "pad": "p" * 200})
+    snapshot = take_snapshot(client, SYSTEM)
+    put_state(client, SYSTEM, "component-3", {"number": -3})
+    put_state(client, SYSTEM, "later", {"later": True})
+    plan = client.want(201, "POST", f"{BASE}/recoveries",
+                       {"source": "snapshot", "snapshot": snapshot["id"], "dryRun": True}).json()
+    checks.equal(f"{engine}: the_plan_names_what_would_go", (plan["status"], plan["removed"]), ("planned", ["later"]))
+    now, before = read_states(client, SYSTEM), client.get_json(BASE)
+
+    path = harness.snapshot_path(data, snapshot)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + bytes([whole[200] ^ 0x40]) + whole[201:])
+    tries = [("restored_by_id", f"{BASE}/snapshots/{snapshot['id']}/restore", {}),
+             ("a_recovery_from_it", f"{BASE}/recoveries", {"source": "snapshot", "snapshot": snapshot["id"]}),
+             ("its_plan_applied", f"{BASE}/recoveries/{plan['id']}/apply", {}),
+             ("its_plan_forced", f"{BASE}/recoveries/{plan['id']}/apply", {"force": True})]
+    for what, target, body in tries:
+        reply = client.request("POST", target, body)
+        checks.equal(f"{engine} {what}: is_refused", (reply.status, reply.code), (500, "data_damaged"))
+        after = client.get_json(BASE)
+        checks.equal(f"{engine} {what}: nothing_changes",
+                     (read_states(client, SYSTEM) == now, after["sequence"], after["epoch"]),
+                     (True, before["sequence"], before["epoch"]))
+    row = client.get_json(f"{BASE}/snapshots/{snapshot['id']}")
+    checks.equal(f"{engine}: the_snapshot_shows_as_damaged", (row["state"], row["validation"]["status"]),
+                 ("damaged", "damaged"))
+    checks.equal(f"{engine}: the_plan_stands", client.get_json(f"{BASE}/recoveries/{plan['id']}")["status"], "planned")
+    checks.check(f"{engine}: an_event_tells_of_the_file",
+                 wait_until(lambda: harness.list_events(client, SYSTEM, "snapshot.damaged")))
+    status = client.get_json(f"{BASE}/status")
+    checks.check(f"{engine}: the_system_is_degraded", status["status"] == "degraded" and status["warnings"], status)
+    again = take_snapshot(client, SYSTEM)
+    checks.equal(f"{engine}: the_next_snapshot_builds_on_nothing_damaged", (again["kind"], again["parent"]),
+                 ("full", None))
+    server.kill9()
+
+
+def damaged_bytes_are_never_given_out(checks, binary):
+    for engine in ("sqlite", "postgres"):
+        damage_states(checks, binary, engine)
+        damage_a_snapshot_file(checks, binary, engine)
+
+
+if __name__ == "__main__":
+    harness.run(damaged_bytes_are_never_given_out)
