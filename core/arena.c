@@ -3,23 +3,44 @@
 #include "core/auto.h"
 #include "core/error.h"
 
+#include <pthread.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_BYTES_MIN 4096
+#define BLOCK_BYTES_MIN 8192 /* a usual request fits into one */
 #define BLOCK_BYTES_MAX (256 * 1024)
+
+/* How many blocks of the smallest size a thread keeps for its next requests. None under the address sanitizer, which
+ * could not tell a stale pointer from a good one. */
+#define SPARES_MAX 64
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#undef SPARES_MAX
+#define SPARES_MAX 0
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#undef SPARES_MAX
+#define SPARES_MAX 0
+#endif
 
 struct hf_arena_block {
     struct hf_arena_block *next;
     size_t capacity;
     size_t used;
+    bool zeroed; /* fresh from the system: need not be cleared again */
     alignas(max_align_t) unsigned char data[];
 };
 
+static _Thread_local struct {
+    struct hf_arena_block *first;
+    int count;
+} spares;
+
 static struct hf_arena_block *add_block(struct hf_arena *arena, size_t bytes);
+static void drop_block(struct hf_arena_block *block);
 
 void hf_arena_init(struct hf_arena *arena)
 {
@@ -31,7 +52,7 @@ void hf_arena_done(struct hf_arena *arena)
     struct hf_arena_block *block = arena->blocks;
     while (block) {
         struct hf_arena_block *next = block->next;
-        free(block);
+        drop_block(block);
         block = next;
     }
     hf_arena_init(arena);
@@ -47,7 +68,7 @@ void *hf_arena_alloc(struct hf_arena *arena, size_t bytes)
         block = add_block(arena, rounded);
     void *memory = block->data + block->used;
     block->used += rounded;
-    return memory;
+    return block->zeroed ? memory : memset(memory, 0, rounded);
 }
 
 char *hf_arena_strdup(struct hf_arena *arena, const char *text)
@@ -87,7 +108,16 @@ static struct hf_arena_block *add_block(struct hf_arena *arena, size_t bytes)
         usual = BLOCK_BYTES_MAX;
     bool alone = bytes > usual / 2;
     size_t capacity = alone ? bytes : usual;
-    struct hf_arena_block *block = hf_alloc(sizeof(*block) + capacity);
+    struct hf_arena_block *block = capacity == BLOCK_BYTES_MIN ? spares.first : NULL;
+    if (block) {
+        spares.first = block->next;
+        spares.count--;
+        block->used = 0;
+        block->zeroed = false;
+    } else {
+        block = hf_alloc(sizeof(*block) + capacity);
+        block->zeroed = true;
+    }
     block->capacity = capacity;
     arena->bytes_total += capacity;
     if (alone && newest) {
@@ -98,4 +128,38 @@ static struct hf_arena_block *add_block(struct hf_arena *arena, size_t bytes)
         arena->blocks = block;
     }
     return block;
+}
+
+static pthread_key_t spares_key;
+
+static void free_spares(void *unused)
+{
+    (void)unused;
+    while (spares.first) {
+        struct hf_arena_block *next = spares.first->next;
+        free(spares.first);
+        spares.first = next;
+    }
+    spares.count = SPARES_MAX; /* what this thread still drops on its way out is freed at once */
+}
+
+static void make_spares_key(void)
+{
+    HF_ASSERT(!pthread_key_create(&spares_key, free_spares));
+}
+
+static void drop_block(struct hf_arena_block *block)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (block->capacity != BLOCK_BYTES_MIN || spares.count >= SPARES_MAX) {
+        free(block);
+        return;
+    }
+    if (!spares.first) {
+        pthread_once(&once, make_spares_key);
+        pthread_setspecific(spares_key, &spares); /* so that the thread's end frees them */
+    }
+    block->next = spares.first;
+    spares.first = block;
+    spares.count++;
 }

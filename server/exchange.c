@@ -60,7 +60,10 @@ static bool give_up_error(struct hf_exchange *x, enum hf_code reason, struct hf_
 
 struct hf_exchange *hf_exchange_new(struct hf_service *service, struct hf_completions *completions, const char *target)
 {
-    struct hf_exchange *x = hf_alloc(sizeof(*x));
+    struct hf_arena arena; /* holds the exchange itself too: one piece of memory for a usual request */
+    hf_arena_init(&arena);
+    struct hf_exchange *x = hf_arena_alloc(&arena, sizeof(*x));
+    x->request.arena = arena;
     atomic_fetch_add_explicit(&service->under_way, 1, memory_order_relaxed);
     atomic_fetch_add_explicit(&service->arriving, 1, memory_order_relaxed);
     x->arriving = true;
@@ -69,7 +72,6 @@ struct hf_exchange *hf_exchange_new(struct hf_service *service, struct hf_comple
     x->connected = true;
     x->content_length = -1;
     x->swallow_left = SWALLOW_BYTES_MIN;
-    hf_arena_init(&x->request.arena);
     hf_reply_init(&x->reply);
     x->request.method = HF_METHOD_COUNT;
     x->request.received_ns = hf_clock_monotonic_ns();
@@ -87,14 +89,15 @@ void hf_exchange_free(struct hf_exchange *x)
     release(x);
     hf_reply_done(&x->reply);
     hf_blob_unref(x->request.body);
-    hf_arena_done(&x->request.arena);
     if (x->standin) {
         hf_reply_done(&x->standin->reply);
         hf_arena_done(&x->standin->request.arena);
         free(x->standin);
     }
-    atomic_fetch_sub_explicit(&x->service->under_way, 1, memory_order_release);
-    free(x);
+    struct hf_service *service = x->service;
+    struct hf_arena arena = x->request.arena;
+    hf_arena_done(&arena);
+    atomic_fetch_sub_explicit(&service->under_way, 1, memory_order_release);
 }
 
 /* Copied, because the connection may move on to its next request while a worker still reads these. */
