@@ -692,10 +692,9 @@ bool hf_committer_start(struct hf_committer **out, struct hf_engine *engine, str
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&committer->wake, &attributes);
     pthread_condattr_destroy(&attributes);
-    engine->committer = committer; /* events of the thread's first moments need it */
+    *out = engine->committer = committer; /* before its thread begins: that one emits events, which wake it */
     HF_ASSERT(!pthread_create(&committer->thread, NULL, run, committer));
     pthread_setname_np(committer->thread, "hf-committer");
-    *out = committer;
     return true;
 }
 
