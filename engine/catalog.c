@@ -563,12 +563,14 @@ bool hf_catalog_heartbeat(struct hf_catalog *catalog, const char *system_name, c
     return found;
 }
 
-void hf_catalog_mark_damaged(struct hf_catalog *catalog, const char *system_name, const char *name, bool damaged)
+bool hf_catalog_mark_damaged(struct hf_catalog *catalog, const char *system_name, const char *name, bool damaged)
 {
     hf_catalog_lock(catalog);
     struct hf_system *system = hf_catalog_find_system_locked(catalog, system_name);
     struct hf_component *component = system ? hf_catalog_find_component_locked(system, name) : NULL;
-    if (component)
+    bool news = component && component->damaged != damaged;
+    if (news)
         component->damaged = damaged;
     hf_catalog_unlock(catalog);
+    return news;
 }

@@ -110,8 +110,8 @@ void hf_catalog_offer_body(struct hf_catalog *catalog, const char *system, const
 bool hf_catalog_heartbeat(struct hf_catalog *catalog, const char *system, const char *component, double health,
                           const char *status, const char *metrics_json, int64_t at_ms);
 
-/* Marks a component whose stored bytes proved damaged (or whole again). */
-void hf_catalog_mark_damaged(struct hf_catalog *catalog, const char *system, const char *component, bool damaged);
+/* Marks a component whose stored bytes proved damaged (or whole again). True when that is news. */
+bool hf_catalog_mark_damaged(struct hf_catalog *catalog, const char *system, const char *component, bool damaged);
 
 /* Would component -> depends_on close a cycle? Writes it as "a -> b -> a" into the arena, or returns NULL. */
 const char *hf_catalog_find_cycle(struct hf_catalog *catalog, const char *system, const char *component,

@@ -29,9 +29,12 @@ static bool not_found(const struct reading *reading, struct hf_error *err)
                         reading->system);
 }
 
-static void note_damage(const struct reading *reading, const struct hf_error *err)
+/* Once for the present state, however often it is asked for; an old version does not make the component a bad one. */
+static void note_damage(const struct reading *reading, int64_t sequence, const struct hf_error *err)
 {
-    hf_catalog_mark_damaged(reading->engine->catalog, reading->system, reading->component, true);
+    if (sequence == reading->head.sequence &&
+        !hf_catalog_mark_damaged(reading->engine->catalog, reading->system, reading->component, true))
+        return;
     hf_event_emit(reading->engine, reading->info.id, reading->system, HF_EV_STATE_DAMAGED, NULL, "%s: %s",
                   reading->component, err->text);
 }
@@ -51,7 +54,7 @@ static bool read_row(struct reading *reading, int64_t sequence, struct hf_state 
     struct hf_state_text storage;
     if (!hf_states_get(reading->session, reading->info.id, sequence, &row, &storage, &out->body, err)) {
         if (err->code == HF_DAMAGED)
-            note_damage(reading, err);
+            note_damage(reading, sequence, err);
         return false;
     }
     fill(&row, out);
