@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """The disk fills up under load: 507, nothing half-written, reads go on; with space again uploads work by themselves."""
+import atexit
 import os
 import pathlib
 import subprocess
@@ -19,7 +20,10 @@ def mount_small_disk():
     data = harness.new_directory()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "holdfast-test", str(data)],
                           check=False, capture_output=True)
-    return data if done.returncode == 0 else None
+    if done.returncode != 0:
+        return None
+    atexit.register(subprocess.run, ["umount", "-l", str(data)], check=False)
+    return data
 
 
 def fill(data):
