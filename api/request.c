@@ -82,6 +82,21 @@ void hf_reply_header(struct hf_request *request, struct hf_reply *reply, const c
     reply->headers[reply->header_count++] = (struct hf_reply_header){name, copy};
 }
 
+/* Without printf: reads send three of these each. */
+void hf_reply_header_int(struct hf_request *request, struct hf_reply *reply, const char *name, int64_t value)
+{
+    char digits[24];
+    char *at = digits + sizeof(digits) - 1;
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    *at = '\0';
+    do
+        *--at = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (value < 0)
+        *--at = '-';
+    hf_reply_header(request, reply, name, at);
+}
+
 void hf_reply_header_format(struct hf_request *request, struct hf_reply *reply, const char *name, const char *format,
                             ...)
 {

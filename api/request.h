@@ -120,6 +120,7 @@ bool hf_request_accepts(const struct hf_request *request, const char *media_type
 
 /* Adds a header; name is static, value is copied into the request's arena. */
 void hf_reply_header(struct hf_request *request, struct hf_reply *reply, const char *name, const char *value);
+void hf_reply_header_int(struct hf_request *request, struct hf_reply *reply, const char *name, int64_t value);
 void hf_reply_header_format(struct hf_request *request, struct hf_reply *reply, const char *name, const char *format,
                             ...) HF_PRINTF(4, 5);
 

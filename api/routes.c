@@ -113,7 +113,7 @@ static bool split_path(const char *path, struct hf_arena *arena, struct segments
         return true;
     while (*path == '/' && out->count < SEGMENTS_MAX) {
         path++;
-        size_t bytes = strcspn(path, "/");
+        size_t bytes = (size_t)(strchrnul(path, '/') - path);
         const char *text;
         if (!decode(path, bytes, false, arena, &text))
             return hf_error_set(err, HF_INVALID_REQUEST,
@@ -169,19 +169,20 @@ static int match_score(const char *pattern, const struct segments *segments)
         return segments->count == 0 ? 0 : -1;
     for (; *pattern == '/'; i++) {
         pattern++;
-        size_t bytes = strcspn(pattern, "/");
         if (i >= segments->count)
             return -1;
         const char *text = segments->texts[i];
         if (*pattern == '{') {
             if (!*text)
                 return -1;
+            pattern = strchrnul(pattern, '/');
         } else {
-            if (strncmp(pattern, text, bytes) != 0 || text[bytes] != '\0')
+            while (*text && *text == *pattern && *pattern != '/') /* a decoded slash is no separator */
+                text++, pattern++;
+            if (*text || (*pattern && *pattern != '/'))
                 return -1;
             score++;
         }
-        pattern += bytes;
     }
     return i == segments->count ? score : -1;
 }
@@ -215,7 +216,7 @@ static bool take_params(const struct hf_route *route, const struct segments *seg
     int param = 0;
     for (int i = 0; i < segments->count; i++) {
         pattern++;
-        size_t bytes = strcspn(pattern, "/");
+        size_t bytes = (size_t)(strchrnul(pattern, '/') - pattern);
         if (*pattern == '{') {
             const char *text = segments->texts[i];
             HF_ASSERT(param < PARAMS_MAX);

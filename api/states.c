@@ -286,12 +286,14 @@ static void set_state_headers(struct hf_request *request, struct hf_reply *reply
     hf_reply_header(request, reply, "ETag", etag);
     hf_reply_header(request, reply, "Last-Modified", modified);
     hf_reply_header(request, reply, "Repr-Digest", digest);
-    hf_reply_header_format(request, reply, "State-Version", "%" PRId64, head->version);
-    hf_reply_header_format(request, reply, "State-Sequence", "%" PRId64, head->sequence);
-    hf_reply_header_format(request, reply, "State-Epoch", "%" PRId64, epoch);
+    hf_reply_header_int(request, reply, "State-Version", head->version);
+    hf_reply_header_int(request, reply, "State-Sequence", head->sequence);
+    hf_reply_header_int(request, reply, "State-Epoch", epoch);
     hf_reply_header(request, reply, "Accept-Ranges", "bytes");
-    /* A cache must ask again; and a browser must neither guess the type of an agent's bytes nor run them here. */
-    hf_reply_header(request, reply, "Cache-Control", "no-cache");
+    hf_reply_header(request, reply, "Cache-Control", "no-cache"); /* a cache must ask again */
+    if (hf_content_type_is_json(head->content_type))
+        return;
+    /* A browser must neither guess the type of an agent's bytes nor run them here. It runs no JSON. */
     hf_reply_header(request, reply, "X-Content-Type-Options", "nosniff");
     hf_reply_header(request, reply, "Content-Security-Policy", "sandbox");
 }

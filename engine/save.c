@@ -12,9 +12,18 @@
 
 void hf_etag_format(const struct hf_head *head, char out[48])
 {
-    char hex[HF_HASH_HEX];
+    /* Without printf: every answer about a state carries one. */
+    char digits[24], hex[HF_HASH_HEX];
+    int count = 0;
+    for (int64_t rest = head->version; rest || !count; rest /= 10)
+        digits[count++] = (char)('0' + rest % 10);
+    *out++ = '"';
+    while (count)
+        *out++ = digits[--count];
+    *out++ = '-';
     hf_hash_hex(&head->hash, hex);
-    snprintf(out, 48, "\"%lld-%.16s\"", (long long)head->version, hex);
+    memcpy(out, hex, 16);
+    memcpy(out + 16, "\"", 2);
 }
 
 bool hf_etag_matches(const char *list, const struct hf_head *head)
