@@ -1,6 +1,6 @@
 /* A load generator for the state routes: keep-alive connections in one epoll loop, one request under way on each.
  *
- *   load --port PORT [--method PUT|GET] [--components N] [--bytes S] [--connections C]
+ *   load --port PORT [--method PUT|POST|GET] [--components N] [--bytes S] [--connections C]
  *        [--seconds T | --requests N] [--system NAME] [--token TOKEN]
  *
  * Uploads are JSON of exactly S bytes and differ from each other, so that none is answered as unchanged. The result is
@@ -31,6 +31,7 @@
 struct options {
     int port, connections;
     bool upload;
+    const char *method;
     int64_t components, bytes, seconds, requests;
     const char *system, *token;
 };
@@ -108,8 +109,8 @@ static void parse_options(struct options *options, int argc, char *argv[])
         {"connections", required_argument, NULL, 'c'}, {"seconds", required_argument, NULL, 's'},
         {"requests", required_argument, NULL, 'r'},    {"system", required_argument, NULL, 'y'},
         {"token", required_argument, NULL, 't'},       {NULL, 0, NULL, 0}};
-    *options =
-        (struct options){.connections = 64, .upload = true, .components = 1000, .bytes = 1024, .system = "bench"};
+    *options = (struct options){
+        .connections = 64, .upload = true, .method = "PUT", .components = 1000, .bytes = 1024, .system = "bench"};
     int letter;
     while ((letter = getopt_long(argc, argv, "", names, NULL)) != -1) {
         switch (letter) {
@@ -117,6 +118,7 @@ static void parse_options(struct options *options, int argc, char *argv[])
             options->port = (int)parse_count("port", optarg, 1, 65535);
             break;
         case 'm':
+            options->method = optarg;
             options->upload = strcmp(optarg, "GET") != 0;
             break;
         case 'n':
@@ -240,8 +242,7 @@ static void next_request(struct load *load, struct connection *connection)
         snprintf(authorization, sizeof(authorization), "Authorization: Bearer %s\r\n", options->token);
     int head = snprintf(connection->request, HEAD_BYTES_MAX,
                         "%s /v1/systems/%s/components/c-%07lld/state HTTP/1.1\r\nHost: 127.0.0.1\r\n%s",
-                        options->upload ? "PUT" : "GET", options->system, (long long)(number % options->components),
-                        authorization);
+                        options->method, options->system, (long long)(number % options->components), authorization);
     if (options->upload)
         head += snprintf(connection->request + head, HEAD_BYTES_MAX - (size_t)head,
                          "Content-Type: application/json\r\nContent-Length: %lld\r\n", (long long)options->bytes);

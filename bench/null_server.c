@@ -1,5 +1,8 @@
-/* The yardstick: the product's own HTTP stack with the state routes answered at once from memory. It reads each body,
- * keeps nothing, checks nothing, waits for nothing. What the service costs beyond HTTP is the difference to this.
+/* The yardstick: the product's own HTTP stack with the state routes answered from memory. It reads each body, keeps
+ * nothing, checks nothing. What the service costs beyond HTTP is the difference to this.
+ *
+ * PUT and GET are answered at once on the loop. POST is handed to one other thread and comes back from there, as any
+ * upload must that is to be stored before the answer.
  *
  *   null_server [settings of holdfast-server]     prints "null_server listens on http://127.0.0.1:PORT" */
 #include "core/auto.h"
@@ -7,17 +10,22 @@
 #include "core/log.h"
 #include "server/http.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 
 #define STATE_BYTES 1024
 
 static enum hf_verdict state_put(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
+static enum hf_verdict state_post(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
 static enum hf_verdict state_get(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
+static void *hand_back(void *unused);
 
 static const struct hf_route routes[] = {
     {HF_PUT, "/v1/systems/{system}/components/{component}/state", state_put, HF_ROLE_NONE, HF_BODY_STATE, HF_ON_LOOP,
      "state_put", NULL},
+    {HF_POST, "/v1/systems/{system}/components/{component}/state", state_post, HF_ROLE_NONE, HF_BODY_STATE, HF_ON_LOOP,
+     "state_post", NULL},
     {HF_GET, "/v1/systems/{system}/components/{component}/state", state_get, HF_ROLE_NONE, HF_BODY_NONE, HF_ON_LOOP,
      "state_get", NULL},
 };
@@ -30,6 +38,16 @@ static const char receipt[] =
     "\n";
 
 static struct hf_blob *state;
+
+/* What the other thread has to hand back. */
+struct handed {
+    struct hf_request *request;
+    struct handed *next;
+};
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* protects what follows */
+static pthread_cond_t arrived = PTHREAD_COND_INITIALIZER;
+static struct handed *waiting;
+static bool sleeping;
 
 int main(int argc, char *argv[])
 {
@@ -60,6 +78,12 @@ int main(int argc, char *argv[])
         fprintf(stderr, "null_server: %s\n", err.text);
         return EXIT_FAILURE;
     }
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, hand_back, NULL)) {
+        fprintf(stderr, "null_server: no thread\n");
+        return EXIT_FAILURE;
+    }
+    pthread_detach(thread);
     printf("null_server listens on http://127.0.0.1:%d\n", hf_http_port(http));
     fflush(stdout);
     int signal_number;
@@ -71,17 +95,58 @@ int main(int argc, char *argv[])
     return EXIT_SUCCESS;
 }
 
-static enum hf_verdict state_put(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+static bool give_receipt(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    if (!request->body) {
-        hf_error_set(err, HF_INVALID_REQUEST, "a state needs a body");
-        return HF_FAIL;
-    }
+    if (!request->body)
+        return hf_error_set(err, HF_INVALID_REQUEST, "a state needs a body");
     reply->status = 200;
     reply->content_type = "application/json";
     hf_buf_add(&reply->body, receipt, sizeof(receipt) - 1);
     hf_reply_header(request, reply, "ETag", "\"42-9f86d081884c7d65\"");
-    return HF_DONE;
+    return true;
+}
+
+static enum hf_verdict state_put(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    return give_receipt(request, reply, err) ? HF_DONE : HF_FAIL;
+}
+
+static enum hf_verdict state_post(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    (void)reply, (void)err;
+    struct handed *handed = hf_arena_alloc(&request->arena, sizeof(*handed));
+    handed->request = request;
+    request->finish = give_receipt;
+    pthread_mutex_lock(&lock);
+    handed->next = waiting;
+    waiting = handed;
+    bool wake = sleeping;
+    sleeping = false;
+    pthread_mutex_unlock(&lock);
+    if (wake)
+        pthread_cond_signal(&arrived);
+    return HF_LATER;
+}
+
+static void *hand_back(void *unused)
+{
+    for (;;) {
+        pthread_mutex_lock(&lock);
+        while (!waiting) {
+            sleeping = true;
+            pthread_cond_wait(&arrived, &lock);
+        }
+        sleeping = false;
+        struct handed *list = waiting;
+        waiting = NULL;
+        pthread_mutex_unlock(&lock);
+        while (list) {
+            struct handed *next = list->next;
+            hf_request_complete(list->request);
+            list = next;
+        }
+    }
+    return unused;
 }
 
 static enum hf_verdict state_get(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
