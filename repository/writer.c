@@ -18,6 +18,7 @@
 #define MANIFEST_PACKED_MAX ((size_t)16 << 30)
 #define BLOB_LEVEL          1 /* snapshots must be quick: 400 MB/s and more; level 3 saves a few percent at half that */
 #define MANIFEST_LEVEL      3
+#define SPREAD_BYTES        (INT64_C(4) << 20)
 
 struct hf_snapshot_writer {
     struct hf_format_header header;
@@ -27,7 +28,8 @@ struct hf_snapshot_writer {
     bool failed; /* after the first failed write nothing more is attempted */
     unsigned char *buffer;
     size_t buffered;
-    int64_t offset; /* of the next byte, buffered ones counted */
+    int64_t offset;  /* of the next byte, buffered ones counted */
+    int64_t started; /* up to here the system has been told to write to the disk */
     size_t header_bytes;
     ZSTD_CCtx *blob_packer, *manifest_packer;
     unsigned char *scratch;
@@ -47,6 +49,7 @@ static bool pack_blob(struct hf_snapshot_writer *writer, const void *data, size_
 static bool reserve_scratch(struct hf_snapshot_writer *writer, size_t bytes, struct hf_error *err);
 static bool write_bytes(struct hf_snapshot_writer *writer, const void *data, size_t bytes, struct hf_error *err);
 static bool flush(struct hf_snapshot_writer *writer, struct hf_error *err);
+static void spread(struct hf_snapshot_writer *writer);
 static bool write_all(struct hf_snapshot_writer *writer, const void *data, size_t bytes, int64_t at,
                       struct hf_error *err);
 static bool pack_line(struct hf_snapshot_writer *writer, struct hf_buf *into, ZSTD_EndDirective directive,
@@ -273,7 +276,22 @@ static bool flush(struct hf_snapshot_writer *writer, struct hf_error *err)
     if (!write_all(writer, writer->buffer, writer->buffered, writer->offset - (int64_t)writer->buffered, err))
         return false;
     writer->buffered = 0;
+    spread(writer);
     return true;
+}
+
+/* Without this the fsync at the end would send all of the file at once, and commits would wait behind it. Two windows
+ * at most are under way: this thread waits for the disk, nobody else does. Only a matter of pace: fsync is what counts,
+ * so a refusal here is none of our business. */
+static void spread(struct hf_snapshot_writer *writer)
+{
+    int64_t behind = writer->offset - writer->started;
+    if (behind < SPREAD_BYTES)
+        return;
+    sync_file_range(writer->fd, writer->started, behind, SYNC_FILE_RANGE_WRITE);
+    if (writer->started > 0)
+        sync_file_range(writer->fd, 0, writer->started, SYNC_FILE_RANGE_WAIT_BEFORE);
+    writer->started = writer->offset;
 }
 
 static bool write_all(struct hf_snapshot_writer *writer, const void *data, size_t bytes, int64_t at,

@@ -7,6 +7,7 @@
 #include "store/sqlite.h"
 
 #include "core/auto.h"
+#include "core/clock.h"
 #include "core/log.h"
 
 #include <pthread.h>
@@ -18,7 +19,8 @@
 #define HELP_PAGES     8000  /* 128 MiB of log: the committing session helps */
 #define WAIT_MS        10    /* for readers of the old log to finish */
 #define LONG_PAGES     32000 /* 512 MiB: readers are many or slow, and the log has to end somewhere */
-#define WAIT_LONGER_MS 100
+#define WAIT_LONGER_MS 30
+#define HELP_SHARE     50 /* helping takes at most one part in so many of a writer's time */
 
 struct hf_sqlite_checkpointer {
     pthread_t thread;
@@ -27,10 +29,11 @@ struct hf_sqlite_checkpointer {
 
     pthread_mutex_t lock; /* protects what follows */
     pthread_cond_t wake;
-    int log_pages;  /* as of the last commit */
-    int seen_pages; /* as of the last pass: the next is due when there are PASS_PAGES more */
-    bool may_help;  /* a pass has ended, and no commit has helped since */
-    bool failing;   /* the last pass failed: said once */
+    int log_pages;          /* as of the last commit */
+    int seen_pages;         /* as of the last pass: the next is due when there are PASS_PAGES more */
+    bool may_help;          /* a pass has ended, and no commit has helped since */
+    uint64_t help_after_ns; /* the writer's thread only: not before */
+    bool failing;           /* the last pass failed: said once */
     bool stopping;
 };
 
@@ -101,6 +104,9 @@ void hf_sqlite_checkpointer_watch(struct hf_sqlite_checkpointer *checkpointer, s
 
 void hf_sqlite_checkpointer_help(struct hf_sqlite_checkpointer *checkpointer, struct sqlite3 *db)
 {
+    uint64_t began_ns = hf_clock_monotonic_ns();
+    if (began_ns < checkpointer->help_after_ns)
+        return;
     pthread_mutex_lock(&checkpointer->lock);
     int log_pages = checkpointer->log_pages;
     bool help = checkpointer->may_help && log_pages >= HELP_PAGES;
@@ -112,6 +118,9 @@ void hf_sqlite_checkpointer_help(struct hf_sqlite_checkpointer *checkpointer, st
     sqlite3_busy_timeout(db, log_pages < LONG_PAGES ? WAIT_MS : WAIT_LONGER_MS);
     sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_RESTART, NULL, NULL);
     sqlite3_busy_timeout(db, checkpointer->timeout_ms > INT32_MAX ? INT32_MAX : (int)checkpointer->timeout_ms);
+    /* While a long reader holds the log, every attempt waits in vain: they must not follow each other. */
+    uint64_t now_ns = hf_clock_monotonic_ns();
+    checkpointer->help_after_ns = now_ns + HELP_SHARE * (now_ns - began_ns);
 }
 
 static void *run(void *context)
