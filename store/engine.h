@@ -22,7 +22,7 @@ struct hf_store_engine {
                          struct hf_error *err);
     void (*session_close)(struct hf_session *session);
     bool (*session_reset)(struct hf_session *session, struct hf_error *err);
-    bool (*session_is_broken)(const struct hf_session *session);
+    bool (*session_is_broken)(struct hf_session *session);
     bool (*begin)(struct hf_session *session, struct hf_error *err);
     bool (*commit)(struct hf_session *session, struct hf_error *err);
     void (*rollback)(struct hf_session *session);

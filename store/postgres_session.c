@@ -110,10 +110,15 @@ bool hf_postgres_session_reset(struct hf_session *base, struct hf_error *err)
     return connect_session(session, err);
 }
 
-bool hf_postgres_session_is_broken(const struct hf_session *base)
+/* Looks whether the server has hung up: a session that lay in a pool while the database was restarted must not cost
+ * its next user an error. */
+bool hf_postgres_session_is_broken(struct hf_session *base)
 {
-    const struct postgres_session *session = (const struct postgres_session *)base;
-    return !session->link.connection;
+    struct postgres_session *session = (struct postgres_session *)base;
+    struct hf_error ignored;
+    hf_postgres_link_start_clock(&session->link);
+    return !session->link.connection ||
+           (session->transaction == TRANSACTION_NONE && !hf_postgres_link_probe(&session->link, &ignored));
 }
 
 bool hf_postgres_session_begin(struct hf_session *base, struct hf_error *err)

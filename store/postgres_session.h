@@ -32,7 +32,7 @@ bool hf_postgres_session_open(struct hf_session **out, struct hf_store *store, e
                               struct hf_error *err);
 void hf_postgres_session_close(struct hf_session *session);
 bool hf_postgres_session_reset(struct hf_session *session, struct hf_error *err);
-bool hf_postgres_session_is_broken(const struct hf_session *session);
+bool hf_postgres_session_is_broken(struct hf_session *session);
 bool hf_postgres_session_begin(struct hf_session *session, struct hf_error *err);
 bool hf_postgres_session_commit(struct hf_session *session, struct hf_error *err);
 void hf_postgres_session_rollback(struct hf_session *session);

@@ -26,7 +26,7 @@ bool hf_sqlite_session_open(struct hf_session **out, struct hf_store *store, enu
                             struct hf_error *err);
 void hf_sqlite_session_close(struct hf_session *session);
 bool hf_sqlite_session_reset(struct hf_session *session, struct hf_error *err);
-bool hf_sqlite_session_is_broken(const struct hf_session *session);
+bool hf_sqlite_session_is_broken(struct hf_session *session);
 bool hf_sqlite_begin(struct hf_session *session, struct hf_error *err);
 bool hf_sqlite_commit(struct hf_session *session, struct hf_error *err);
 void hf_sqlite_rollback(struct hf_session *session);

@@ -86,7 +86,7 @@ bool hf_sqlite_session_reset(struct hf_session *base, struct hf_error *err)
     return start(session, err);
 }
 
-bool hf_sqlite_session_is_broken(const struct hf_session *base)
+bool hf_sqlite_session_is_broken(struct hf_session *base)
 {
     return ((const struct sqlite_session *)base)->broken;
 }

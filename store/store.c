@@ -51,7 +51,7 @@ bool hf_session_reset(struct hf_session *session, struct hf_error *err)
     return session->engine->session_reset(session, err);
 }
 
-bool hf_session_is_broken(const struct hf_session *session)
+bool hf_session_is_broken(struct hf_session *session)
 {
     return session->engine->session_is_broken(session);
 }

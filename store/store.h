@@ -50,7 +50,8 @@ void hf_session_close(struct hf_session *session); /* accepts NULL */
 /* Brings a broken session back (PostgreSQL reconnects, prepares, takes the claim again; SQLite rolls back). One
  * attempt, bounded by the timeout. HF_STORE_DOWN when the database is still away. */
 HF_MUST_USE bool hf_session_reset(struct hf_session *session, struct hf_error *err);
-bool hf_session_is_broken(const struct hf_session *session); /* needs hf_session_reset before use */
+/* Needs hf_session_reset before use. Outside a transaction also a look, without waiting, whether the server hung up. */
+bool hf_session_is_broken(struct hf_session *session);
 const char *hf_session_engine(const struct hf_session *session);
 
 /* READ: one consistent view until commit or rollback (PostgreSQL REPEATABLE READ READ ONLY; SQLite WAL snapshot taken
