@@ -548,20 +548,26 @@ static bool run_call(struct hf_committer *committer, struct hf_call *call, struc
             return true;
         if (err->code == HF_CONFLICT && ++conflicts <= CONFLICTS_MAX)
             continue;
-        if (hf_session_is_broken(committer->session) || err->code == HF_STORAGE_FULL)
+        bool broken = hf_session_is_broken(committer->session);
+        if (broken || err->code == HF_STORAGE_FULL)
             note_failure(committer, err);
-        if (err->code != HF_OUTCOME_UNKNOWN)
+        if (err->code != HF_OUTCOME_UNKNOWN && !(maybe_in && broken)) {
+            if (maybe_in) /* this attempt failed for certain, but the one before it may be in */
+                err->code = HF_OUTCOME_UNKNOWN;
             return false;
+        }
         maybe_in = true;
         if (!call->system_id) {
-            if (!wait_for_store(committer))
-                return false;
-            continue;
+            if (wait_for_store(committer))
+                continue;
+            err->code = HF_OUTCOME_UNKNOWN;
+            return false;
         }
         enum settled settled =
             settle(committer, call->system_id, call->batch_id, sequence_of(committer, call->system_id));
         if (settled != SETTLED_OUT)
             return settled == SETTLED_IN;
+        maybe_in = false;
     }
 }
 
