@@ -142,7 +142,8 @@ enum hf_verdict hf_api_snapshot_components(struct hf_request *request, struct hf
         !hf_snapshot_find(engine, system.name, request->params[1], &request->arena, &row, err))
         return HF_FAIL;
     struct hf_chain *chain = NULL;
-    hf_snapshot_lease(engine, system.id, row.id);
+    if (!hf_snapshot_lease(engine, system.id, row.id, err))
+        return HF_FAIL;
     bool loaded = hf_chain_load(&chain, engine->repository, system.name, row.id, err);
     hf_snapshot_release(engine, system.id, row.id);
     if (!loaded)

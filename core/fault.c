@@ -24,6 +24,7 @@ static const char *const fault_names[] = {
     "snapshot_after_rename",  "snapshot_before_row",
     "recovery_before_commit", "recovery_after_commit",
     "rebuild_midway",         "shutdown_before_snapshot",
+    "system_delete_begun",    "system_delete_after_commit",
 };
 #define FAULT_COUNT (sizeof(fault_names) / sizeof(fault_names[0]))
 

@@ -114,7 +114,8 @@ static bool read_snapshot(struct reading *reading, const char *id, struct hf_sta
 /* Leased, so that retention cannot take it away while it is read. */
 static bool read_leased_snapshot(struct reading *reading, const char *id, struct hf_state *out, struct hf_error *err)
 {
-    hf_snapshot_lease(reading->engine, reading->info.id, id);
+    if (!hf_snapshot_lease(reading->engine, reading->info.id, id, err))
+        return false;
     bool ok = read_snapshot(reading, id, out, err);
     hf_snapshot_release(reading->engine, reading->info.id, id);
     return ok;

@@ -21,8 +21,9 @@ static hf_system_row_fn note_sequence;
 bool hf_recovery_open_snapshot(struct hf_recovering *recovering, const struct hf_snapshot_row *row,
                                struct hf_error *err)
 {
+    if (!hf_snapshot_lease(recovering->engine, recovering->system.id, row->id, err))
+        return false;
     recovering->snapshot = hf_arena_strdup(&recovering->arena, row->id);
-    hf_snapshot_lease(recovering->engine, recovering->system.id, recovering->snapshot);
     if (!load_chain(recovering, row->id, err))
         return false;
     recovering->cut_at_ms = hf_chain_header(recovering->chain)->cut_at_ms;

@@ -63,7 +63,8 @@ bool hf_retention_run(struct hf_engine *engine, const char *system, int64_t *del
     struct survey survey = {.engine = engine};
     hf_arena_init(&survey.arena);
     pthread_mutex_lock(&shelf->taking);
-    bool ok = hf_snapshots_list(session, info.id, NULL, INT64_MAX, "", INT64_MAX, survey_row, &survey, err);
+    bool ok = hf_shelf_check_current(engine, shelf, err) &&
+              hf_snapshots_list(session, info.id, NULL, INT64_MAX, "", INT64_MAX, survey_row, &survey, err);
     hf_sessions_give(engine->sessions, session);
 
     int64_t hours = info.max_retention_hours >= 0 ? info.max_retention_hours : engine->config->max_retention_hours;

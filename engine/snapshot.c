@@ -156,6 +156,21 @@ struct hf_shelf *hf_shelf_get(struct hf_engine *engine, const char *system, stru
     return shelf;
 }
 
+bool hf_shelf_check_current(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_error *err)
+{
+    struct hf_system_info info;
+    if (!hf_catalog_read_system(engine->catalog, shelf->name, &info) || info.id != shelf->system_id)
+        return hf_error_set(err, HF_NOT_FOUND, "system %s was deleted meanwhile", shelf->name);
+    pthread_mutex_lock(&engine->snapshotter->mutex);
+    bool deleting = shelf->deleting;
+    pthread_mutex_unlock(&engine->snapshotter->mutex);
+    if (deleting)
+        return hf_error_set(err, HF_CONFLICT,
+                            "the deletion of system %s was begun and not finished; repeat it, or restart the service",
+                            shelf->name);
+    return true;
+}
+
 bool hf_snapshot_queue_validation(struct hf_engine *engine, const char *system, const char *id)
 {
     struct hf_snapshot_job job = {.kind = HF_JOB_VALIDATE};
@@ -242,6 +257,11 @@ static bool take_announced(struct hf_engine *engine, const struct hf_snapshot_re
                                .reason = ""};
     hf_arena_init(&making.arena);
     pthread_mutex_lock(&shelf->taking);
+    if (!hf_shelf_check_current(engine, shelf, err)) {
+        pthread_mutex_unlock(&shelf->taking);
+        hf_arena_done(&making.arena);
+        return false;
+    }
     making.started_ns = hf_clock_monotonic_ns();
     begin_progress(&making);
     struct hf_snapshot_row row;

@@ -10,10 +10,6 @@ struct hf_snapshotter;
 struct hf_snapshotter *hf_snapshotter_new(struct hf_engine *engine);
 void hf_snapshotter_free(struct hf_snapshotter *snapshotter);
 
-/* A system was deleted: forgets what is kept of it and removes its snapshot files. */
-HF_MUST_USE bool hf_snapshotter_forget(struct hf_engine *engine, int64_t system_id, const char *system,
-                                       struct hf_error *err);
-
 struct hf_snapshot_request {
     const char *system;
     bool full;           /* what is asked for; an incremental without a usable parent becomes a full */
@@ -57,8 +53,8 @@ HF_MUST_USE bool hf_snapshot_patch(struct hf_engine *engine, const char *system,
 HF_MUST_USE bool hf_snapshot_find(struct hf_engine *engine, const char *system, const char *id, struct hf_arena *arena,
                                   struct hf_snapshot_row *out, struct hf_error *err);
 
-/* Leases: a snapshot that is being read is not deleted. */
-void hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *id);
+/* Leases: a snapshot that is being read is not deleted, nor is its system. HF_CONFLICT: the system is being deleted. */
+HF_MUST_USE bool hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *id, struct hf_error *err);
 void hf_snapshot_release(struct hf_engine *engine, int64_t system_id, const char *id);
 
 /* Reads the file back and records the verdict (state_validation_results, the row's validation columns, an event when

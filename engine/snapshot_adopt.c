@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "engine/events.h"
+#include "engine/system_delete.h"
 
 #include <string.h>
 
@@ -60,6 +61,7 @@ bool hf_snapshots_adopt(struct hf_engine *engine, struct hf_error *err)
 {
     if (!hf_repository_sweep(engine->repository, tell_leftover, engine, err))
         return hf_error_wrap(err, "removing temporary snapshot files");
+    hf_deletions_finish(engine);
     return hf_snapshots_match_files(engine, NULL, err);
 }
 

@@ -50,7 +50,7 @@ bool hf_snapshot_validate(struct hf_engine *engine, const char *system, const ch
     struct hf_snapshot_row row;
     struct hf_error damage = {0};
     pthread_mutex_lock(&shelf->judging);
-    bool ok = hf_snapshot_find(engine, system, id, &arena, &row, err) &&
+    bool ok = hf_shelf_check_current(engine, shelf, err) && hf_snapshot_find(engine, system, id, &arena, &row, err) &&
               read_back(engine, shelf, &row, report_out, valid_out, &damage, err) &&
               reload_shelf(engine, shelf, *valid_out, err);
     pthread_mutex_unlock(&shelf->judging);
@@ -66,7 +66,8 @@ bool hf_snapshot_mark_damaged(struct hf_engine *engine, const char *system, cons
     if (!shelf)
         return false;
     pthread_mutex_lock(&shelf->judging);
-    bool ok = hf_snapshot_set_state(engine, shelf->system_id, id, "damaged", "damaged", 0, err) &&
+    bool ok = hf_shelf_check_current(engine, shelf, err) &&
+              hf_snapshot_set_state(engine, shelf->system_id, id, "damaged", "damaged", 0, err) &&
               reload_shelf(engine, shelf, false, err);
     pthread_mutex_unlock(&shelf->judging);
     if (!ok)
@@ -84,7 +85,8 @@ static bool read_back(struct hf_engine *engine, struct hf_shelf *shelf, const st
 {
     struct hf_verify_report report = {0};
     struct check_results results = {.system_id = shelf->system_id, .id = row->id};
-    hf_snapshot_lease(engine, shelf->system_id, row->id);
+    if (!hf_snapshot_lease(engine, shelf->system_id, row->id, err))
+        return false;
     bool valid = hf_repository_verify(engine->repository, shelf->name, row->id, &report, damage);
     bool judged = valid || damage->code == HF_DAMAGED || damage->code == HF_NOT_FOUND;
     if (judged) {

@@ -46,6 +46,7 @@ static bool check_deletable(struct hf_engine *engine, struct hf_shelf *shelf, co
 static bool run_patch(struct hf_session *session, void *context, struct hf_error *err);
 static bool run_set_state(struct hf_session *session, void *context, struct hf_error *err);
 static bool run_delete(struct hf_session *session, void *context, struct hf_error *err);
+static bool is_being_deleted(const struct hf_snapshotter *snapshotter, int64_t system_id);
 
 void hf_snapshot_row_copy(struct hf_arena *arena, const struct hf_snapshot_row *from, struct hf_snapshot_row *to)
 {
@@ -251,7 +252,7 @@ bool hf_snapshot_patch(struct hf_engine *engine, const char *system, const char 
         return false;
     /* Reading and writing belong together: two patches of different fields must not undo each other. */
     pthread_mutex_lock(&shelf->taking);
-    bool ok = find_row(engine, shelf->system_id, id, &arena, &row, err);
+    bool ok = hf_shelf_check_current(engine, shelf, err) && find_row(engine, shelf->system_id, id, &arena, &row, err);
     if (ok) {
         struct row_change change = {.system_id = shelf->system_id,
                                     .id = row.id,
@@ -302,8 +303,9 @@ bool hf_snapshot_delete(struct hf_engine *engine, const char *system, const char
     pthread_mutex_lock(&shelf->judging); /* a validation under way is waited for; it is no reason to refuse */
     pthread_mutex_lock(&shelf->taking);
     struct hf_snapshot_row row;
-    bool ok = find_row(engine, shelf->system_id, id, &arena, &row, err) && check_deletable(engine, shelf, &row, err) &&
-              hf_snapshot_remove(engine, shelf, &row, err) && hf_shelf_load(engine, shelf, NULL, err);
+    bool ok = hf_shelf_check_current(engine, shelf, err) && find_row(engine, shelf->system_id, id, &arena, &row, err) &&
+              check_deletable(engine, shelf, &row, err) && hf_snapshot_remove(engine, shelf, &row, err) &&
+              hf_shelf_load(engine, shelf, NULL, err);
     pthread_mutex_unlock(&shelf->taking);
     pthread_mutex_unlock(&shelf->judging);
     return ok;
@@ -371,39 +373,53 @@ static bool run_delete(struct hf_session *session, void *context, struct hf_erro
     return hf_snapshots_delete(session, change->system_id, change->id, err);
 }
 
-/* Waits for a snapshot of the system that is under way: its file would otherwise appear after the others went. */
-bool hf_snapshotter_forget(struct hf_engine *engine, int64_t system_id, const char *system, struct hf_error *err)
+/* ---- deleting the whole system ---- */
+
+bool hf_shelf_begin_deletion(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_error *err)
 {
     struct hf_snapshotter *snapshotter = engine->snapshotter;
+    const struct hf_snapshot_lease *held = NULL;
     pthread_mutex_lock(&snapshotter->mutex);
-    struct hf_shelf *shelf = snapshotter->shelves;
-    while (shelf && shelf->system_id != system_id)
-        shelf = shelf->next;
+    for (int i = 0; i < HF_SNAPSHOT_LEASES_MAX && !held; i++) {
+        const struct hf_snapshot_lease *lease = &snapshotter->leases[i];
+        held = lease->count && lease->system_id == shelf->system_id ? lease : NULL;
+    }
+    if (held)
+        hf_error_set(err, HF_SNAPSHOT_IN_USE, "snapshot %s of system %s is being read: try again when that is done",
+                     held->id, shelf->name);
+    else
+        shelf->deleting = true;
     pthread_mutex_unlock(&snapshotter->mutex);
-    if (!shelf)
-        return hf_repository_delete_system(engine->repository, system, err);
+    return !held;
+}
 
-    pthread_mutex_lock(&shelf->taking);
-    hf_shelf_forget(shelf);
-    pthread_mutex_lock(&snapshotter->mutex);
-    hf_kept_row_set(&shelf->full, NULL);
-    hf_kept_row_set(&shelf->incremental, NULL);
-    hf_kept_row_set(&shelf->newest, NULL);
-    hf_kept_row_set(&shelf->oldest, NULL);
-    shelf->has_progress = false;
-    pthread_mutex_unlock(&snapshotter->mutex);
-    bool ok = hf_repository_delete_system(engine->repository, system, err);
-    pthread_mutex_unlock(&shelf->taking);
-    return ok;
+void hf_shelf_end_deletion(struct hf_engine *engine, struct hf_shelf *shelf, bool deleted)
+{
+    if (deleted)
+        hf_shelf_forget(shelf);
+    pthread_mutex_lock(&engine->snapshotter->mutex);
+    shelf->deleting = deleted;
+    if (deleted) {
+        hf_kept_row_set(&shelf->full, NULL);
+        hf_kept_row_set(&shelf->incremental, NULL);
+        hf_kept_row_set(&shelf->newest, NULL);
+        hf_kept_row_set(&shelf->oldest, NULL);
+        shelf->has_progress = false;
+    }
+    pthread_mutex_unlock(&engine->snapshotter->mutex);
 }
 
 /* ---- leases ---- */
 
-void hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *id)
+bool hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *id, struct hf_error *err)
 {
     struct hf_snapshotter *snapshotter = engine->snapshotter;
     struct hf_snapshot_lease *slot = NULL;
     pthread_mutex_lock(&snapshotter->mutex);
+    if (is_being_deleted(snapshotter, system_id)) {
+        pthread_mutex_unlock(&snapshotter->mutex);
+        return hf_error_set(err, HF_CONFLICT, "the system is being deleted");
+    }
     for (int i = 0; i < HF_SNAPSHOT_LEASES_MAX; i++) {
         struct hf_snapshot_lease *lease = &snapshotter->leases[i];
         if (lease->count && lease->system_id == system_id && strcmp(lease->id, id) == 0) {
@@ -420,6 +436,15 @@ void hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *
     }
     slot->count++;
     pthread_mutex_unlock(&snapshotter->mutex);
+    return true;
+}
+
+static bool is_being_deleted(const struct hf_snapshotter *snapshotter, int64_t system_id)
+{
+    const struct hf_shelf *shelf = snapshotter->shelves;
+    while (shelf && shelf->system_id != system_id)
+        shelf = shelf->next;
+    return shelf && shelf->deleting;
 }
 
 void hf_snapshot_release(struct hf_engine *engine, int64_t system_id, const char *id)

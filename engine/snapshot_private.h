@@ -1,6 +1,6 @@
 /* What the parts of the snapshotter share: snapshot.c (asking, waiting, background), snapshot_cut.c (what a snapshot
  * lists), snapshot_write.c (its file and row), snapshot_keep.c (rows in memory, leases, deletion), snapshot_check.c
- * (validation), snapshot_adopt.c (start-up). Not for others.
+ * (validation), snapshot_adopt.c (start-up), system_delete.c (all of a system's). Not for others.
  *
  * Locks are taken in this order: shelf->judging, shelf->taking, snapshotter->mutex, the catalogue's. Only the first two
  * are held across I/O. */
@@ -77,6 +77,7 @@ struct hf_shelf {
     struct hf_snapshot_progress progress;
     char asked_id[HF_SNAPSHOT_ID_MAX];  /* what the one under way was announced as; "": not announced */
     char queued_id[HF_SNAPSHOT_ID_MAX]; /* announced and waiting; "": none */
+    bool deleting;                      /* the system is being deleted, or was */
     int64_t exposed_since_ms;           /* when the oldest change was made that newest does not hold; 0: none */
 };
 
@@ -150,6 +151,9 @@ struct hf_making {
 
 /* snapshot.c */
 struct hf_shelf *hf_shelf_get(struct hf_engine *engine, const char *system, struct hf_error *err); /* NULL: unknown */
+/* With judging or taking held: the system of the shelf is still the one of its name. HF_NOT_FOUND: it was deleted while
+ * the lock was waited for; HF_CONFLICT: nobody knows yet whether it was. */
+HF_MUST_USE bool hf_shelf_check_current(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_error *err);
 bool hf_snapshot_queue_validation(struct hf_engine *engine, const char *system, const char *id);
 
 /* snapshot_cut.c */
@@ -163,6 +167,10 @@ HF_MUST_USE bool hf_snapshot_write(struct hf_making *making, struct hf_snapshot_
 HF_MUST_USE bool hf_shelf_load(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_session *session,
                                struct hf_error *err);
 void hf_shelf_forget(struct hf_shelf *shelf); /* drops view and index; taking is held */
+/* No new snapshot, validation or lease until hf_shelf_end_deletion; HF_SNAPSHOT_IN_USE while there is a lease. With
+ * judging and taking held. */
+HF_MUST_USE bool hf_shelf_begin_deletion(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_error *err);
+void hf_shelf_end_deletion(struct hf_engine *engine, struct hf_shelf *shelf, bool deleted);
 void hf_kept_row_set(struct hf_kept_row *kept, const struct hf_snapshot_row *row);
 void hf_snapshot_row_copy(struct hf_arena *arena, const struct hf_snapshot_row *from, struct hf_snapshot_row *to);
 HF_MUST_USE bool hf_snapshot_set_state(struct hf_engine *engine, int64_t system_id, const char *id, const char *state,

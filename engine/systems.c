@@ -5,7 +5,6 @@
 #include "core/clock.h"
 #include "engine/catalog_write.h"
 #include "engine/events.h"
-#include "engine/snapshot.h"
 #include "store/components.h"
 #include "store/systems.h"
 
@@ -108,46 +107,6 @@ bool hf_system_put(struct hf_engine *engine, const char *name, const struct hf_s
     if (put.created)
         hf_event_emit(engine, put.id, name, HF_EV_SYSTEM_CREATED, NULL, "system %s was created", name);
     return true;
-}
-
-/* ---- deleting a system ---- */
-
-struct removal {
-    struct hf_engine *engine;
-    const char *name;
-    int64_t id;
-};
-
-static bool delete_system(struct hf_session *session, void *context, struct hf_error *err)
-{
-    struct removal *removal = context;
-    struct hf_system_info info;
-    if (!hf_catalog_read_system(removal->engine->catalog, removal->name, &info))
-        return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", removal->name);
-    removal->id = info.id;
-    return hf_systems_delete(session, info.id, err);
-}
-
-static void publish_delete(void *context)
-{
-    struct removal *removal = context;
-    hf_catalog_lock(removal->engine->catalog);
-    struct hf_system *system = hf_catalog_system_by_id_locked(removal->engine->catalog, removal->id);
-    hf_catalog_remove_system_locked(removal->engine->catalog, system);
-    hf_catalog_unlock(removal->engine->catalog);
-}
-
-bool hf_system_delete(struct hf_engine *engine, const char *name, struct hf_error *err)
-{
-    struct removal removal = {.engine = engine, .name = name};
-    struct hf_call call = {.run = delete_system, .published = publish_delete, .context = &removal};
-    if (!hf_committer_call(engine->committer, &call, err))
-        return false;
-    /* The rows are the truth; files that a crash leaves behind here belong to no system and are never adopted. */
-    bool ok = hf_snapshotter_forget(engine, removal.id, name, err);
-    hf_event_emit(engine, 0, name, HF_EV_SYSTEM_DELETED, NULL, "system %s was deleted with all its states%s", name,
-                  ok ? " and snapshots" : "; some snapshot files could not be removed");
-    return ok;
 }
 
 /* ---- registering a component ---- */

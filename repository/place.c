@@ -15,7 +15,7 @@
 /* Decides whether a directory's entry belongs in a list, and under what text (bytes of name). */
 typedef bool pick_fn(const char *name, mode_t mode, size_t *bytes_out);
 
-static pick_fn pick_system, pick_snapshot, pick_temporary;
+static pick_fn pick_system, pick_snapshot, pick_temporary, pick_deletion;
 static bool list_directory(const char *path, bool missing_is_empty, pick_fn *pick, struct hf_place_list *out,
                            struct hf_error *err);
 static bool make_one(const char *path, struct hf_error *err);
@@ -112,6 +112,12 @@ bool hf_place_list_temporary(const struct hf_repository *repository, int root, c
     return list_directory(directory, true, pick_temporary, out, err);
 }
 
+bool hf_place_list_deletions(const struct hf_repository *repository, int root, struct hf_place_list *out,
+                             struct hf_error *err)
+{
+    return list_directory(repository->roots[root], false, pick_deletion, out, err);
+}
+
 static bool make_one(const char *path, struct hf_error *err)
 {
     struct stat status;
@@ -197,6 +203,12 @@ static bool pick_temporary(const char *name, mode_t mode, size_t *bytes_out)
 {
     *bytes_out = strlen(name);
     return S_ISREG(mode) && strncmp(name, HF_TEMPORARY_PREFIX, strlen(HF_TEMPORARY_PREFIX)) == 0;
+}
+
+static bool pick_deletion(const char *name, mode_t mode, size_t *bytes_out)
+{
+    *bytes_out = strlen(name);
+    return S_ISDIR(mode) && strncmp(name, HF_DELETING_PREFIX, strlen(HF_DELETING_PREFIX)) == 0;
 }
 
 static void list_add(struct hf_place_list *list, const char *text, size_t bytes)

@@ -9,6 +9,8 @@
 
 #define HF_SNAPSHOT_SUFFIX  ".snapshot"
 #define HF_TEMPORARY_PREFIX ".tmp-"
+#define HF_DELETING_PREFIX  ".deleting-" /* of directories, as the next: no system has such a name */
+#define HF_ORPHANED_PREFIX  ".orphaned-"
 
 enum { HF_ROOT_FULL, HF_ROOT_INCREMENTAL, HF_ROOTS };
 
@@ -56,5 +58,9 @@ HF_MUST_USE bool hf_place_list_ids(const struct hf_repository *repository, int r
                                    struct hf_place_list *out, struct hf_error *err);
 HF_MUST_USE bool hf_place_list_temporary(const struct hf_repository *repository, int root, const char *system,
                                          struct hf_place_list *out, struct hf_error *err);
+
+/* Directories of systems that were being deleted, by their whole names. */
+HF_MUST_USE bool hf_place_list_deletions(const struct hf_repository *repository, int root, struct hf_place_list *out,
+                                         struct hf_error *err);
 
 #endif

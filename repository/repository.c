@@ -1,4 +1,4 @@
-/* The repository as a whole: opening, listing, sweeping and deleting. */
+/* The repository as a whole: opening, listing, sweeping, and deleting single files. */
 #include "repository/repository.h"
 
 #include "core/auto.h"
@@ -28,24 +28,6 @@ struct index_file {
 };
 
 static hf_entry_fn index_entry;
-bool hf_repository_set_aside_system(struct hf_repository *repository, const char *system, const char *stamp,
-                                    struct hf_error *err)
-{
-    if (!hf_place_check_names(system, NULL, err))
-        return false;
-    for (int root = 0; root < repository->roots_count; root++) {
-        HF_AUTO(free) char *from = hf_place_directory(repository, root, system);
-        HF_AUTO(free) char *to = hf_format("%s/.orphaned-%s-%s", repository->roots[root], system, stamp);
-        if (rename(from, to) == 0) {
-            if (!hf_place_sync_directory(repository->roots[root], err))
-                return false;
-        } else if (errno != ENOENT) {
-            return hf_error_errno(err, errno, "%s cannot be renamed to %s", from, to);
-        }
-    }
-    return true;
-}
-
 static bool merge_systems(struct hf_repository *repository, struct hf_place_list *out, struct hf_error *err);
 static bool scan_system(struct scan *scan, const char *system, struct hf_error *err);
 static bool scan_file(struct scan *scan, const char *system, const struct found *found, struct hf_error *err);
@@ -53,7 +35,6 @@ static bool file_bytes(const char *path, int64_t *bytes_out, bool *missing_out, 
 static bool sweep_system(struct hf_repository *repository, int root, const char *system, hf_leftover_fn *each,
                          void *context, struct hf_error *err);
 static bool remove_file(const char *path, int64_t *bytes_out, struct hf_error *err);
-static bool remove_system(struct hf_repository *repository, int root, const char *system, struct hf_error *err);
 static bool same_place(const char *a, const char *b);
 
 bool hf_repository_open(struct hf_repository **out, const char *backup_directory, const char *incremental_directory,
@@ -139,18 +120,6 @@ bool hf_repository_delete(struct hf_repository *repository, const char *system, 
     if (bytes > 0 && !hf_place_sync_directory(directory, err))
         return false;
     *bytes_freed_out = bytes;
-    return true;
-}
-
-bool hf_repository_delete_system(struct hf_repository *repository, const char *system, struct hf_error *err)
-{
-    if (!hf_place_check_names(system, NULL, err))
-        return false;
-    /* Incrementals first: a crash in between leaves fulls that stand on their own. */
-    for (int root = repository->roots_count - 1; root >= 0; root--) {
-        if (!remove_system(repository, root, system, err))
-            return false;
-    }
     return true;
 }
 
@@ -281,26 +250,6 @@ static bool remove_file(const char *path, int64_t *bytes_out, struct hf_error *e
         return hf_error_errno(err, errno, "%s cannot be removed", path);
     *bytes_out = missing ? 0 : bytes;
     return true;
-}
-
-static bool remove_system(struct hf_repository *repository, int root, const char *system, struct hf_error *err)
-{
-    HF_AUTO(free) char *directory = hf_place_directory(repository, root, system);
-    HF_AUTO(place_list) struct hf_place_list ids = {0};
-    int64_t bytes;
-    if (!hf_place_list_ids(repository, root, system, &ids, err))
-        return false;
-    for (size_t i = ids.count; i > 0; i--) {
-        HF_AUTO(free) char *path = hf_place_path(repository, root, system, ids.items[i - 1]);
-        if (!remove_file(path, &bytes, err))
-            return false;
-    }
-    if (!sweep_system(repository, root, system, NULL, NULL, err))
-        return false;
-    /* What is not ours stays, and the directory with it. */
-    if (rmdir(directory) != 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST)
-        return hf_error_errno(err, errno, "the directory %s cannot be removed", directory);
-    return hf_place_sync_directory(repository->roots[root], err);
 }
 
 static bool same_place(const char *a, const char *b)

@@ -109,8 +109,25 @@ HF_MUST_USE bool hf_repository_verify(struct hf_repository *repository, const ch
 HF_MUST_USE bool hf_repository_delete(struct hf_repository *repository, const char *system, const char *kind,
                                       const char *id, int64_t *bytes_freed_out,
                                       struct hf_error *err); /* gone is fine */
-HF_MUST_USE bool hf_repository_delete_system(struct hf_repository *repository, const char *system,
+
+/* Deleting a system whose rows are elsewhere: begin renames its directories to .deleting-<system>-<mark>, which nothing
+ * else here reads, so that a new system of the name has directories of its own; on disk when it returns. Then undo
+ * renames them back, finish removes the files (what is not ours stays, aside as below), or keep leaves all of them
+ * aside. mark: letters and digits, another one for every system that ever had the name. Each may be repeated after a
+ * failure; none minds that there is nothing. One thread at a time for one system. */
+HF_MUST_USE bool hf_repository_deletion_begin(struct hf_repository *repository, const char *system, const char *mark,
+                                              struct hf_error *err);
+HF_MUST_USE bool hf_repository_deletion_undo(struct hf_repository *repository, const char *system, const char *mark,
                                              struct hf_error *err);
+HF_MUST_USE bool hf_repository_deletion_finish(struct hf_repository *repository, const char *system, const char *mark,
+                                               struct hf_error *err);
+HF_MUST_USE bool hf_repository_deletion_keep(struct hf_repository *repository, const char *system, const char *mark,
+                                             struct hf_error *err);
+
+/* Those that were begun and not ended; perhaps twice, once for each place. */
+typedef void hf_deletion_fn(void *context, const char *system, const char *mark);
+HF_MUST_USE bool hf_repository_deletions_list(struct hf_repository *repository, hf_deletion_fn *each, void *context,
+                                              struct hf_error *err);
 
 /* Renames the system's directories to .orphaned-<system>-<stamp>, which nothing here ever reads: its files stay for
  * whoever wants them, and a new system of the same name does not inherit them. stamp: letters and digits. */

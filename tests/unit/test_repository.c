@@ -160,7 +160,8 @@ START_TEST(one_directory_may_serve_for_both_kinds)
     ck_assert_str_eq(found.kinds[2], "incremental");
     struct hf_verify_report report;
     ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-2", &report, &err), "%s", err.text);
-    ck_assert(hf_repository_delete_system(repository, HF_TEST_SYSTEM, &err));
+    ck_assert(hf_repository_deletion_begin(repository, HF_TEST_SYSTEM, "1t2", &err));
+    ck_assert(hf_repository_deletion_finish(repository, HF_TEST_SYSTEM, "1t2", &err));
     ck_assert_int_eq(count_entries("both"), 0);
 }
 END_TEST
@@ -203,7 +204,7 @@ START_TEST(delete_frees_the_file_and_twice_is_fine)
 }
 END_TEST
 
-START_TEST(delete_system_leaves_others_and_foreign_files)
+START_TEST(deleting_a_system_leaves_others_and_foreign_files)
 {
     struct hf_error err = {0};
     hf_test_write_snapshot(repository, &full, NULL);
@@ -213,12 +214,65 @@ START_TEST(delete_system_leaves_others_and_foreign_files)
     make_file("full/other", "full-1.snapshot", "x");
     make_file("full/" HF_TEST_SYSTEM, ".tmp-full-2-4711", "half");
     make_file("incremental/" HF_TEST_SYSTEM, "notes.txt", "mine");
-    ck_assert_msg(hf_repository_delete_system(repository, HF_TEST_SYSTEM, &err), "%s", err.text);
-    ck_assert(!exists("full/" HF_TEST_SYSTEM));
+    ck_assert_msg(hf_repository_deletion_begin(repository, HF_TEST_SYSTEM, "1t2", &err), "%s", err.text);
+    ck_assert_int_eq(scan(NULL).count, 1);
+    ck_assert_msg(hf_repository_deletion_finish(repository, HF_TEST_SYSTEM, "1t2", &err), "%s", err.text);
+    ck_assert_int_eq(count_entries("full"), 1);
     ck_assert(exists("full/other/full-1.snapshot"));
-    ck_assert(exists("incremental/" HF_TEST_SYSTEM "/notes.txt"));
-    ck_assert(!exists("incremental/" HF_TEST_SYSTEM "/incremental-2.snapshot"));
-    ck_assert(hf_repository_delete_system(repository, "never-was", &err));
+    ck_assert_int_eq(count_entries("incremental"), 1);
+    ck_assert_int_eq(count_entries("incremental/.orphaned-" HF_TEST_SYSTEM "-1t2"), 1);
+    ck_assert(exists("incremental/.orphaned-" HF_TEST_SYSTEM "-1t2/notes.txt"));
+    ck_assert(hf_repository_deletion_finish(repository, HF_TEST_SYSTEM, "1t2", &err));
+    ck_assert(hf_repository_deletion_begin(repository, "never-was", "1t2", &err));
+    ck_assert(hf_repository_deletion_undo(repository, "never-was", "1t2", &err));
+    ck_assert(hf_repository_deletion_finish(repository, "never-was", "1t2", &err));
+}
+END_TEST
+
+static void note_deletion(void *context, const char *system, const char *mark)
+{
+    struct found *found = context;
+    snprintf(found->files[found->count++], sizeof(found->files[0]), "%s %s", system, mark);
+}
+
+START_TEST(a_deletion_is_listed_until_it_is_undone)
+{
+    struct hf_error err = {0};
+    struct found found = {0};
+    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &next, NULL);
+    ck_assert(hf_repository_deletion_begin(repository, HF_TEST_SYSTEM, "1t2", &err));
+    ck_assert(hf_repository_deletions_list(repository, note_deletion, &found, &err));
+    ck_assert_int_eq(found.count, 2); /* one for each place */
+    ck_assert_str_eq(found.files[0], HF_TEST_SYSTEM " 1t2");
+    ck_assert_str_eq(found.files[1], HF_TEST_SYSTEM " 1t2");
+    ck_assert(hf_repository_deletion_undo(repository, HF_TEST_SYSTEM, "1t2", &err));
+    struct hf_verify_report report;
+    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-2", &report, &err), "%s", err.text);
+    found.count = 0;
+    ck_assert(hf_repository_deletions_list(repository, note_deletion, &found, &err));
+    ck_assert_int_eq(found.count, 0);
+}
+END_TEST
+
+START_TEST(a_deletion_that_was_half_undone_is_undone_by_undoing_it_again)
+{
+    struct hf_error err = {0};
+    hf_test_write_snapshot(repository, &full, NULL);
+    ck_assert(hf_repository_deletion_begin(repository, HF_TEST_SYSTEM, "1t2", &err));
+    hf_test_write_snapshot(repository, &next, NULL);
+    static const struct hf_test_snapshot later = {"full-3", NULL, "full-3", 6, states, 1, NULL, 0};
+    hf_test_write_snapshot(repository, &later, NULL);
+    ck_assert_msg(hf_repository_deletion_undo(repository, HF_TEST_SYSTEM, "1t2", &err), "%s", err.text);
+    ck_assert_int_eq(count_entries("full"), 1);
+    ck_assert_int_eq(count_entries("full/" HF_TEST_SYSTEM), 2);
+    ck_assert(exists("full/" HF_TEST_SYSTEM "/full-1.snapshot"));
+    /* Never over a file that is there. */
+    ck_assert(hf_repository_deletion_begin(repository, HF_TEST_SYSTEM, "1t2", &err));
+    hf_test_write_snapshot(repository, &full, NULL);
+    ck_assert(!hf_repository_deletion_undo(repository, HF_TEST_SYSTEM, "1t2", &err));
+    ck_assert(exists("full/" HF_TEST_SYSTEM "/full-1.snapshot"));
+    ck_assert(exists("full/.deleting-" HF_TEST_SYSTEM "-1t2/full-1.snapshot"));
 }
 END_TEST
 
@@ -236,7 +290,8 @@ START_TEST(names_that_lead_elsewhere_are_refused)
         ck_assert(!hf_repository_delete(repository, wrong[i], "full", "outside", &freed, &err));
         ck_assert_int_eq(err.code, HF_INVALID_REQUEST);
         ck_assert(!hf_repository_delete(repository, HF_TEST_SYSTEM, "full", wrong[i], &freed, &err));
-        ck_assert(!hf_repository_delete_system(repository, wrong[i], &err));
+        ck_assert(!hf_repository_deletion_begin(repository, wrong[i], "1t2", &err));
+        ck_assert(!hf_repository_deletion_finish(repository, wrong[i], "1t2", &err));
         ck_assert(!hf_repository_scan(repository, wrong[i], note_found, &found, &err));
         ck_assert(!hf_chain_load(&chain, repository, wrong[i], "outside", &err));
         ck_assert(!hf_chain_load(&chain, repository, HF_TEST_SYSTEM, wrong[i], &err));
@@ -375,7 +430,9 @@ int main(void)
     tcase_add_test(cases, one_directory_may_serve_for_both_kinds);
     tcase_add_test(cases, sweep_removes_temporary_files_alone);
     tcase_add_test(cases, delete_frees_the_file_and_twice_is_fine);
-    tcase_add_test(cases, delete_system_leaves_others_and_foreign_files);
+    tcase_add_test(cases, deleting_a_system_leaves_others_and_foreign_files);
+    tcase_add_test(cases, a_deletion_is_listed_until_it_is_undone);
+    tcase_add_test(cases, a_deletion_that_was_half_undone_is_undone_by_undoing_it_again);
     tcase_add_test(cases, names_that_lead_elsewhere_are_refused);
     tcase_add_test(cases, published_file_is_never_overwritten);
     tcase_add_test(cases, abandoned_writer_leaves_nothing);

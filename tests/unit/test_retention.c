@@ -104,7 +104,7 @@ START_TEST(pinned_and_leased_generations_stay)
     bool pinned = true;
     ck_assert(hf_snapshot_patch(service.engine, HF_TEST_NAME, first.id, NULL, &pinned, &err));
     int64_t system_id = hf_test_system(&service).id;
-    hf_snapshot_lease(service.engine, system_id, second.id);
+    ck_assert(hf_snapshot_lease(service.engine, system_id, second.id, &err));
     ck_assert_int_eq(retain(), 0);
     hf_snapshot_release(service.engine, system_id, second.id);
     ck_assert_int_eq(retain(), 1);

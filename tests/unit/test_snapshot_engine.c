@@ -260,7 +260,7 @@ START_TEST(a_snapshot_on_which_another_builds_is_not_deleted)
     ck_assert(hf_snapshot_patch(service.engine, HF_TEST_NAME, incremental.id, NULL, &pinned, &err));
 
     int64_t system_id = hf_test_system(&service).id;
-    hf_snapshot_lease(service.engine, system_id, incremental.id);
+    ck_assert(hf_snapshot_lease(service.engine, system_id, incremental.id, &err));
     ck_assert(!hf_snapshot_delete(service.engine, HF_TEST_NAME, incremental.id, &err));
     ck_assert_int_eq(err.code, HF_SNAPSHOT_IN_USE);
     hf_snapshot_release(service.engine, system_id, incremental.id);
