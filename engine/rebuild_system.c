@@ -381,8 +381,10 @@ static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *t
     hf_event_emit(
         engine, attempt->system_id, system, HF_EV_FRESH_START, NULL,
         "system %s starts fresh: %s and its newest whole snapshot is %s old, more than the %s that are restored "
-        "automatically; all files stay. To restore it: curl -X POST http://%s/v1/systems/%s/snapshots/%s/restore",
-        system, attempt->rebuild->why, age, limit, engine->config->listen, system, too_old->header.id);
+        "automatically; all files stay. To restore it: curl -X POST %shttp://%s/v1/systems/%s/snapshots/%s/restore",
+        system, attempt->rebuild->why, age, limit,
+        engine->config->tokens_file ? "-H \"Authorization: Bearer $TOKEN\" " : "", engine->config->listen, system,
+        too_old->header.id);
     return true;
 }
 

@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/auth.h"
 #include "api/routes.h"
+#include "core/auto.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "engine/scheduler.h"
@@ -24,6 +25,7 @@ struct service {
 
 static int serve(int argc, char *argv[]);
 static bool start_service(struct service *service, struct hf_error *err);
+static void name_real_port(struct service *service);
 static void start_log(const struct hf_config *config);
 static void print_where(const struct service *service);
 static void refresh_tokens(void *context);
@@ -71,11 +73,27 @@ static bool start_service(struct service *service, struct hf_error *err)
         return false;
     const struct hf_http_options options = {
         .config = &service->config, .api = api, .auth = api->auth, .routes = hf_routes, .route_count = hf_route_count};
-    if (!hf_http_start(&service->http, &options, err) || !hf_engine_start(&service->engine, &service->config, err))
+    if (!hf_http_start(&service->http, &options, err))
+        return false;
+    name_real_port(service);
+    if (!hf_engine_start(&service->engine, &service->config, err))
         return false;
     hf_scheduler_on_tick(service->engine->scheduler, refresh_tokens, api->auth);
     atomic_store_explicit(&api->engine, service->engine, memory_order_release);
     return true;
+}
+
+/* The engine tells the operator commands to run, and those need the port that port 0 became. HTTP reads the address
+ * only while it starts. */
+static void name_real_port(struct service *service)
+{
+    char host[256];
+    int port;
+    struct hf_error err;
+    if (!hf_config_listen_split(service->config.listen, host, &port, &err) || port != 0)
+        return;
+    free(service->config.listen);
+    service->config.listen = hf_format(strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, hf_http_port(service->http));
 }
 
 static void start_log(const struct hf_config *config)

@@ -12,7 +12,6 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import harness  # noqa: E402
 from harness import Server, put_state, read_states, take_snapshot  # noqa: E402
-from private_postgres import free_port  # noqa: E402
 
 SYSTEMS = ("alpha", "beta")
 DATABASE = ("holdfast.db", "holdfast.db-wal", "holdfast.db-shm")
@@ -235,8 +234,7 @@ def too_old(checks, binary):
     prepared = Prepared(binary)
     delete_all(prepared)
     files = prepared.snapshot_files()
-    port = free_port()
-    server = Server(binary, prepared.data, "--recovery-max-age", "1", port=port)
+    server = Server(binary, prepared.data, "--recovery-max-age", "1")
     client = server.client()
     checks.equal("too_old: it_starts_fresh", read_states(client, "alpha") if client.request(
         "GET", "/v1/systems/alpha").status == 200 else {}, {})
@@ -255,6 +253,25 @@ def too_old(checks, binary):
     server.kill9()
     server = prepared.start()
     checks.check("too_old: it_starts_again", read_states(server.client(), "alpha"))
+    server.kill9()
+
+
+def too_old_with_tokens(checks, binary):
+    """The command sends a token, which the operator has in his environment."""
+    prepared = Prepared(binary)
+    delete_all(prepared)
+    tokens = prepared.data / "tokens"
+    made = subprocess.run([binary, "token", "create", "--role", "operator", "--tokens-file", str(tokens)],
+                          capture_output=True, text=True, timeout=60, check=True)
+    server = Server(binary, prepared.data, "--recovery-max-age", "1", "--tokens-file", str(tokens))
+    command = find_command(server.log())
+    if checks.check("too_old_with_tokens: the_log_has_the_command", command, server.log()[-2500:]):
+        done = subprocess.run(["bash", "-c", command + " --silent --fail"], capture_output=True, text=True, timeout=60,
+                              check=False, env={**os.environ, "TOKEN": made.stdout.strip()})
+        checks.equal("too_old_with_tokens: the_command_works", done.returncode, 0)
+        refused = subprocess.run(["bash", "-c", command + " --silent --fail"], capture_output=True, text=True,
+                                 timeout=60, check=False, env={**os.environ, "TOKEN": "hft_none"})
+        checks.equal("too_old_with_tokens: another_token_is_refused", refused.returncode, 22)
     server.kill9()
 
 
@@ -309,4 +326,4 @@ def killed_during_the_rebuild(checks, binary):
 
 if __name__ == "__main__":
     harness.run(database_lost_or_damaged, database_damaged_in_the_middle, postgres_database_lost, newest_file_damaged,
-                too_old, files_of_a_deleted_system, killed_during_the_rebuild)
+                too_old, too_old_with_tokens, files_of_a_deleted_system, killed_during_the_rebuild)
