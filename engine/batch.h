@@ -51,6 +51,20 @@ static inline bool hf_batch_is_full(const struct hf_batch *batch)
  * verdict and the receipts are in the write; a refused write leaves nothing behind. */
 void hf_batch_add(struct hf_batch *batch, struct hf_catalog *catalog, struct hf_write *write);
 
+/* With an upload that has an Idempotency-Key: the key and the answer to be stored with it. */
+struct hf_batch_key {
+    const struct hf_write *write; /* NULL: none */
+    const char *answer;
+};
+
+/* Writes the batch in one transaction. HF_OUTCOME_UNKNOWN also when a system has moved: either somebody else wrote, or
+ * an attempt that seemed lost is in after all. */
+HF_MUST_USE bool hf_batch_write(const struct hf_batch *batch, struct hf_session *session,
+                                const struct hf_batch_key *key, struct hf_error *err);
+
+/* The first system that the transaction moves: its row tells whether the transaction is in. NULL: it moves none. */
+const struct hf_system *hf_batch_witness(const struct hf_batch *batch);
+
 /* After the commit: the heads become what was pending. */
 void hf_batch_publish(struct hf_batch *batch, struct hf_catalog *catalog);
 

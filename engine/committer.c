@@ -3,15 +3,14 @@
 #include "core/arena.h"
 #include "core/auto.h"
 #include "core/clock.h"
-#include "core/fault.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/batch.h"
+#include "engine/commit_queue.h"
 #include "engine/engine.h"
 #include "engine/event_queue.h"
 #include "engine/events.h"
 #include "engine/fold.h"
-#include "store/components.h"
 #include "store/journal.h"
 #include "store/systems.h"
 
@@ -33,103 +32,28 @@ struct hf_committer {
     bool full;                  /* the committer thread's: the last commit found no space */
     pthread_t thread;
     _Atomic bool store_up;
-
-    pthread_mutex_t lock; /* protects what follows */
-    pthread_cond_t wake;  /* on the monotonic clock */
-    struct hf_write *first, *last;
-    int64_t length;
-    bool waiting; /* the committer sleeps: a submit must wake it */
-    bool nudged;  /* an event came; stays set until the committer finds no writes and looks after events */
-    bool stopping;
-    uint64_t stopping_since_ns;
+    struct hf_commit_queue queue;
 };
-
-/* ---- the queue ---- */
 
 bool hf_committer_submit(struct hf_committer *committer, struct hf_write *write, struct hf_error *err)
 {
     if (!hf_committer_store_is_up(committer))
         return hf_error_set(err, HF_STORE_DOWN, "the database is away; nothing was written, try again soon");
-    write->next = NULL;
     write->queued_ns = hf_clock_monotonic_ns();
-    pthread_mutex_lock(&committer->lock);
-    bool stopping = committer->stopping;
-    bool full = committer->length >= committer->engine->config->queue_jobs_max;
-    bool wake = false;
-    if (!stopping && !full) {
-        if (committer->last)
-            committer->last->next = write;
-        else
-            committer->first = write;
-        committer->last = write;
-        committer->length++;
-        wake = committer->waiting;
-        committer->waiting = false;
-    }
-    pthread_mutex_unlock(&committer->lock);
-    if (wake)
-        pthread_cond_signal(&committer->wake);
-    if (stopping)
-        return hf_error_set(err, HF_SHUTTING_DOWN, "the service is stopping; nothing was written");
-    if (full) {
-        hf_metric_add(HF_M_REFUSED_OVERLOADED, 1);
-        return hf_error_set(err, HF_OVERLOADED,
-                            "more than %lld writes are waiting; nothing was written, try again soon",
-                            (long long)committer->engine->config->queue_jobs_max);
-    }
-    return true;
-}
-
-static void timeout_from_now(struct timespec *out, int64_t ms)
-{
-    uint64_t at = hf_clock_monotonic_ns() + (uint64_t)ms * HF_MS_NS;
-    out->tv_sec = (time_t)(at / HF_SECOND_NS);
-    out->tv_nsec = (long)(at % HF_SECOND_NS);
-}
-
-/* Everything that waits; waits itself for at most wait_ms (-1: for ever) when there is nothing. */
-static struct hf_write *take_all(struct hf_committer *committer, int64_t wait_ms, bool *stopping_out)
-{
-    struct timespec until;
-    if (wait_ms > 0)
-        timeout_from_now(&until, wait_ms);
-    pthread_mutex_lock(&committer->lock);
-    while (!committer->first && !committer->stopping && !committer->nudged && wait_ms) {
-        committer->waiting = true;
-        if (wait_ms < 0)
-            pthread_cond_wait(&committer->wake, &committer->lock);
-        else if (pthread_cond_timedwait(&committer->wake, &committer->lock, &until))
-            break;
-    }
-    committer->waiting = false;
-    struct hf_write *list = committer->first;
-    if (!list && wait_ms)
-        committer->nudged = false;
-    committer->first = committer->last = NULL;
-    committer->length = 0;
-    *stopping_out = committer->stopping;
-    pthread_mutex_unlock(&committer->lock);
-    return list;
+    return hf_commit_queue_push(&committer->queue, write, committer->engine->config->queue_jobs_max, err);
 }
 
 void hf_committer_wake(struct hf_committer *committer)
 {
-    pthread_mutex_lock(&committer->lock);
-    bool signal = committer->waiting;
-    committer->waiting = false;
-    committer->nudged = true;
-    pthread_mutex_unlock(&committer->lock);
-    if (signal)
-        pthread_cond_signal(&committer->wake);
+    hf_commit_queue_nudge(&committer->queue);
 }
 
 int64_t hf_committer_queue_length(struct hf_committer *committer)
 {
-    pthread_mutex_lock(&committer->lock);
-    int64_t length = committer->length;
-    pthread_mutex_unlock(&committer->lock);
-    return length;
+    return hf_commit_queue_length(&committer->queue);
 }
+
+/* ---- answering ---- */
 
 static void finish(struct hf_write *write)
 {
@@ -199,10 +123,8 @@ static bool try_reset(struct hf_committer *committer)
 
 static bool patience_is_over(struct hf_committer *committer)
 {
-    pthread_mutex_lock(&committer->lock);
-    bool over = committer->stopping && hf_clock_monotonic_ns() - committer->stopping_since_ns > STOP_PATIENCE_NS;
-    pthread_mutex_unlock(&committer->lock);
-    return over;
+    uint64_t since_ns = hf_commit_queue_stopping_since_ns(&committer->queue);
+    return since_ns && hf_clock_monotonic_ns() - since_ns > STOP_PATIENCE_NS;
 }
 
 static void nap(int64_t ms)
@@ -218,7 +140,7 @@ static bool wait_for_store(struct hf_committer *committer)
         struct hf_error away = {.code = HF_STORE_DOWN};
         hf_error_set(&away, HF_STORE_DOWN, "the database is away; nothing was written, try again soon");
         bool stopping;
-        fail_list(take_all(committer, 0, &stopping), &away);
+        fail_list(hf_commit_queue_take(&committer->queue, 0, &stopping), &away);
         if (patience_is_over(committer))
             return false;
         nap(RESET_PAUSE_MS);
@@ -263,120 +185,13 @@ static enum settled settle(struct hf_committer *committer, int64_t system_id, in
 
 /* ---- one batch, one transaction ---- */
 
-struct key {
-    const struct hf_write *write; /* NULL: none */
-    const char *answer;
-};
-
-static bool write_system(struct hf_session *session, const struct hf_batch *batch, const struct hf_system *system,
+static bool commit_batch(struct hf_committer *committer, const struct hf_batch *batch, const struct hf_batch_key *key,
                          struct hf_error *err)
 {
-    if (!system->stored) {
-        struct hf_system_row row = {.id = system->id,
-                                    .name = system->name,
-                                    .description = "",
-                                    .epoch = system->epoch,
-                                    .backup_interval_ms = -1,
-                                    .incremental_interval_ms = -1,
-                                    .max_retention_hours = -1,
-                                    .created_at_ms = system->created_at_ms};
-        if (!hf_systems_insert(session, &row, err))
-            return false;
-    }
-    bool moved;
-    if (!hf_systems_advance(session, system->id, system->sequence, system->pending_sequence, system->epoch,
-                            batch->batch_id, system->pending_committed_at_ms, &moved, err))
-        return false;
-    /* Either somebody else wrote, or an attempt of ours that seemed lost is in after all: settle() tells which. */
-    return moved || hf_error_set(err, HF_OUTCOME_UNKNOWN, "system %s is no longer at sequence %lld", system->name,
-                                 (long long)system->sequence);
-}
-
-static int compare_systems(const void *a, const void *b)
-{
-    int64_t x = (*(struct hf_system *const *)a)->id, y = (*(struct hf_system *const *)b)->id;
-    return x < y ? -1 : x > y;
-}
-
-/* In id order, so that two servers never wait for each other in a circle. */
-static bool write_systems(struct hf_session *session, const struct hf_batch *batch, struct hf_error *err)
-{
-    int count = 0;
-    for (struct hf_system *system = batch->systems; system; system = system->batch_next)
-        count++;
-    HF_AUTO(free) struct hf_system **sorted = hf_alloc((size_t)(count + 1) * sizeof(void *));
-    count = 0;
-    for (struct hf_system *system = batch->systems; system; system = system->batch_next) {
-        if (system->pending_sequence != system->sequence)
-            sorted[count++] = system;
-    }
-    qsort(sorted, (size_t)count, sizeof(void *), compare_systems);
-    for (int i = 0; i < count; i++) {
-        if (!write_system(session, batch, sorted[i], err))
-            return false;
-    }
-    return true;
-}
-
-static bool write_fresh_components(struct hf_session *session, const struct hf_batch *batch, struct hf_error *err)
-{
-    if (!batch->fresh_count)
-        return true;
-    HF_AUTO(free) struct hf_component_row *rows = hf_alloc((size_t)batch->fresh_count * sizeof *rows);
-    for (int i = 0; i < batch->fresh_count; i++)
-        rows[i] = (struct hf_component_row){.system_id = batch->fresh_systems[i]->id,
-                                            .component_id = batch->fresh[i]->id,
-                                            .name = batch->fresh[i]->name,
-                                            .kind = "",
-                                            .depends_on = "[]",
-                                            .required_pointers = "[]",
-                                            .content_type = "",
-                                            .health = -1,
-                                            .status = "",
-                                            .metrics = "{}",
-                                            .last_activity_at_ms = batch->now_ms,
-                                            .created_at_ms = batch->now_ms};
-    return hf_components_insert(session, rows, batch->fresh_count, err);
-}
-
-static bool write_batch(struct hf_committer *committer, const struct hf_batch *batch, const struct key *key,
-                        struct hf_error *err)
-{
-    struct hf_session *session = committer->session;
-    if (hf_fault("commit_before"))
-        return hf_error_set(err, HF_STORE_DOWN, "fault point commit_before");
-    if (!hf_session_begin(session, err) || !write_systems(session, batch, err) ||
-        !write_fresh_components(session, batch, err))
-        return false;
-    if (batch->count && !hf_states_insert(session, batch->states, batch->count, err))
-        return false;
-    if (key->write && !hf_keys_insert(session, batch->systems->id, key->write->idempotency_key, &key->write->body_hash,
-                                      key->answer, batch->now_ms, err))
-        return false;
-    if (!hf_session_commit(session, err))
-        return false;
-    if (hf_fault("commit_after"))
-        return hf_error_set(err, HF_OUTCOME_UNKNOWN, "fault point commit_after");
-    return true;
-}
-
-/* The first system that the transaction moves: its row tells whether the transaction is in. */
-static const struct hf_system *witness_of(const struct hf_batch *batch)
-{
-    for (const struct hf_system *system = batch->systems; system; system = system->batch_next) {
-        if (system->pending_sequence != system->sequence)
-            return system;
-    }
-    return NULL;
-}
-
-static bool commit_batch(struct hf_committer *committer, const struct hf_batch *batch, const struct key *key,
-                         struct hf_error *err)
-{
-    const struct hf_system *witness = witness_of(batch);
+    const struct hf_system *witness = hf_batch_witness(batch);
     int conflicts = 0, unknowns = 0;
     for (;;) {
-        if (write_batch(committer, batch, key, err))
+        if (hf_batch_write(batch, committer->session, key, err))
             return true;
         hf_session_rollback(committer->session);
         if (err->code == HF_CONFLICT && ++conflicts <= CONFLICTS_MAX)
@@ -429,7 +244,7 @@ static void emit_created_systems(struct hf_committer *committer, const struct hf
 }
 
 /* Commits what is in the batch and answers all of its writes. */
-static void flush(struct hf_committer *committer, const struct key *key)
+static void flush(struct hf_committer *committer, const struct hf_batch_key *key)
 {
     struct hf_batch *batch = &committer->batch;
     if (!batch->first) {
@@ -465,7 +280,7 @@ static void flush(struct hf_committer *committer, const struct key *key)
     hf_batch_begin(batch);
 }
 
-static const struct key no_key = {0};
+static const struct hf_batch_key no_key = {0};
 
 /* ---- uploads with an Idempotency-Key: alone in their transaction, with the stored answer ---- */
 
@@ -513,7 +328,7 @@ static void run_keyed(struct hf_committer *committer, struct hf_write *write)
     }
     hf_batch_add(&committer->batch, committer->engine->catalog, write);
     HF_AUTO(free) char *answer = write->ok ? write->make_answer(write) : NULL;
-    const struct key key = {write, answer};
+    const struct hf_batch_key key = {write, answer};
     flush(committer, write->ok ? &key : &no_key);
 }
 
@@ -670,7 +485,7 @@ static void *run(void *argument)
     bool stopping = false;
     for (;;) {
         int64_t wait_ms = keep_house(committer, list == NULL);
-        list = take_all(committer, wait_ms, &stopping);
+        list = hf_commit_queue_take(&committer->queue, wait_ms, &stopping);
         if (!list && stopping)
             break;
         if (list)
@@ -692,12 +507,7 @@ bool hf_committer_start(struct hf_committer **out, struct hf_engine *engine, str
     committer->store_up = true;
     hf_metric_set(HF_M_STORE_UP, 1);
     hf_batch_init(&committer->batch);
-    pthread_mutex_init(&committer->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&committer->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    hf_commit_queue_init(&committer->queue);
     *out = engine->committer = committer; /* before its thread begins: that one emits events, which wake it */
     HF_ASSERT(!pthread_create(&committer->thread, NULL, run, committer));
     pthread_setname_np(committer->thread, "hf-committer");
@@ -708,17 +518,12 @@ void hf_committer_stop(struct hf_committer *committer)
 {
     if (!committer)
         return;
-    pthread_mutex_lock(&committer->lock);
-    committer->stopping = true;
-    committer->stopping_since_ns = hf_clock_monotonic_ns();
-    pthread_mutex_unlock(&committer->lock);
-    pthread_cond_signal(&committer->wake);
+    hf_commit_queue_stop(&committer->queue);
     pthread_join(committer->thread, NULL);
     hf_session_close(committer->session);
     hf_batch_done(&committer->batch);
     hf_fold_free(committer->fold);
-    pthread_cond_destroy(&committer->wake);
-    pthread_mutex_destroy(&committer->lock);
+    hf_commit_queue_done(&committer->queue);
     free(committer);
 }
 
