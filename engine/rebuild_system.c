@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/events.h"
+#include "engine/snapshot.h"
 #include "store/components.h"
 #include "store/journal.h"
 #include "store/snapshots.h"
@@ -309,31 +310,11 @@ static bool insert_damaged(struct attempt *attempt, struct hf_error *err)
 {
     for (int64_t i = 0; i < attempt->count; i++) {
         const struct hf_rebuild_file *file = &attempt->files[i];
-        const struct hf_manifest_header *header = &file->header;
         if (!file->damage)
             continue;
-        struct hf_snapshot_row row = {.system_id = attempt->system_id,
-                                      .id = header->id,
-                                      .kind = header->kind,
-                                      .trigger = header->trigger[0] ? header->trigger : "schedule",
-                                      .label = header->label,
-                                      .reason = "found damaged when the database was rebuilt",
-                                      .generation = header->generation[0] ? header->generation : header->id,
-                                      .parent = header->parent,
-                                      .sequence = header->sequence,
-                                      .epoch = header->epoch,
-                                      .root_hash = header->root_hash,
-                                      .components = header->components,
-                                      .changed = header->changed,
-                                      .deleted = header->deleted,
-                                      .state_bytes = header->state_bytes,
-                                      .file_bytes = file->file_bytes,
-                                      .file = file->file,
-                                      .cut_at_ms = header->cut_at_ms,
-                                      .completed_at_ms = header->cut_at_ms,
-                                      .state = "damaged",
-                                      .validation_status = "damaged",
-                                      .validated_at_ms = attempt->started_at_ms};
+        struct hf_snapshot_row row =
+            hf_snapshot_row_of_file(attempt->system_id, &file->header, file->file, file->file_bytes, true,
+                                    "found damaged when the database was rebuilt");
         if (!hf_snapshots_insert(attempt->rebuild->session, &row, err))
             return false;
     }

@@ -85,6 +85,10 @@ void hf_snapshot_read_newest(struct hf_engine *engine, int64_t system_id, struct
  * newest snapshot is no longer that of held_sequence (0: none yet). */
 void hf_snapshot_note_exposure(struct hf_engine *engine, int64_t system_id, int64_t held_sequence, int64_t at_ms);
 
+/* The row of a file that was found; a damaged one is dated now. Texts are borrowed from header, file and reason. */
+struct hf_snapshot_row hf_snapshot_row_of_file(int64_t system_id, const struct hf_manifest_header *header,
+                                               const char *file, int64_t file_bytes, bool damaged, const char *reason);
+
 /* At start: rows without files become damaged, files without rows are adopted, leftovers removed; each is told. */
 HF_MUST_USE bool hf_snapshots_adopt(struct hf_engine *engine, struct hf_error *err);
 

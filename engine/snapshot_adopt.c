@@ -254,17 +254,16 @@ static bool apply_matching(struct hf_session *session, void *context, struct hf_
     return true;
 }
 
-static bool adopt_file(struct hf_session *session, struct matching *matching, const struct found_file *file,
-                       struct hf_error *err)
+struct hf_snapshot_row hf_snapshot_row_of_file(int64_t system_id, const struct hf_manifest_header *header,
+                                               const char *file, int64_t file_bytes, bool damaged, const char *reason)
 {
-    const struct hf_manifest_header *header = &file->header;
     struct hf_snapshot_row row = {
-        .system_id = matching->system.id,
+        .system_id = system_id,
         .id = header->id,
         .kind = header->kind,
         .trigger = header->trigger,
         .label = header->label,
-        .reason = "found as a file without a row",
+        .reason = reason,
         .generation = header->generation[0] ? header->generation : header->id,
         .parent = header->parent,
         .sequence = header->sequence,
@@ -274,20 +273,29 @@ static bool adopt_file(struct hf_session *session, struct matching *matching, co
         .changed = header->changed,
         .deleted = header->deleted,
         .state_bytes = header->state_bytes,
-        .file_bytes = file->file_bytes,
-        .file = file->file,
+        .file_bytes = file_bytes,
+        .file = file,
         .cut_at_ms = header->cut_at_ms,
         .completed_at_ms = header->cut_at_ms,
         .state = "complete",
         .validation_status = "pending",
         .quality_score = -1,
     };
-    if (file->damaged) { /* its header cannot be trusted: dated today, so that it is not deleted unseen */
+    if (damaged) { /* its header cannot be trusted: dated today, so that it is not deleted unseen */
         row.cut_at_ms = row.completed_at_ms = row.validated_at_ms = hf_clock_now_ms();
         row.trigger = "schedule";
         row.state = row.validation_status = "damaged";
         row.quality_score = 0;
     }
+    return row;
+}
+
+static bool adopt_file(struct hf_session *session, struct matching *matching, const struct found_file *file,
+                       struct hf_error *err)
+{
+    struct hf_snapshot_row row =
+        hf_snapshot_row_of_file(matching->system.id, &file->header, file->file, file->file_bytes, file->damaged,
+                                "found as a file without a row");
     return hf_snapshots_insert(session, &row, err);
 }
 
