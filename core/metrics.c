@@ -160,8 +160,10 @@ static _Atomic int64_t *counter_of(enum hf_metric metric, const char *value)
 {
     struct label_cell *cell = atomic_load_explicit(&labelled[metric], memory_order_acquire);
     if (cell) {
+        /* Found free, the slot may since have been filled by another thread, with another value. */
         struct label_slot *slot = slot_of(cell, value);
-        if (atomic_load_explicit(&slot->value, memory_order_acquire))
+        const char *found = atomic_load_explicit(&slot->value, memory_order_acquire);
+        if (found && strcmp(found, value) == 0)
             return &slot->count;
     }
     return insert_value(metric, value);

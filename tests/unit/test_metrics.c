@@ -4,7 +4,11 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/support/check_main.h"
 
@@ -156,6 +160,72 @@ START_TEST(nothing_is_lost_between_threads)
 }
 END_TEST
 
+#define PAIRS  128
+#define ROUNDS 60
+
+static char pairs[PAIRS][2][32];
+static atomic_int next_pair[2];
+
+/* Two values that metrics.c keeps in the same slot (FNV-1a, 512 slots). */
+static void find_pair(uint32_t slot, char pair[2][32])
+{
+    int found = 0;
+    for (int i = 0; found < 2; i++) {
+        snprintf(pair[found], sizeof(pair[found]), "r%d|200", i);
+        uint32_t hash = UINT32_C(2166136261);
+        for (const char *c = pair[found]; *c; c++)
+            hash = (hash ^ (unsigned char)*c) * UINT32_C(16777619);
+        found += hash % 512 == slot;
+    }
+}
+
+static void *count_own_half(void *arg)
+{
+    int self = *(int *)arg;
+    for (int i = 0; i < PAIRS; i++) {
+        atomic_fetch_add(&next_pair[self], 1);
+        while (atomic_load(&next_pair[!self]) <= i)
+            sched_yield();
+        hf_metric_add_labelled(HF_M_REQUESTS, pairs[i][self], 1);
+    }
+    return NULL;
+}
+
+/* In a process of its own, because a value is new only once. Exits with 0 when each value was counted once. */
+static void count_pairs_and_exit(void)
+{
+    pthread_t threads[2];
+    int selves[2] = {0, 1};
+    for (int i = 0; i < 2; i++)
+        if (pthread_create(&threads[i], NULL, count_own_half, &selves[i]) != 0)
+            _exit(2);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    int ones = 0;
+    char *text = exposition();
+    for (const char *at = text; (at = strstr(at, "holdfast_http_requests_total{")) != NULL; at++)
+        ones += strncmp(strchr(at, '}'), "} 1\n", 4) == 0;
+    _exit(ones == 2 * PAIRS ? 0 : 1);
+}
+
+/* Rounds, because the threads have to meet in the few instructions between finding a slot free and using it. */
+START_TEST(values_that_are_new_at_the_same_time_are_told_apart)
+{
+    for (int i = 0; i < PAIRS; i++)
+        find_pair((uint32_t)i * 4, pairs[i]);
+    for (int i = 0; i < ROUNDS; i++) {
+        pid_t pid = fork();
+        ck_assert_int_ge(pid, 0);
+        if (pid == 0)
+            count_pairs_and_exit();
+        int status;
+        ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+        ck_assert_msg(status == 0, "round %d ended with status %d", i, status);
+    }
+}
+END_TEST
+
 HF_TEST_MAIN("metrics", counters_add_up, gauges_are_set_and_moved, histograms_have_cumulative_buckets_a_sum_and_a_count,
              an_observation_that_is_no_duration_counts_as_zero, labelled_counters_have_a_line_for_each_value,
-             label_values_past_the_bound_are_counted_as_other, every_row_is_described, nothing_is_lost_between_threads);
+             label_values_past_the_bound_are_counted_as_other, every_row_is_described, nothing_is_lost_between_threads,
+             values_that_are_new_at_the_same_time_are_told_apart);
