@@ -30,6 +30,7 @@ static const char *param_named(const struct hf_route *route, const char *const p
 static bool allow_system(const struct hf_principal *principal, const char *system, struct hf_error *err);
 static bool allow_component(const struct hf_principal *principal, const struct hf_route *route, const char *component,
                             struct hf_error *err);
+static bool changes_whole_system(const struct hf_route *route);
 
 bool hf_auth_open(struct hf_auth **out, const char *path, struct hf_error *err)
 {
@@ -198,20 +199,33 @@ static bool allow_system(const struct hf_principal *principal, const char *syste
     return true;
 }
 
-/* What changes a system as a whole changes every component of it. */
 static bool allow_component(const struct hf_principal *principal, const struct hf_route *route, const char *component,
                             struct hf_error *err)
 {
     if (!principal->component_prefix)
         return true;
     if (component && !hf_auth_component_allowed(principal, component))
-        return hf_error_set(err, HF_FORBIDDEN, "token %s is for components that start with \"%s\", not for %s",
-                            principal->id, principal->component_prefix, component);
-    const char *last = strrchr(route->path, '/');
-    bool whole_system = !component && strcmp(last, "/{system}") == 0 && route->method != HF_GET;
-    if (whole_system)
+        return hf_error_set(err, HF_FORBIDDEN, "token %s is for components named %s… only, not for %s", principal->id,
+                            principal->component_prefix, component);
+    if (changes_whole_system(route))
         return hf_error_set(err, HF_FORBIDDEN,
-                            "token %s is for components that start with \"%s\"; this changes the whole system",
-                            principal->id, principal->component_prefix);
+                            "token %s is for components named %s… only; this changes the whole system", principal->id,
+                            principal->component_prefix);
     return true;
+}
+
+/* Its settings and its snapshots are those of every component. Uploads of several states and restores name their
+ * components in the body: their handlers look. */
+static bool changes_whole_system(const struct hf_route *route)
+{
+    static const char *const ends[] = {"/{system}", "/snapshots", "/snapshots/{id}"};
+    size_t length = strlen(route->path);
+    if (route->method == HF_GET)
+        return false;
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        size_t bytes = strlen(ends[i]);
+        if (length >= bytes && strcmp(route->path + length - bytes, ends[i]) == 0)
+            return true;
+    }
+    return false;
 }

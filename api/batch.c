@@ -74,7 +74,9 @@ static bool check_scope(const struct hf_request *request, const struct hf_write 
 {
     for (int i = 0; i < write->item_count; i++)
         if (!hf_auth_component_allowed(request->principal, write->items[i].component))
-            return hf_error_set(err, HF_FORBIDDEN, "the token does not reach component %s", write->items[i].component);
+            return hf_error_set(err, HF_FORBIDDEN, "token %s is for components named %s… only, not for %s",
+                                request->principal->id, request->principal->component_prefix,
+                                write->items[i].component);
     return true;
 }
 

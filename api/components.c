@@ -1,5 +1,6 @@
 /* Components: what they declared, how they are, their heartbeats; deleting one. */
 #include "api/api.h"
+#include "api/auth.h"
 #include "api/conditions.h"
 #include "api/handlers.h"
 #include "api/upload.h"
@@ -23,6 +24,7 @@ static const char *const health_labels[] = {"healthy", "stale", "failed", "unkno
 struct filter {
     const char *kind;   /* NULL: any */
     const char *health; /* NULL: any */
+    const struct hf_principal *principal;
     int64_t now_ms;
 };
 
@@ -160,7 +162,8 @@ enum hf_verdict hf_api_component_heartbeat(struct hf_request *request, struct hf
 
 static bool read_filter(const struct hf_request *request, struct filter *out, struct hf_error *err)
 {
-    *out = (struct filter){hf_request_query(request, "kind"), hf_request_query(request, "health"), hf_clock_now_ms()};
+    *out = (struct filter){hf_request_query(request, "kind"), hf_request_query(request, "health"), request->principal,
+                           hf_clock_now_ms()};
     for (int i = 0; out->health && strcmp(out->health, health_labels[i]) != 0; i++)
         if (!health_labels[i + 1])
             return hf_error_set(err, HF_INVALID_REQUEST,
@@ -170,7 +173,8 @@ static bool read_filter(const struct hf_request *request, struct filter *out, st
 
 static bool matches(const struct filter *filter, const struct hf_component_info *component)
 {
-    return !component->head.deleted && (!filter->kind || strcmp(filter->kind, component->registration.kind) == 0) &&
+    return !component->head.deleted && hf_auth_component_allowed(filter->principal, component->name) &&
+           (!filter->kind || strcmp(filter->kind, component->registration.kind) == 0) &&
            (!filter->health || strcmp(filter->health, hf_component_health(component, filter->now_ms).label) == 0);
 }
 

@@ -20,7 +20,9 @@ static bool check_scope(const struct hf_request *request, const struct hf_recove
                         struct hf_error *err);
 static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
                                     const struct hf_recovery_request *wanted, struct hf_error *err);
-static json_t *recovery_json(const char *system, const struct hf_recovery_row *row);
+static json_t *recovery_json(const char *system, const struct hf_recovery_row *row,
+                             const struct hf_principal *principal);
+static void keep_allowed(const struct hf_principal *principal, json_t *list);
 static json_t *data_loss_json(const struct hf_recovery_row *row);
 static bool append_row(void *context, const struct hf_recovery_row *row);
 
@@ -28,6 +30,7 @@ static bool append_row(void *context, const struct hf_recovery_row *row);
 struct recovery_list {
     json_t *array;
     const char *system;
+    const struct hf_principal *principal;
     int limit;
     bool more;
     int64_t last_started_at_ms;
@@ -83,7 +86,7 @@ enum hf_verdict hf_api_recovery_apply(struct hf_request *request, struct hf_repl
         wanted.reason = reason;
     if (!hf_recovery_run(engine, &wanted, &request->arena, &row, err))
         return HF_FAIL;
-    HF_AUTO(json) json_t *object = recovery_json(wanted.system, &row);
+    HF_AUTO(json) json_t *object = recovery_json(wanted.system, &row, request->principal);
     hf_reply_json(reply, 200, object);
     return HF_DONE;
 }
@@ -92,7 +95,7 @@ enum hf_verdict hf_api_recoveries_list(struct hf_request *request, struct hf_rep
 {
     struct hf_engine *engine = hf_api_engine(request, err);
     struct hf_system_info system;
-    struct recovery_list list = {.system = request->params[0]};
+    struct recovery_list list = {.system = request->params[0], .principal = request->principal};
     int64_t before_at_ms;
     const char *before_id;
     if (!engine || !hf_api_limit(request, &list.limit, err) ||
@@ -131,7 +134,7 @@ enum hf_verdict hf_api_recovery_get(struct hf_request *request, struct hf_reply 
         good = hf_error_set(err, HF_NOT_FOUND, "system \"%s\" has no recovery \"%s\"", system.name, request->params[1]);
     if (!good)
         return HF_FAIL;
-    HF_AUTO(json) json_t *object = recovery_json(system.name, &row);
+    HF_AUTO(json) json_t *object = recovery_json(system.name, &row, request->principal);
     hf_reply_json(reply, 200, object);
     return HF_DONE;
 }
@@ -191,11 +194,13 @@ static bool check_scope(const struct hf_request *request, const struct hf_recove
                         struct hf_error *err)
 {
     if (!wanted->components && request->principal->component_prefix)
-        return hf_error_set(err, HF_FORBIDDEN, "the token reaches components that start with \"%s\", not all",
-                            request->principal->component_prefix);
+        return hf_error_set(err, HF_FORBIDDEN,
+                            "token %s is for components named %s… only; name them in the field \"components\"",
+                            request->principal->id, request->principal->component_prefix);
     for (int i = 0; i < wanted->component_count; i++)
         if (!hf_auth_component_allowed(request->principal, wanted->components[i]))
-            return hf_error_set(err, HF_FORBIDDEN, "the token does not reach component %s", wanted->components[i]);
+            return hf_error_set(err, HF_FORBIDDEN, "token %s is for components named %s… only, not for %s",
+                                request->principal->id, request->principal->component_prefix, wanted->components[i]);
     return true;
 }
 
@@ -205,13 +210,14 @@ static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply 
     struct hf_recovery_row row;
     if (!hf_recovery_run(engine, wanted, &request->arena, &row, err))
         return HF_FAIL;
-    HF_AUTO(json) json_t *object = recovery_json(wanted->system, &row);
+    HF_AUTO(json) json_t *object = recovery_json(wanted->system, &row, request->principal);
     hf_reply_header_format(request, reply, "Location", "/v1/systems/%s/recoveries/%s", wanted->system, row.id);
     hf_reply_json(reply, 201, object);
     return HF_DONE;
 }
 
-static json_t *recovery_json(const char *system, const struct hf_recovery_row *row)
+static json_t *recovery_json(const char *system, const struct hf_recovery_row *row,
+                             const struct hf_principal *principal)
 {
     struct hf_error err;
     HF_AUTO(json) json_t *detail = hf_json_parse(row->detail, strlen(row->detail), &err);
@@ -230,6 +236,13 @@ static json_t *recovery_json(const char *system, const struct hf_recovery_row *r
     hf_json_set_time(object, "completedAt", row->completed_at_ms);
     hf_api_set(object, "dataLoss", data_loss_json(row));
     json_t *components = json_object_get(json_object_get(detail, "request"), "components");
+    if (principal->component_prefix) {
+        size_t wave;
+        json_t *list;
+        json_array_foreach(json_object_get(detail, "waves"), wave, list) keep_allowed(principal, list);
+        keep_allowed(principal, json_object_get(detail, "removed"));
+        keep_allowed(principal, components);
+    }
     hf_api_set(object, "components", components ? json_incref(components) : json_null());
     static const char *const parts[] = {"waves", "removed", "skipped", "steps"};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -237,6 +250,17 @@ static json_t *recovery_json(const char *system, const struct hf_recovery_row *r
         hf_api_set(object, parts[i], part ? json_incref(part) : json_array());
     }
     return object;
+}
+
+/* Entries are names, or objects that name their component; what is no array stays. */
+static void keep_allowed(const struct hf_principal *principal, json_t *list)
+{
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        const json_t *entry = json_array_get(list, i);
+        const char *name = json_string_value(json_is_object(entry) ? json_object_get(entry, "component") : entry);
+        if (name && !hf_auth_component_allowed(principal, name))
+            json_array_remove(list, i);
+    }
 }
 
 static json_t *data_loss_json(const struct hf_recovery_row *row)
@@ -257,7 +281,7 @@ static bool append_row(void *context, const struct hf_recovery_row *row)
         list->more = true;
         return false;
     }
-    json_array_append_new(list->array, recovery_json(list->system, row));
+    json_array_append_new(list->array, recovery_json(list->system, row, list->principal));
     list->last_started_at_ms = row->started_at_ms;
     snprintf(list->last_id, sizeof(list->last_id), "%s", row->id);
     return true;

@@ -1,5 +1,6 @@
 /* Snapshots: take, list, look at, label and pin, delete; what one holds. */
 #include "api/api.h"
+#include "api/auth.h"
 #include "api/handlers.h"
 #include "api/snapshot_json.h"
 #include "core/clock.h"
@@ -244,7 +245,7 @@ static void set_location(struct hf_request *request, struct hf_reply *reply, con
     hf_reply_header_format(request, reply, "Location", "/v1/systems/%s/snapshots/%s", request->params[0], id);
 }
 
-/* Entries are in name order; those without a present state are left out. */
+/* Entries are in name order; those without a present state, or that the token does not reach, are left out. */
 static json_t *chain_page(struct hf_request *request, struct hf_reply *reply, const struct hf_chain *chain,
                           const char *after, int limit)
 {
@@ -252,7 +253,8 @@ static json_t *chain_page(struct hf_request *request, struct hf_reply *reply, co
     const char *next = NULL, *last = "";
     for (int64_t i = 0; i < hf_chain_count(chain) && !next; i++) {
         const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
-        if (!hf_manifest_entry_is_present(entry) || strcmp(entry->component, after) <= 0)
+        if (!hf_manifest_entry_is_present(entry) || strcmp(entry->component, after) <= 0 ||
+            !hf_auth_component_allowed(request->principal, entry->component))
             continue;
         if ((int)json_array_size(array) == limit) {
             next = hf_api_cursor_make(request, last);

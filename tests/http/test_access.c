@@ -144,6 +144,65 @@ START_TEST(a_scoped_token_stays_within_its_system_and_prefix)
 }
 END_TEST
 
+/* Follows the pages of a list of components; every name must be within the prefix. */
+static int count_listed(struct guarded *g, const char *path, int *pages_out)
+{
+    HF_AUTO(free) char *next = hf_strdup("");
+    int count = 0;
+    *pages_out = 0;
+    for (; next; (*pages_out)++) {
+        HF_AUTO(free) char *url = hf_format("%s?limit=2%s%s", path, *next ? "&cursor=" : "", next);
+        json_t *page = hf_api_call(&g->t, 200, "GET", url, NULL), *entry;
+        size_t index;
+        json_array_foreach(json_object_get(page, "components"), index, entry)
+        {
+            ck_assert_msg(strncmp(hf_json_str(entry, "name"), "agent-", 6) == 0, "%s", hf_json_str(entry, "name"));
+            count++;
+        }
+        const char *cursor = json_string_value(json_object_get(page, "nextCursor"));
+        free(next);
+        next = cursor ? hf_strdup(cursor) : NULL;
+    }
+    return count;
+}
+
+START_TEST(a_token_for_a_prefix_sees_and_changes_nothing_else)
+{
+    static const char *const names[] = {"aa", "agent-1", "agent-2", "agent-3", "agenz", "model", "agen"};
+    struct guarded g;
+    int pages;
+    start(&g);
+    g.t.token = g.operator_;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        HF_AUTO(free) char *path = hf_format("/v1/systems/default/components/%s/state", names[i]);
+        hf_api_call(&g.t, 201, "PUT", path, "1");
+    }
+    hf_api_call(&g.t, 201, "POST", "/v1/systems/default/snapshots", "{}");
+    hf_api_call(&g.t, 201, "POST", "/v1/systems/default/recoveries",
+                "{\"source\":\"snapshot\",\"snapshot\":\"latest\"}");
+    HF_AUTO(free) char *recovery = hf_format("/v1/systems/default/recoveries/%s", hf_json_str(g.t.json, "id"));
+    ck_assert_ptr_nonnull(strstr(g.t.answer.body, "\"model\""));
+
+    g.t.token = g.scoped;
+    ck_assert_int_eq(count_listed(&g, "/v1/systems/default/components", &pages), 3);
+    ck_assert_int_eq(pages, 2);
+    ck_assert_int_eq(count_listed(&g, "/v1/systems/default/snapshots/latest/components", &pages), 3);
+    ck_assert_int_eq(pages, 2);
+    hf_api_call(&g.t, 200, "GET", recovery, NULL);
+    ck_assert_ptr_null(strstr(g.t.answer.body, "\"model\""));
+    ck_assert_ptr_nonnull(strstr(g.t.answer.body, "\"agent-1\""));
+
+    hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems/default/snapshots", "{}");
+    ck_assert_detail_has(&g.t, "components named agent-… only");
+    hf_api_refused(&g.t, 403, "forbidden", "PATCH", "/v1/systems/default/snapshots/latest", "{\"pinned\":true}");
+    hf_api_refused(&g.t, 403, "forbidden", "DELETE", "/v1/systems/default/snapshots/latest", NULL);
+    hf_api_refused(&g.t, 403, "forbidden", "PUT", "/v1/systems/default", "{}");
+    hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems/default/recoveries", "{\"source\":\"head\"}");
+    ck_assert_detail_has(&g.t, "components named agent-… only");
+    stop(&g);
+}
+END_TEST
+
 START_TEST(a_token_made_while_the_server_runs_is_known_soon)
 {
     struct guarded g;
@@ -178,5 +237,5 @@ START_TEST(without_tokens_only_loopback_is_listened_on)
 END_TEST
 
 HF_TEST_MAIN("access", without_a_token_only_the_open_paths_answer, each_role_includes_the_ones_before_it_and_no_more,
-             a_scoped_token_stays_within_its_system_and_prefix, a_token_made_while_the_server_runs_is_known_soon,
-             without_tokens_only_loopback_is_listened_on);
+             a_scoped_token_stays_within_its_system_and_prefix, a_token_for_a_prefix_sees_and_changes_nothing_else,
+             a_token_made_while_the_server_runs_is_known_soon, without_tokens_only_loopback_is_listened_on);

@@ -250,6 +250,10 @@ static const struct hf_route state_put = {HF_PUT, "/v1/systems/{system}/componen
                                           HF_ROLE_AGENT};
 static const struct hf_route system_delete = {HF_DELETE, "/v1/systems/{system}", NULL, HF_ROLE_OPERATOR};
 static const struct hf_route system_get = {HF_GET, "/v1/systems/{system}", NULL, HF_ROLE_VIEWER};
+static const struct hf_route snapshots_list = {HF_GET, "/v1/systems/{system}/snapshots", NULL, HF_ROLE_VIEWER};
+static const struct hf_route snapshot_create = {HF_POST, "/v1/systems/{system}/snapshots", NULL, HF_ROLE_OPERATOR};
+static const struct hf_route snapshot_patch = {HF_PATCH, "/v1/systems/{system}/snapshots/{id}", NULL, HF_ROLE_OPERATOR};
+static const struct hf_route restore = {HF_POST, "/v1/systems/{system}/snapshots/{id}/restore", NULL, HF_ROLE_OPERATOR};
 static const struct hf_route systems_list = {HF_GET, "/v1/systems", NULL, HF_ROLE_VIEWER};
 static const struct hf_route livez = {HF_GET, "/livez", NULL, HF_ROLE_NONE};
 
@@ -273,7 +277,7 @@ START_TEST(roles_and_scopes_decide_what_a_principal_may_do)
         {&agent, &state_put, "default", "agent-1", NULL},
         {&agent, &state_get, "default", "agent-1", NULL},
         {&agent, &state_put, "other", "agent-1", "system default"},
-        {&agent, &state_put, "default", "world", "start with \"agent-\""},
+        {&agent, &state_put, "default", "world", "named agent-… only"},
         {&agent, &system_delete, "default", NULL, "role operator"},
         {&agent, &systems_list, NULL, NULL, "every system"},
         {&agent, &livez, NULL, NULL, NULL},
@@ -283,6 +287,11 @@ START_TEST(roles_and_scopes_decide_what_a_principal_may_do)
         {&tenant, &systems_list, NULL, NULL, "every system"},
         {&narrow, &system_get, "default", NULL, NULL},
         {&narrow, &system_delete, "default", NULL, "whole system"},
+        {&narrow, &snapshots_list, "default", NULL, NULL},
+        {&narrow, &snapshot_create, "default", NULL, "named agent-… only"},
+        {&narrow, &snapshot_patch, "default", "full-1", "whole system"},
+        {&narrow, &restore, "default", "full-1", NULL},
+        {&tenant, &snapshot_create, "default", NULL, NULL},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const char *params[4] = {rows[i].system, rows[i].component, NULL, NULL};
