@@ -25,8 +25,7 @@ from private_postgres import Postgres
 
 PATIENCE_SECONDS = 60  # a bound that only a hang reaches
 KILLED = 137           # exit status of a fault point with the action exit
-REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "WARNING: ThreadSanitizer",
-           "Assertion", "invariant")
+REPORTS = ("Sanitizer: ", "runtime error: ", "assertion failed: ", "Assertion `")
 LISTENS = re.compile(r"listens on http://([^:\s]+|\[[^\]]+\]):(\d+)")
 
 
@@ -156,6 +155,7 @@ class Server:
         environment = {name: value for name, value in os.environ.items()
                        if not name.startswith("PERSISTENCE_")
                        and name not in ("DATABASE_URL", "POSTGRES_URL", "HOLDFAST_FAULT")}
+        environment["PERSISTENCE_LOOPS"] = "2"  # also where processors are few
         if fault:
             environment["HOLDFAST_FAULT"] = fault
         if database_url:

@@ -39,6 +39,7 @@ static void become_server(const struct hf_test_server *server, int output);
 static void await_port(struct hf_test_server *server);
 static void fail_with_log(const struct hf_test_server *server, const char *what);
 static int reap(struct hf_test_server *server);
+static void fail_if_reported(const struct hf_test_server *server);
 static char *read_all(int fd);
 
 struct hf_test_server *hf_test_server_start(const struct hf_test_server_options *options)
@@ -51,6 +52,8 @@ struct hf_test_server *hf_test_server_start(const struct hf_test_server_options 
     server->database = options->postgres ? hf_test_postgres_new_database(NULL) : NULL;
     add_environment(server, hf_strdup("PERSISTENCE_LISTEN=127.0.0.1:0"));
     add_environment(server, hf_format("PERSISTENCE_DATA_DIRECTORY=%s/data", server->directory));
+    /* Also where processors are few: what happens between loops is tested everywhere. */
+    add_environment(server, hf_strdup("PERSISTENCE_LOOPS=2"));
     if (server->database)
         add_environment(server, hf_format("DATABASE_URL=%s", server->database));
     if (options->tokens_file)
@@ -226,7 +229,24 @@ static int reap(struct hf_test_server *server)
     ck_assert_int_eq(ended, server->pid);
     close(server->output);
     server->pid = 0;
+    fail_if_reported(server);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* A report ends the server, and a test that asks it nothing afterwards would not notice. */
+static void fail_if_reported(const struct hf_test_server *server)
+{
+    static const char *const reports[] = {"Sanitizer: ", "runtime error: ", "assertion failed: ", "Assertion `"};
+    HF_AUTO(free) char *path = hf_format("%s/log", server->directory);
+    FILE *log = fopen(path, "re");
+    ck_assert_ptr_nonnull(log);
+    HF_AUTO(free) char *line = NULL;
+    size_t room = 0;
+    while (getline(&line, &room, log) >= 0)
+        for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++)
+            if (strstr(line, reports[i]))
+                fail_with_log(server, "a sanitizer or an assertion ended the server");
+    fclose(log);
 }
 
 static char *read_all(int fd)
