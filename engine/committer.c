@@ -18,10 +18,9 @@
 #include <string.h>
 #include <time.h>
 
-#define RESET_PAUSE_MS   100 /* between two attempts to reach the database again */
-#define UNKNOWNS_SLOWEST 20  /* pauses between commits without an outcome grow up to so many of these */
-#define CONFLICTS_MAX    8   /* serialization failures of one batch in a row */
-#define KEY_LIFETIME_MS  (INT64_C(24) * 3600 * 1000)
+#define RESET_PAUSE_MS   100                /* between two attempts to reach the database again */
+#define UNKNOWNS_SLOWEST 20                 /* pauses between commits without an outcome grow up to so many of these */
+#define CONFLICTS_MAX    8                  /* serialization failures of one batch in a row */
 #define STOP_PATIENCE_NS (8 * HF_SECOND_NS) /* an unknown outcome is not waited for longer than this at stop */
 
 struct hf_committer {
@@ -299,7 +298,7 @@ static bool look_up_key(struct hf_committer *committer, struct hf_write *write, 
     if (!hf_keys_get(committer->session, system.id, write->idempotency_key, &arena, &hash, &answer, &created_at_ms,
                      &found, err))
         return false;
-    if (!found || created_at_ms + KEY_LIFETIME_MS < hf_clock_now_ms())
+    if (!found || created_at_ms + HF_KEY_LIFETIME_MS < hf_clock_now_ms())
         return true;
     if (!hf_hash_equal(&hash, &write->body_hash))
         return hf_error_set(err, HF_IDEMPOTENCY_REUSED,

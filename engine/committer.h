@@ -7,6 +7,9 @@
 #include "engine/catalog.h"
 #include "store/store.h"
 
+/* How long an idempotency key is honoured. */
+#define HF_KEY_LIFETIME_MS (INT64_C(24) * 3600 * 1000)
+
 struct hf_committer;
 struct hf_engine;
 

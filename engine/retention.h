@@ -1,4 +1,5 @@
-/* Retention: snapshots by whole generations, history rows, old events and keys. */
+/* Retention: snapshots by whole generations (retention.c), history rows, and in retention_journal.c what is
+ * written down of events, recoveries, validations and keys. */
 #ifndef HF_ENGINE_RETENTION_H
 #define HF_ENGINE_RETENTION_H
 
@@ -11,6 +12,15 @@ HF_MUST_USE bool hf_retention_run(struct hf_engine *engine, const char *system, 
 
 /* Trims version history by age and size, in small steps so that uploads do not wait; latest versions stay. */
 HF_MUST_USE bool hf_retention_trim_history(struct hf_engine *engine, const char *system, int64_t *deleted_out,
+                                           struct hf_error *err);
+
+/* Trims what is not of one system: events older than the service's retention, keys of batches that are no longer
+ * honoured. In small steps; what the bound of one run leaves waits for the next. */
+HF_MUST_USE bool hf_retention_trim_service(struct hf_engine *engine, int64_t *deleted_out, struct hf_error *err);
+
+/* Trims the system's recoveries (never the newest) and the validations of snapshots that are gone, both by the system's
+ * retention; in small steps. Nothing younger than a day goes here, however short the retention. */
+HF_MUST_USE bool hf_retention_trim_journal(struct hf_engine *engine, const char *system, int64_t *deleted_out,
                                            struct hf_error *err);
 
 #endif

@@ -26,6 +26,7 @@ struct schedule {
     int64_t system_id;
     int64_t full_tried_at_ms, incremental_tried_at_ms;
     int64_t retained_at_ms, trimmed_at_ms;
+    int64_t journal_at_ms; /* 0: not yet since the start */
     struct hf_schedule next;
 };
 
@@ -38,6 +39,9 @@ struct hf_scheduler {
     void (*tick)(void *context);
     void *tick_context;
     struct hf_name_table schedules;
+
+    /* the scheduler thread only */
+    int64_t service_trimmed_at_ms; /* 0: not yet since the start */
 };
 
 struct transition {
@@ -58,6 +62,7 @@ static bool take_due(struct hf_scheduler *scheduler, const struct hf_system_info
                      struct hf_arena *arena);
 static void keep_house(struct hf_scheduler *scheduler, const struct hf_system_info *system, struct schedule *schedule,
                        bool took_full);
+static void trim_service(struct hf_scheduler *scheduler);
 static void look_at_components(struct hf_engine *engine, const struct hf_system_info *system,
                                const struct hf_snapshot_newest *newest);
 static void set_gauges(struct hf_scheduler *scheduler, const struct hf_system_info *systems, int count,
@@ -187,7 +192,20 @@ static void do_round(struct hf_scheduler *scheduler)
     const struct hf_system_info *systems = hf_catalog_list_systems(scheduler->engine->catalog, &arena, &count);
     for (int i = 0; i < count && !is_stopping(scheduler); i++)
         do_system(scheduler, &systems[i], &arena);
+    trim_service(scheduler);
     set_gauges(scheduler, systems, count, &arena);
+}
+
+static void trim_service(struct hf_scheduler *scheduler)
+{
+    struct hf_engine *engine = scheduler->engine;
+    int64_t now_ms = hf_clock_now_ms(), deleted = 0;
+    if (!hf_committer_store_is_up(engine->committer) || now_ms - scheduler->service_trimmed_at_ms < RETAIN_EVERY_MS)
+        return;
+    scheduler->service_trimmed_at_ms = now_ms;
+    struct hf_error err;
+    if (!hf_retention_trim_service(engine, &deleted, &err))
+        hf_log(HF_LOG_WARNING, "events_not_trimmed", err.text);
 }
 
 static void do_system(struct hf_scheduler *scheduler, const struct hf_system_info *system, struct hf_arena *arena)
@@ -298,6 +316,11 @@ static void keep_house(struct hf_scheduler *scheduler, const struct hf_system_in
         schedule->trimmed_at_ms = now_ms;
         if (!hf_retention_trim_history(engine, system->name, &deleted, &err))
             hf_log(HF_LOG_WARNING, "history_not_trimmed", err.text, HF_LOG_TEXT("system", system->name));
+    }
+    if (now_ms - schedule->journal_at_ms >= RETAIN_EVERY_MS) {
+        schedule->journal_at_ms = now_ms;
+        if (!hf_retention_trim_journal(engine, system->name, &deleted, &err))
+            hf_log(HF_LOG_WARNING, "journal_not_trimmed", err.text, HF_LOG_TEXT("system", system->name));
     }
 }
 

@@ -134,6 +134,13 @@ bool hf_recoveries_update(struct hf_session *session, const struct hf_recovery_r
     return true;
 }
 
+bool hf_recoveries_trim(struct hf_session *session, int64_t system_id, int64_t before_ms, int64_t limit,
+                        int64_t *deleted_out, struct hf_error *err)
+{
+    return hf_session_run(session, HF_STMT_RECOVERIES_TRIM, NULL, NULL, deleted_out, err, HF_INT(system_id),
+                          HF_INT(before_ms), HF_INT(limit));
+}
+
 bool hf_validations_insert(struct hf_session *session, const struct hf_validation_row *row, struct hf_error *err)
 {
     return hf_session_run(session, HF_STMT_VALIDATION_INSERT, NULL, NULL, NULL, err, HF_INT(row->system_id),
@@ -147,6 +154,13 @@ bool hf_validations_list(struct hf_session *session, int64_t system_id, const ch
     struct validation_list list = {each, context};
     return hf_session_run(session, HF_STMT_VALIDATIONS_LIST, read_validation, &list, NULL, err, HF_INT(system_id),
                           HF_TEXT(snapshot));
+}
+
+bool hf_validations_trim(struct hf_session *session, int64_t system_id, int64_t before_ms, int64_t limit,
+                         int64_t *deleted_out, struct hf_error *err)
+{
+    return hf_session_run(session, HF_STMT_VALIDATIONS_TRIM, NULL, NULL, deleted_out, err, HF_INT(system_id),
+                          HF_INT(before_ms), HF_INT(limit));
 }
 
 static bool read_validation(void *context, const struct hf_value *values, int count)
@@ -252,7 +266,8 @@ static bool read_key(void *context, const struct hf_value *values, int count)
     return false;
 }
 
-bool hf_keys_trim(struct hf_session *session, int64_t before_ms, int64_t *deleted_out, struct hf_error *err)
+bool hf_keys_trim(struct hf_session *session, int64_t before_ms, int64_t limit, int64_t *deleted_out,
+                  struct hf_error *err)
 {
-    return hf_session_run(session, HF_STMT_KEYS_TRIM, NULL, NULL, deleted_out, err, HF_INT(before_ms));
+    return hf_session_run(session, HF_STMT_KEYS_TRIM, NULL, NULL, deleted_out, err, HF_INT(before_ms), HF_INT(limit));
 }

@@ -40,6 +40,9 @@ HF_MUST_USE bool hf_recoveries_list(struct hf_session *session, int64_t system_i
  * tells whether it was. */
 HF_MUST_USE bool hf_recoveries_update(struct hf_session *session, const struct hf_recovery_row *row,
                                       const char *from_status, bool *updated_out, struct hf_error *err);
+/* Deletes at most limit rows that were started before before_ms, oldest first; never the newest of the system. */
+HF_MUST_USE bool hf_recoveries_trim(struct hf_session *session, int64_t system_id, int64_t before_ms, int64_t limit,
+                                    int64_t *deleted_out, struct hf_error *err);
 
 struct hf_validation_row {
     int64_t system_id;
@@ -56,6 +59,9 @@ HF_MUST_USE bool hf_validations_insert(struct hf_session *session, const struct 
 HF_MUST_USE bool hf_validations_list(struct hf_session *session, int64_t system_id, const char *snapshot,
                                      hf_validation_row_fn *each, void *context,
                                      struct hf_error *err); /* oldest first */
+/* Deletes at most limit rows that were checked before before_ms and whose snapshot has no row any more. */
+HF_MUST_USE bool hf_validations_trim(struct hf_session *session, int64_t system_id, int64_t before_ms, int64_t limit,
+                                     int64_t *deleted_out, struct hf_error *err);
 
 struct hf_event_row {
     int64_t id; /* given by the database */
@@ -82,7 +88,7 @@ HF_MUST_USE bool hf_keys_insert(struct hf_session *session, int64_t system_id, c
 HF_MUST_USE bool hf_keys_get(struct hf_session *session, int64_t system_id, const char *key, struct hf_arena *arena,
                              struct hf_hash *body_hash_out, const char **answer_out, int64_t *created_at_ms_out,
                              bool *found_out, struct hf_error *err);
-HF_MUST_USE bool hf_keys_trim(struct hf_session *session, int64_t before_ms, int64_t *deleted_out,
+HF_MUST_USE bool hf_keys_trim(struct hf_session *session, int64_t before_ms, int64_t limit, int64_t *deleted_out,
                               struct hf_error *err);
 
 #endif

@@ -216,6 +216,13 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                  " completed_at_ms = $13, detail = $14"
                                  " WHERE system_id = $1 AND id = $2 AND status = $15",
                                  NULL},
+    [HF_STMT_RECOVERIES_TRIM] =
+        {"recoveries_trim", "iii", false,
+         "DELETE FROM system_recovery_logs WHERE system_id = $1 AND id IN (SELECT r.id FROM system_recovery_logs AS r"
+         " WHERE r.system_id = $1 AND r.started_at_ms < $2 AND EXISTS (SELECT 1 FROM system_recovery_logs AS newer"
+         " WHERE newer.system_id = $1 AND (newer.started_at_ms, newer.id) > (r.started_at_ms, r.id))"
+         " ORDER BY r.started_at_ms, r.id LIMIT $3)",
+         NULL},
 
     [HF_STMT_VALIDATION_INSERT] = {"validation_insert", "ittttri", false,
                                    "INSERT INTO state_validation_results (" VALIDATION_COLUMNS ") VALUES (" P7 ")",
@@ -224,6 +231,12 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                   "SELECT " VALIDATION_COLUMNS " FROM state_validation_results WHERE system_id = $1"
                                   " AND snapshot = $2 ORDER BY id",
                                   NULL},
+    [HF_STMT_VALIDATIONS_TRIM] =
+        {"validations_trim", "iii", false,
+         "DELETE FROM state_validation_results WHERE id IN (SELECT v.id FROM state_validation_results AS v"
+         " WHERE v.system_id = $1 AND v.checked_at_ms < $2 AND NOT EXISTS (SELECT 1 FROM system_state_snapshots AS s"
+         " WHERE s.system_id = v.system_id AND s.id = v.snapshot) LIMIT $3)",
+         NULL},
     [HF_STMT_EVENT_INSERT] = {"event_insert", "iitttt", true,
                               "INSERT INTO events (" EVENT_COLUMNS ") SELECT * FROM unnest($1::bigint[], $2::bigint[],"
                               " $3::text[], $4::text[], $5::text[], $6::text[])",
@@ -247,5 +260,8 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                          "SELECT body_hash, answer, created_at_ms FROM idempotency_keys WHERE system_id = $1"
                          " AND key = $2",
                          NULL},
-    [HF_STMT_KEYS_TRIM] = {"keys_trim", "i", false, "DELETE FROM idempotency_keys WHERE created_at_ms < $1", NULL},
+    [HF_STMT_KEYS_TRIM] = {"keys_trim", "ii", false,
+                           "DELETE FROM idempotency_keys WHERE (system_id, key) IN (SELECT system_id, key"
+                           " FROM idempotency_keys WHERE created_at_ms < $1 ORDER BY created_at_ms LIMIT $2)",
+                           NULL},
 };

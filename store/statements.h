@@ -55,10 +55,12 @@ enum hf_statement {
     HF_STMT_RECOVERY_GET,
     HF_STMT_RECOVERIES_LIST,
     HF_STMT_RECOVERY_UPDATE, /* only where the old status still holds */
+    HF_STMT_RECOVERIES_TRIM, /* older than a moment, never the newest; at most $3 */
     /* validations, events, keys */
     HF_STMT_VALIDATION_INSERT,
     HF_STMT_VALIDATIONS_LIST,
-    HF_STMT_EVENT_INSERT, /* MANY */
+    HF_STMT_VALIDATIONS_TRIM, /* older than a moment, of snapshots that are gone; at most $3 */
+    HF_STMT_EVENT_INSERT,     /* MANY */
     HF_STMT_EVENTS_LIST,
     HF_STMT_EVENTS_TRIM,
     HF_STMT_KEY_INSERT,

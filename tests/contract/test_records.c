@@ -525,12 +525,86 @@ START_TEST(key_is_replaced_and_trimmed)
     ck_assert(hf_hash_equal(&got, &second));
     ck_assert_str_eq(answer, "{\"sequence\":2}");
     int64_t deleted = 0;
-    HF_TEST_OK(hf_keys_trim(test.write, 200, &deleted, &err));
+    HF_TEST_OK(hf_keys_trim(test.write, 200, 10, &deleted, &err));
     ck_assert_int_eq(deleted, 0);
-    HF_TEST_OK(hf_keys_trim(test.write, 201, &deleted, &err));
+    HF_TEST_OK(hf_keys_trim(test.write, 201, 0, &deleted, &err));
+    ck_assert_int_eq(deleted, 0);
+    HF_TEST_OK(hf_keys_trim(test.write, 201, 10, &deleted, &err));
     ck_assert_int_eq(deleted, 1);
     ck_assert(!get_key(&arena, "k", &got, &answer));
     ck_assert(get_key(&arena, "k2", &got, &answer));
+    hf_test_store_done(&test);
+}
+END_TEST
+
+START_TEST(old_recoveries_are_trimmed_in_steps_and_the_newest_stays)
+{
+    struct hf_error err;
+    open_with_system(_i);
+    const char *const ids[] = {"r1", "r2", "r3", "r4"};
+    for (int i = 0; i < 4; i++) {
+        const struct hf_recovery_row row = {.system_id = HF_TEST_SYSTEM,
+                                            .id = ids[i],
+                                            .source = "head",
+                                            .status = "completed",
+                                            .started_at_ms = (i + 1) * 100};
+        HF_TEST_OK(hf_recoveries_insert(test.write, &row, &err));
+    }
+    int64_t deleted = 0;
+    HF_TEST_OK(hf_recoveries_trim(test.write, HF_TEST_SYSTEM + 1, INT64_MAX, 10, &deleted, &err));
+    ck_assert_int_eq(deleted, 0);
+    HF_TEST_OK(hf_recoveries_trim(test.write, HF_TEST_SYSTEM, 300, 1, &deleted, &err));
+    ck_assert_int_eq(deleted, 1);
+    struct names names = {0};
+    HF_TEST_OK(hf_recoveries_list(test.read, HF_TEST_SYSTEM, INT64_MAX, "", 10, note_recovery, &names, &err));
+    ck_assert_str_eq(names.joined, "r4 r3 r2 ");
+    HF_TEST_OK(hf_recoveries_trim(test.write, HF_TEST_SYSTEM, 300, 10, &deleted, &err));
+    ck_assert_int_eq(deleted, 1);
+    HF_TEST_OK(hf_recoveries_trim(test.write, HF_TEST_SYSTEM, INT64_MAX, 10, &deleted, &err));
+    ck_assert_int_eq(deleted, 1);
+    names = (struct names){0};
+    HF_TEST_OK(hf_recoveries_list(test.read, HF_TEST_SYSTEM, INT64_MAX, "", 10, note_recovery, &names, &err));
+    ck_assert_str_eq(names.joined, "r4 ");
+    hf_test_store_done(&test);
+}
+END_TEST
+
+static int count_validations(const char *snapshot)
+{
+    struct hf_error err;
+    struct names names = {0};
+    HF_TEST_OK(hf_validations_list(test.read, HF_TEST_SYSTEM, snapshot, note_validation, &names, &err));
+    return names.count;
+}
+
+START_TEST(validations_of_snapshots_that_are_gone_are_trimmed_by_age)
+{
+    struct hf_error err;
+    open_with_system(_i);
+    const struct hf_snapshot_row kept = {.system_id = HF_TEST_SYSTEM,
+                                         .id = "kept",
+                                         .kind = "full",
+                                         .trigger = "manual",
+                                         .generation = "kept",
+                                         .file = "kept.hfs",
+                                         .state = "complete"};
+    HF_TEST_OK(hf_snapshots_insert(test.write, &kept, &err));
+    for (int i = 0; i < 8; i++) {
+        const struct hf_validation_row row = {.system_id = HF_TEST_SYSTEM,
+                                              .snapshot = i % 2 ? "kept" : "gone",
+                                              .check_name = "blobs",
+                                              .status = "warning",
+                                              .quality_score = 0.25,
+                                              .checked_at_ms = i * 100};
+        HF_TEST_OK(hf_validations_insert(test.write, &row, &err));
+    }
+    int64_t deleted = 0;
+    HF_TEST_OK(hf_validations_trim(test.write, HF_TEST_SYSTEM, 600, 2, &deleted, &err));
+    ck_assert_int_eq(deleted, 2);
+    HF_TEST_OK(hf_validations_trim(test.write, HF_TEST_SYSTEM, 600, 2, &deleted, &err));
+    ck_assert_int_eq(deleted, 1);
+    ck_assert_int_eq(count_validations("gone"), 1);
+    ck_assert_int_eq(count_validations("kept"), 4);
     hf_test_store_done(&test);
 }
 END_TEST
@@ -567,4 +641,6 @@ HF_TEST_STORE_MAIN("contract_records", system_keeps_its_settings, system_name_is
                    latest_snapshot_is_a_complete_one, snapshot_comes_back_changes_and_goes,
                    recovery_is_logged_and_updated, validations_are_listed_oldest_first_per_snapshot,
                    events_are_paged_oldest_first, events_are_trimmed_by_age_and_ids_are_not_given_again,
-                   key_is_replaced_and_trimmed, deleted_system_leaves_nothing_behind);
+                   old_recoveries_are_trimmed_in_steps_and_the_newest_stays,
+                   validations_of_snapshots_that_are_gone_are_trimmed_by_age, key_is_replaced_and_trimmed,
+                   deleted_system_leaves_nothing_behind);

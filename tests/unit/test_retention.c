@@ -204,7 +204,95 @@ START_TEST(history_is_bounded_by_size_too)
 }
 END_TEST
 
+static bool insert_old(struct hf_session *session, void *context, struct hf_error *failure)
+{
+    int64_t system_id = *(const int64_t *)context, now_ms = hf_clock_now_ms();
+    int64_t day_ms = 86400000, old_ms = now_ms - 8 * day_ms;
+    const struct hf_event_row events[] = {
+        {.system_id = system_id, .at_ms = old_ms, .severity = "info", .type = "state.event", .text = "old"},
+        {.system_id = system_id, .at_ms = now_ms - day_ms, .severity = "info", .type = "state.event", .text = "young"}};
+    struct hf_hash hash = {0};
+    const struct hf_recovery_row recoveries[] = {
+        {.system_id = system_id, .id = "rec-old", .source = "head", .status = "applied", .started_at_ms = old_ms},
+        {.system_id = system_id, .id = "rec-last", .source = "head", .status = "applied", .started_at_ms = old_ms + 1}};
+    const struct hf_validation_row validation = {
+        .system_id = system_id, .snapshot = "gone", .check_name = "blobs", .status = "passed", .checked_at_ms = old_ms};
+    return hf_events_insert(session, events, 2, failure) &&
+           hf_keys_insert(session, system_id, "old", &hash, "{}", now_ms - day_ms - 1000, failure) &&
+           hf_keys_insert(session, system_id, "young", &hash, "{}", now_ms - day_ms / 2, failure) &&
+           hf_recoveries_insert(session, &recoveries[0], failure) &&
+           hf_recoveries_insert(session, &recoveries[1], failure) &&
+           hf_validations_insert(session, &validation, failure);
+}
+
+static int64_t system_id_of(void)
+{
+    return hf_test_system(&service).id;
+}
+
+static bool key_exists(const char *key)
+{
+    struct hf_session *session;
+    struct hf_hash hash;
+    const char *answer;
+    int64_t created_at_ms;
+    bool found = false;
+    ck_assert_msg(hf_sessions_take(service.engine->sessions, &session, &err), "%s", err.text);
+    ck_assert(hf_keys_get(session, system_id_of(), key, &service.arena, &hash, &answer, &created_at_ms, &found, &err));
+    hf_sessions_give(service.engine->sessions, session);
+    return found;
+}
+
+static bool join_recovery(void *context, const struct hf_recovery_row *row)
+{
+    strcat(strcat(context, row->id), " ");
+    return true;
+}
+
+static void note_old(void)
+{
+    int64_t system_id = system_id_of();
+    struct hf_call call = {.run = insert_old, .context = &system_id};
+    ck_assert_msg(hf_committer_call(service.engine->committer, &call, &err), "%s", err.text);
+}
+
+START_TEST(old_events_keys_recoveries_and_validations_are_trimmed)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    note_old();
+    int64_t deleted = 0;
+    ck_assert_msg(hf_retention_trim_service(service.engine, &deleted, &err), "%s", err.text);
+    ck_assert_int_eq(hf_test_count_events(&service, system_id_of(), "state.event"), 1);
+    ck_assert(!key_exists("old"));
+    ck_assert(key_exists("young"));
+    ck_assert_msg(hf_retention_trim_journal(service.engine, HF_TEST_NAME, &deleted, &err), "%s", err.text);
+    struct hf_session *session;
+    char recoveries[64] = "";
+    ck_assert_msg(hf_sessions_take(service.engine->sessions, &session, &err), "%s", err.text);
+    ck_assert(hf_recoveries_list(session, system_id_of(), INT64_MAX, "", 10, join_recovery, recoveries, &err));
+    hf_sessions_give(service.engine->sessions, session);
+    ck_assert_str_eq(recoveries, "rec-last ");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(the_service_trims_by_itself_after_a_start)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    note_old();
+    restart();
+    for (int i = 0; i < 500 && key_exists("old"); i++)
+        usleep(10000);
+    ck_assert(!key_exists("old"));
+    ck_assert_int_eq(hf_test_count_events(&service, system_id_of(), "state.event"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 HF_TEST_MAIN("retention", what_is_within_the_time_stays, expired_generations_go_and_the_last_valid_one_stays,
              a_generation_goes_as_a_whole_with_its_incrementals, pinned_and_leased_generations_stay,
              the_last_valid_generation_stays_when_newer_ones_are_damaged, old_versions_are_trimmed_and_the_latest_stay,
-             history_is_bounded_by_size_too);
+             history_is_bounded_by_size_too, old_events_keys_recoveries_and_validations_are_trimmed,
+             the_service_trims_by_itself_after_a_start);
