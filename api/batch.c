@@ -6,6 +6,7 @@
 #include "api/upload.h"
 #include "core/auto.h"
 #include "core/buf.h"
+#include "core/clock.h"
 #include "engine/scheduler.h"
 
 #include <string.h>
@@ -16,14 +17,15 @@
 /* A batch under way; lives in the request's arena. */
 struct batch {
     struct hf_write write;          /* first: the committer hands it back */
-    int64_t next_incremental_at_ms; /* asked before the commit: the answer is also made on the committer thread */
+    int64_t next_incremental_at_ms; /* 0: not asked yet; once, so that a repetition gets the same answer */
     char *replayed;                 /* owns; NULL: not a repetition */
 };
 
 static bool read_key(const struct hf_request *request, struct hf_write *write, struct hf_error *err);
 static bool check_scope(const struct hf_request *request, const struct hf_write *write, struct hf_error *err);
 static char *make_answer(struct hf_write *write);
-static void write_answer(struct hf_buf *out, const struct batch *batch);
+static void write_answer(struct hf_buf *out, struct batch *batch);
+static int64_t next_incremental(const struct hf_request *request);
 static void batch_saved(struct hf_write *write);
 static bool finish_batch(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
 
@@ -41,7 +43,6 @@ enum hf_verdict hf_api_states_batch(struct hf_request *request, struct hf_reply 
     write->context = request;
     if (!read_key(request, write, err) || !hf_batch_body_read(request, &write->items, &write->item_count, err))
         return HF_FAIL;
-    batch->next_incremental_at_ms = hf_scheduler_next(engine, write->system).next_incremental_at_ms;
     request->work = batch;
     request->finish = finish_batch;
     if (check_scope(request, write, err) && hf_committer_submit(engine->committer, write, err))
@@ -85,13 +86,15 @@ static char *make_answer(struct hf_write *write)
 {
     HF_AUTO(buf) struct hf_buf text;
     hf_buf_init(&text, ANSWER_BYTES_MAX);
-    write_answer(&text, (const struct batch *)write);
+    write_answer(&text, (struct batch *)write);
     return text.failed ? NULL : hf_buf_take(&text, NULL);
 }
 
-static void write_answer(struct hf_buf *out, const struct batch *batch)
+static void write_answer(struct hf_buf *out, struct batch *batch)
 {
     const struct hf_write *write = &batch->write;
+    if (!batch->next_incremental_at_ms)
+        batch->next_incremental_at_ms = next_incremental(write->context);
     int64_t sequence = 0;
     for (int i = 0; i < write->item_count; i++)
         if (write->items[i].sequence > sequence)
@@ -105,6 +108,14 @@ static void write_answer(struct hf_buf *out, const struct batch *batch)
         hf_upload_add_receipt(out, write, &write->items[i], batch->next_incremental_at_ms);
     }
     hf_buf_add_text(out, "]}\n");
+}
+
+/* The answer to a key is made before its commit: a system that comes into being with it has no schedule yet. */
+static int64_t next_incremental(const struct hf_request *request)
+{
+    struct hf_engine *engine = atomic_load_explicit(&request->api->engine, memory_order_acquire);
+    int64_t next_ms = hf_scheduler_next(engine, request->params[0]).next_incremental_at_ms;
+    return next_ms ? next_ms : hf_clock_now_ms() + request->api->config->incremental_interval_ms;
 }
 
 /* Committer thread, which frees its own copy of a repeated answer right after this. */

@@ -3,6 +3,7 @@
 
 #include "core/auto.h"
 #include "core/buf.h"
+#include "core/clock.h"
 #include "core/digest.h"
 
 #include <string.h>
@@ -63,6 +64,25 @@ START_TEST(a_batch_keeps_the_bytes_of_each_state_as_they_were_sent)
     hf_api_call(&t, 200, "GET", "/v1/systems/default/components/e/state", NULL);
     ck_assert_mem_eq(t.answer.body, "\0\1\2", 3);
     ck_assert_str_eq(hf_api_header(&t, "Content-Type"), "application/octet-stream");
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(the_first_batch_of_a_system_tells_the_next_backup)
+{
+    static const char body[] = "{\"states\":[{\"component\":\"a\",\"state\":1}]}";
+    const char *const first_key[] = {"Content-Type: application/json", "Idempotency-Key: first", NULL};
+    struct hf_api_test t;
+    start(&t, _i);
+    hf_api_call(&t, 200, "POST", "/v1/systems/plain/states", body);
+    const json_t *receipt = json_array_get(json_object_get(t.json, "results"), 0);
+    ck_assert_int_gt(hf_json_int(receipt, "nextIncrementalBackup"), hf_clock_now_ms());
+    hf_api_send(&t, 200, "POST", "/v1/systems/keyed/states", first_key, body, strlen(body));
+    HF_AUTO(free) char *first = hf_strdup(t.answer.body);
+    receipt = json_array_get(json_object_get(t.json, "results"), 0);
+    ck_assert_int_gt(hf_json_int(receipt, "nextIncrementalBackup"), hf_clock_now_ms());
+    hf_api_send(&t, 200, "POST", "/v1/systems/keyed/states", first_key, body, strlen(body));
+    ck_assert_str_eq(t.answer.body, first);
     hf_api_stop(&t);
 }
 END_TEST
@@ -208,6 +228,7 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {a_batch_keeps_the_bytes_of_each_state_as_they_were_sent,
+                                  the_first_batch_of_a_system_tells_the_next_backup,
                                   one_item_a_line_is_the_same,
                                   one_failed_condition_writes_nothing,
                                   a_malformed_batch_is_refused_with_the_item_named,
