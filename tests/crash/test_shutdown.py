@@ -35,15 +35,15 @@ def stop_under_load(checks, binary, number, engine, snapshots_meanwhile):
     journal = Journal()
     acknowledged = {system: max(sequence for upload in load.uploads if upload.system == system and upload.receipts
                                 for _, sequence in upload.receipts.values()) for system in SYSTEMS}
+    at_stop = {system: client.get_json(f"/v1/systems/{system}")["sequence"] for system in SYSTEMS}
     load.repeat_keyed(client)
     journal.add(load)
     journal.verify(checks, client, name)
     for system in SYSTEMS:
         final = client.get_json(f"/v1/systems/{system}/snapshots?kind=full&limit=1")["snapshots"][0]
         # One of the schedule may have come so late that it holds everything already.
-        now = client.get_json(f"/v1/systems/{system}")["sequence"]
         checks.check(f"{name}: the_newest_full_of_{system}_was_taken_at_shutdown", final["trigger"] == "shutdown"
-                     or (snapshots_meanwhile and final["sequence"] == now), (final, now))
+                     or (snapshots_meanwhile and final["sequence"] == at_stop[system]), (final, at_stop[system]))
         different = compare_snapshot(client, system, final, journal.names())
         checks.check(f"{name}: the_final_snapshot_of_{system}_holds_what_there_was", not different, different)
         checks.check(f"{name}: the_final_snapshot_of_{system}_covers_all_that_was_acknowledged",
