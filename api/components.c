@@ -40,6 +40,8 @@ static bool check_pointers(const json_t *array, struct hf_error *err);
 static bool pointer_is_valid(const char *text, size_t bytes);
 static bool read_component(struct hf_request *request, struct hf_engine *engine, struct hf_component_info *out,
                            struct hf_error *err);
+static bool forget_unused(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
+                          enum hf_verdict *out, struct hf_error *err);
 static void component_deleted(struct hf_write *write);
 static bool finish_delete(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
 static bool check_metrics(const json_t *metrics, struct hf_error *err);
@@ -109,11 +111,13 @@ enum hf_verdict hf_api_component_register(struct hf_request *request, struct hf_
 
 enum hf_verdict hf_api_component_delete(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    (void)reply;
     struct hf_engine *engine = hf_api_engine(request, err);
     const char *if_match = request->headers[HF_H_IF_MATCH];
     if (!engine || (if_match && !hf_etag_list_check("If-Match", if_match, err)))
         return HF_FAIL;
+    enum hf_verdict verdict;
+    if (!if_match && forget_unused(request, reply, engine, &verdict, err))
+        return verdict;
     struct hf_write *write = hf_arena_alloc(&request->arena, sizeof(*write));
     struct hf_save_item *item = hf_arena_alloc(&request->arena, sizeof(*item));
     *item = (struct hf_save_item){.component = request->params[1],
@@ -310,6 +314,26 @@ static bool read_component(struct hf_request *request, struct hf_engine *engine,
     struct hf_system_info info;
     return hf_api_read_system(engine, system, &info, err) &&
            hf_error_set(err, HF_NOT_FOUND, "system \"%s\" has no component \"%s\"", system, component);
+}
+
+/* One that never had a state leaves no history behind, so it needs no tombstone. False: it has or had one. */
+static bool forget_unused(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
+                          enum hf_verdict *out, struct hf_error *err)
+{
+    struct hf_head head;
+    bool forgotten = false;
+    if (!hf_catalog_read_head(engine->catalog, request->params[0], request->params[1], &head, NULL, NULL) ||
+        head.version > 0)
+        return false;
+    if (!request->on_worker)
+        *out = HF_RETRY_ON_WORKER;
+    else if (!hf_component_forget(engine, request->params[0], request->params[1], &forgotten, err))
+        *out = HF_FAIL;
+    else if (forgotten)
+        *out = hf_api_no_content(reply);
+    else /* an upload was faster */
+        return false;
+    return true;
 }
 
 /* Committer thread. */

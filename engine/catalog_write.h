@@ -79,6 +79,8 @@ struct hf_component *hf_catalog_component_by_id_locked(const struct hf_system *s
 struct hf_component *hf_catalog_add_component_locked(struct hf_system *system, const char *name, int64_t id,
                                                      int64_t created_at_ms); /* id 0 takes the next free */
 void hf_catalog_drop_component_locked(struct hf_system *system, struct hf_component *component); /* never stored one */
+/* A stored one that never had a state, and whose row is deleted. Its number is not given again. */
+void hf_catalog_forget_component_locked(struct hf_system *system, struct hf_component *component);
 
 /* Sets the committed head, keeps counts, the dirty list and the cache (body may be NULL; takes no reference of the
  * caller's, adds its own). */

@@ -16,7 +16,7 @@
 struct hf_fold {
     int64_t system_id; /* 0: no round under way */
     int64_t round_sequence;
-    struct hf_component **components; /* by id, so that neighbours share pages */
+    int64_t *component_ids; /* in order, so that neighbours share pages; one may be forgotten meanwhile */
     int count, next;
     int64_t last_system_id; /* systems take turns */
     uint64_t last_step_ns, last_round_ns;
@@ -29,8 +29,8 @@ struct hf_fold *hf_fold_new(void)
 
 static void end_round(struct hf_fold *fold)
 {
-    free(fold->components);
-    fold->components = NULL;
+    free(fold->component_ids);
+    fold->component_ids = NULL;
     fold->system_id = 0;
     fold->count = fold->next = 0;
 }
@@ -45,7 +45,7 @@ void hf_fold_free(struct hf_fold *fold)
 
 static int compare_ids(const void *a, const void *b)
 {
-    int64_t x = (*(struct hf_component *const *)a)->id, y = (*(struct hf_component *const *)b)->id;
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return x < y ? -1 : x > y;
 }
 
@@ -72,16 +72,16 @@ static bool begin_round(struct hf_fold *fold, struct hf_catalog *catalog)
     if (system) {
         fold->system_id = fold->last_system_id = system->id;
         fold->round_sequence = system->sequence;
-        fold->components = hf_alloc((size_t)system->dirty_count * sizeof(void *));
+        fold->component_ids = hf_alloc((size_t)system->dirty_count * sizeof(fold->component_ids[0]));
         fold->count = fold->next = 0;
         for (struct hf_component *component = system->dirty_first; component; component = component->dirty_next)
-            fold->components[fold->count++] = component;
+            fold->component_ids[fold->count++] = component->id;
         system->dirty_first = NULL;
         system->dirty_count = 0;
     }
     hf_catalog_unlock(catalog);
     if (system)
-        qsort(fold->components, (size_t)fold->count, sizeof(void *), compare_ids);
+        qsort(fold->component_ids, (size_t)fold->count, sizeof(fold->component_ids[0]), compare_ids);
     return system != NULL;
 }
 
@@ -142,8 +142,11 @@ static bool write_rows(struct hf_fold *fold, struct hf_session *session, const s
 static void give_back(struct hf_fold *fold, struct hf_system *system, int from)
 {
     for (int i = from; i < fold->count; i++) {
-        fold->components[i]->dirty = false;
-        hf_catalog_mark_dirty_locked(system, fold->components[i]);
+        struct hf_component *component = hf_catalog_component_by_id_locked(system, fold->component_ids[i]);
+        if (!component)
+            continue;
+        component->dirty = false;
+        hf_catalog_mark_dirty_locked(system, component);
     }
 }
 
@@ -162,8 +165,11 @@ bool hf_fold_step(struct hf_fold *fold, struct hf_catalog *catalog, struct hf_se
     struct hf_system *system = hf_catalog_system_by_id_locked(catalog, fold->system_id);
     if (system) {
         for (; fold->next < fold->count && count < STEP_ROWS; fold->next++) {
-            fold->components[fold->next]->dirty = false;
-            fill_row(system, fold->components[fold->next], &arena, &rows[count++]);
+            struct hf_component *component = hf_catalog_component_by_id_locked(system, fold->component_ids[fold->next]);
+            if (!component)
+                continue;
+            component->dirty = false;
+            fill_row(system, component, &arena, &rows[count++]);
         }
     }
     hf_catalog_unlock(catalog);

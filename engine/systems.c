@@ -209,3 +209,52 @@ bool hf_component_register(struct hf_engine *engine, const char *system, const c
                       system);
     return ok;
 }
+
+/* ---- forgetting a component that never had a state ---- */
+
+struct forgetting {
+    struct hf_engine *engine;
+    const char *system_name;
+    const char *component_name;
+    int64_t system_id, component_id; /* 0: there is nothing to forget */
+};
+
+/* In order with the uploads: one that came first has given the component its state. */
+static bool forget_component(struct hf_session *session, void *context, struct hf_error *err)
+{
+    struct forgetting *forgetting = context;
+    forgetting->component_id = 0;
+    hf_catalog_lock(forgetting->engine->catalog);
+    struct hf_system *system = hf_catalog_find_system_locked(forgetting->engine->catalog, forgetting->system_name);
+    struct hf_component *component =
+        system ? hf_catalog_find_component_locked(system, forgetting->component_name) : NULL;
+    if (component && component->stored && component->head.version == 0) {
+        forgetting->system_id = system->id;
+        forgetting->component_id = component->id;
+    }
+    hf_catalog_unlock(forgetting->engine->catalog);
+    return !forgetting->component_id ||
+           hf_components_forget(session, forgetting->system_id, forgetting->component_id, err);
+}
+
+static void publish_forgetting(void *context)
+{
+    const struct forgetting *forgetting = context;
+    if (!forgetting->component_id)
+        return;
+    hf_catalog_lock(forgetting->engine->catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(forgetting->engine->catalog, forgetting->system_id);
+    hf_catalog_forget_component_locked(system, hf_catalog_component_by_id_locked(system, forgetting->component_id));
+    hf_catalog_unlock(forgetting->engine->catalog);
+}
+
+bool hf_component_forget(struct hf_engine *engine, const char *system, const char *component, bool *forgotten_out,
+                         struct hf_error *err)
+{
+    struct forgetting forgetting = {.engine = engine, .system_name = system, .component_name = component};
+    struct hf_call call = {.run = forget_component, .published = publish_forgetting, .context = &forgetting};
+    if (!hf_committer_call(engine->committer, &call, err))
+        return false;
+    *forgotten_out = forgetting.component_id != 0;
+    return true;
+}

@@ -127,6 +127,12 @@ bool hf_components_register(struct hf_session *session, const struct hf_componen
                           HF_INT(row->registered_at_ms));
 }
 
+bool hf_components_forget(struct hf_session *session, int64_t system_id, int64_t component_id, struct hf_error *err)
+{
+    return hf_session_run(session, HF_STMT_COMPONENT_FORGET, NULL, NULL, NULL, err, HF_INT(system_id),
+                          HF_INT(component_id));
+}
+
 static struct hf_value head_hash(const struct hf_component_row *row)
 {
     return row->version == 0 ? HF_NULL : HF_HASH(&row->hash);

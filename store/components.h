@@ -45,4 +45,8 @@ HF_MUST_USE bool hf_components_fold(struct hf_session *session, const struct hf_
 HF_MUST_USE bool hf_components_register(struct hf_session *session, const struct hf_component_row *row,
                                         struct hf_error *err);
 
+/* Deletes the row of a component that never had a state; one that is gone already is no failure. */
+HF_MUST_USE bool hf_components_forget(struct hf_session *session, int64_t system_id, int64_t component_id,
+                                      struct hf_error *err);
+
 #endif

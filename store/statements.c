@@ -115,6 +115,10 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                     " required_pointers = $5, heartbeat_interval_ms = $6, registered_at_ms = $7"
                                     " WHERE system_id = $1 AND component_id = $2",
                                     NULL},
+    [HF_STMT_COMPONENT_FORGET] = {"component_forget", "ii", false,
+                                  "DELETE FROM component_state_tracking WHERE system_id = $1 AND component_id = $2"
+                                  " AND version = 0",
+                                  NULL},
 
     [HF_STMT_STATES_INSERT] =
         {"states_insert", "iiiiiibitiitb", true,

@@ -28,6 +28,7 @@ enum hf_statement {
     HF_STMT_COMPONENTS_LIST,
     HF_STMT_COMPONENTS_FOLD, /* MANY: head and health columns */
     HF_STMT_COMPONENT_REGISTER,
+    HF_STMT_COMPONENT_FORGET, /* only one that never had a state */
     /* states */
     HF_STMT_STATES_INSERT, /* MANY */
     HF_STMT_CHUNKS_INSERT, /* MANY */

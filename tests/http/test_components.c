@@ -150,6 +150,33 @@ START_TEST(a_bad_registration_is_refused)
 }
 END_TEST
 
+START_TEST(a_component_without_a_state_is_forgotten)
+{
+    struct hf_api_test t;
+    hf_api_start(&t, NULL);
+    hf_api_call(&t, 201, "PUT", COMPONENTS "/planned", "{\"kind\":\"agent\"}");
+    hf_api_call(&t, 204, "POST", COMPONENTS "/planned/heartbeat", "{\"health\":1}");
+    const char *const if_match[] = {"If-Match: *", NULL};
+    hf_api_send(&t, 412, "DELETE", COMPONENTS "/planned", if_match, NULL, 0);
+    hf_api_call(&t, 204, "DELETE", COMPONENTS "/planned", NULL);
+    hf_api_refused(&t, 404, "not_found", "GET", COMPONENTS "/planned", NULL);
+    hf_api_refused(&t, 404, "not_found", "DELETE", COMPONENTS "/planned", NULL);
+    hf_api_call(&t, 201, "PUT", COMPONENTS "/planned/state", "1");
+    ck_assert_int_eq(hf_json_int(t.json, "version"), 1);
+    hf_api_call(&t, 201, "PUT", COMPONENTS "/gone", "{}");
+    hf_api_call(&t, 204, "DELETE", COMPONENTS "/gone", NULL);
+    ck_assert_int_eq(hf_test_server_stop(t.server), 0);
+    hf_test_server_start_again(t.server);
+    hf_api_reconnect(&t);
+    hf_api_refused(&t, 404, "not_found", "GET", COMPONENTS "/gone", NULL);
+    hf_api_call(&t, 201, "PUT", COMPONENTS "/gone", "{}");
+    hf_api_call(&t, 204, "DELETE", COMPONENTS "/planned", NULL); /* has a state: a tombstone */
+    hf_api_call(&t, 201, "PUT", COMPONENTS "/planned/state", "1");
+    ck_assert_int_eq(hf_json_int(t.json, "version"), 3);
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(heartbeats_tell_how_a_component_is)
 {
     struct hf_api_test t;
@@ -207,5 +234,6 @@ END_TEST
 
 HF_TEST_MAIN("components", pages_hold_every_component_once_in_name_order, filters_choose_by_kind_and_health,
              a_cycle_of_dependencies_is_refused_and_named, what_is_sent_is_the_registration,
-             a_bad_registration_is_refused, heartbeats_tell_how_a_component_is,
-             a_system_is_deleted_only_when_its_name_is_said_twice, bad_settings_of_a_system_are_refused);
+             a_bad_registration_is_refused, a_component_without_a_state_is_forgotten,
+             heartbeats_tell_how_a_component_is, a_system_is_deleted_only_when_its_name_is_said_twice,
+             bad_settings_of_a_system_are_refused);
