@@ -113,10 +113,21 @@ void hf_exchange_header(struct hf_exchange *x, const char *name, const char *val
             before ? hf_arena_format(arena, "%s, %s", before, value) : hf_arena_strdup(arena, value);
         return;
     }
-    if (strcasecmp(name, "Transfer-Encoding") == 0)
+    if (strcasecmp(name, "Transfer-Encoding") == 0) {
         x->chunked = true;
-    else if (strcasecmp(name, "Expect") == 0)
+        if (strcasecmp(value, "chunked") != 0)
+            hf_exchange_refuse(x, "of all transfer encodings only chunked is understood");
+    }
+    if (strcasecmp(name, "Expect") == 0)
         x->expects_continue = strcasecmp(value, "100-continue") == 0;
+}
+
+void hf_exchange_refuse(struct hf_exchange *x, const char *why)
+{
+    hf_metric_add(HF_M_HTTP_PROTOCOL_ERRORS, 1);
+    x->close = true;
+    if (!x->failed)
+        x->failed = !hf_error_set(&x->err, HF_INVALID_REQUEST, "%s", why);
 }
 
 void hf_exchange_admit(struct hf_exchange *x, const char *method, struct hf_request_ids *ids)
@@ -134,10 +145,13 @@ void hf_exchange_admit(struct hf_exchange *x, const char *method, struct hf_requ
         x->failed = true;
 }
 
-/* With an announced body of some size, or one that waits to be asked for, it is cheaper for both sides to close. */
+/* Nothing on the connection can be trusted after a malformed head. With an announced body of some size, or one that
+ * waits to be asked for, it is cheaper for both sides to close. */
 bool hf_exchange_answers_early(const struct hf_exchange *x)
 {
-    return x->failed && has_body(x) && (x->expects_continue || x->content_length > SWALLOW_BYTES_MIN);
+    if (!x->failed || x->close)
+        return x->failed;
+    return has_body(x) && (x->expects_continue || x->content_length > SWALLOW_BYTES_MIN);
 }
 
 bool hf_exchange_body(struct hf_exchange *x, const void *data, size_t bytes)
@@ -227,6 +241,9 @@ static void has_arrived(struct hf_exchange *x)
 /* The path and query of origin-form ("/a?b") and absolute-form ("http://host/a?b", RFC 9112 section 3.2.2). */
 static void split_target(struct hf_exchange *x, const char *target)
 {
+    x->target_bytes = strlen(target);
+    if (strchr(target, ' '))
+        hf_exchange_refuse(x, "a URL has no spaces; write %20");
     if (strncasecmp(target, "http://", 7) == 0) {
         const char *path = target + 7 + strcspn(target + 7, "/?");
         target = *path == '/' ? path : "/";

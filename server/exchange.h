@@ -64,6 +64,7 @@ struct hf_exchange {
     int64_t body_bytes;   /* came so far */
     int64_t swallow_left; /* how much of a refused body is read before the connection is cut */
     int64_t reserved;     /* of the service's inflight_bytes */
+    size_t target_bytes;  /* as sent */
     const char *query;
     const char *allow; /* for 405 */
 
@@ -77,6 +78,10 @@ struct hf_exchange *hf_exchange_new(struct hf_service *service, struct hf_comple
 void hf_exchange_free(struct hf_exchange *exchange); /* neither connected nor outstanding */
 
 void hf_exchange_header(struct hf_exchange *exchange, const char *name, const char *value);
+
+/* Before hf_exchange_admit, for a head that is malformed: 400, unless it has failed already, and the end of the
+ * connection. */
+void hf_exchange_refuse(struct hf_exchange *exchange, const char *why);
 
 /* Everything that can be checked before the body. After a refusal (exchange->failed) the body is swallowed, or, when
  * hf_exchange_answers_early says so, not even read. */

@@ -4,7 +4,9 @@
  * access handler or on the last, never in the middle of a body; suspended connections neither time out nor notice that
  * their client left, so the loop gives each a deadline; a connection is suspended and resumed on its loop's thread
  * only, which needs no signalling inside the library; after a resume MHD_run must run before the loop sleeps; stopping
- * a daemon with a suspended connection aborts the process. */
+ * a daemon with a suspended connection aborts the process; a refusal for a malformed Content-Length is sent with its
+ * head twice, before anything here is asked (its strict mode does the same for a missing Host, and drops a target with
+ * a space without an answer, so both are refused here); target, method and version lie in one piece of memory. */
 #include "server/http.h"
 
 #include "core/auto.h"
@@ -13,7 +15,9 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "server/exchange.h"
+#include "server/head.h"
 #include "server/listen.h"
+#include "server/plain.h"
 #include "server/tally.h"
 
 #include <microhttpd.h>
@@ -27,6 +31,7 @@
 
 #define LOOPS_MAX               8
 #define CONNECTION_MEMORY_BYTES (16 * 1024) /* the library zeroes all of it between two requests: more costs each */
+#define ANSWER_HEAD_BYTES       (3 * 1024)  /* of the same memory, what the head of an answer may need */
 #define SWEEP_NS                HF_SECOND_NS
 #define ARRIVAL_NS              (3 * HF_SECOND_NS)  /* at stop, for requests that are not whole yet */
 #define LAST_ANSWERS_NS         HF_SECOND_NS        /* at stop, for answers that are on their way */
@@ -50,6 +55,12 @@ struct loop {
     int warnings; /* since the last sweep */
     pthread_t thread;
     bool running;
+};
+
+/* While a request's headers are walked through. */
+struct reading {
+    struct hf_exchange *x;
+    struct hf_head head;
 };
 
 struct hf_http {
@@ -84,7 +95,7 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *con
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
                                   const char *version, const char *data, size_t *data_bytes, void **slot);
 static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value);
-static enum MHD_Result on_headers(struct loop *loop, struct hf_exchange *x, const char *method);
+static enum MHD_Result on_headers(struct loop *loop, struct reading *reading, const char *method, const char *version);
 static enum MHD_Result on_complete_request(struct loop *loop, struct hf_exchange *x);
 static void on_completed(void *cls, struct MHD_Connection *connection, void **slot,
                          enum MHD_RequestTerminationCode code);
@@ -95,6 +106,7 @@ static void suspend(struct loop *loop, struct hf_exchange *x);
 static void resume(struct loop *loop, struct hf_exchange *x);
 static void take_back(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x);
+static enum MHD_Result answer_past_library(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply *reply);
 static struct MHD_Response *make_response(const struct hf_reply *reply);
 static void record(struct loop *loop, const struct hf_exchange *x, int status);
@@ -224,7 +236,7 @@ static bool start_daemon(struct loop *loop, struct hf_error *err)
                          MHD_OPTION_LISTEN_SOCKET, loop->listen_fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,
                          MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)((config->request_timeout_ms + 999) / 1000),
                          MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_URI_LOG_CALLBACK, on_target, loop,
+                         MHD_OPTION_STRICT_FOR_CLIENT, 0, MHD_OPTION_URI_LOG_CALLBACK, on_target, loop,
                          MHD_OPTION_UNESCAPE_CALLBACK, on_unescape, loop, MHD_OPTION_NOTIFY_COMPLETED, on_completed,
                          loop, MHD_OPTION_END);
     if (!loop->daemon)
@@ -422,12 +434,15 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 {
     struct loop *loop = cls;
     struct hf_exchange *x = *slot;
+    struct reading reading;
     size_t bytes = *data_bytes;
-    (void)connection, (void)url, (void)version;
+    (void)connection;
     *data_bytes = 0; /* always taken: a body left lying hangs the connection */
     switch (x->phase) {
     case HF_PHASE_HEADERS:
-        return on_headers(loop, x, method);
+        reading.x = x;
+        hf_head_begin(&reading.head, method, url, x->target_bytes, version);
+        return on_headers(loop, &reading, method, version);
     case HF_PHASE_BODY:
         if (bytes > 0)
             return hf_exchange_body(x, data, bytes) ? MHD_YES : MHD_NO;
@@ -443,15 +458,34 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 
 static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value)
 {
-    (void)kind;
-    hf_exchange_header(cls, name, value ? value : "");
+    struct reading *reading = cls;
+    const char *text = value ? value : "";
+    if (kind == MHD_COOKIE_KIND) {
+        hf_head_add_cookie(&reading->head, name, text);
+        return MHD_YES;
+    }
+    hf_head_add_header(&reading->head, name, text);
+    hf_exchange_header(reading->x, name, text);
     return MHD_YES;
 }
 
-static enum MHD_Result on_headers(struct loop *loop, struct hf_exchange *x, const char *method)
+static enum MHD_Result on_headers(struct loop *loop, struct reading *reading, const char *method, const char *version)
 {
-    MHD_get_connection_values(x->connection, MHD_HEADER_KIND, on_header, x);
+    struct hf_exchange *x = reading->x;
+    MHD_get_connection_values(x->connection, (enum MHD_ValueKind)(MHD_HEADER_KIND | MHD_COOKIE_KIND), on_header,
+                              reading);
+    size_t memory_bytes = hf_head_memory_bytes(&reading->head);
+    bool is_crowded = memory_bytes > CONNECTION_MEMORY_BYTES - ANSWER_HEAD_BYTES;
+    bool is_whole = hf_head_is_whole(&reading->head);
+    if (!is_whole)
+        hf_exchange_refuse(x, "the request line or a header has a NUL byte, a line break or a space too many");
+    else if (strcmp(version, "HTTP/1.0") != 0 && !x->request.headers[HF_H_HOST])
+        hf_exchange_refuse(x, "the header Host is missing (RFC 9112, section 3.2)");
+    else if (is_crowded)
+        hf_exchange_refuse(x, "the headers are too many or too long");
     hf_exchange_admit(x, method, &loop->ids);
+    if (is_crowded)
+        return answer_past_library(loop, x);
     if (!hf_exchange_answers_early(x))
         return MHD_YES;
     x->close = true;
@@ -552,6 +586,18 @@ static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x)
     x->phase = HF_PHASE_ANSWERED;
     record(loop, x, reply->status);
     return queue_reply(x, reply);
+}
+
+/* The library would take the answer and then close the connection for want of memory, without a word. */
+static enum MHD_Result answer_past_library(struct loop *loop, struct hf_exchange *x)
+{
+    hf_exchange_settle(x);
+    x->phase = HF_PHASE_ANSWERED;
+    int status = hf_exchange_reply(x)->status;
+    record(loop, x, status);
+    hf_plain_send(MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, x,
+                  MHD_get_reason_phrase_for((unsigned)status));
+    return MHD_NO;
 }
 
 /* Nothing is copied: the exchange keeps the reply's memory until the library says that the request is completed. */

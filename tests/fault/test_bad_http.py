@@ -124,6 +124,9 @@ def broken_requests(checks, binary):
                                  b"ffffffffffffffff\r\n{}\r\n",
             "an_endless_header": b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 300000 + b"\r\n\r\n",
             "an_endless_url": b"GET /" + b"x" * 200000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+            "a_target_with_a_nul": b"PUT " + STATE + b"\0/../x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}",
+            "a_length_with_a_nul": b"PUT " + STATE + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 2\x000\r\n\r\n{}",
+            "an_unknown_transfer_encoding": b"PUT " + STATE + b" HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n{}",
             "no_method": b" / HTTP/1.1\r\n\r\n",
             "binary_noise": bytes(range(256)) * 40}.items():
         with contextlib.closing(connect(server)) as connection:
@@ -137,6 +140,21 @@ def broken_requests(checks, binary):
     checks.equal("broken_requests: nothing_of_them_was_written", reply.status, 404)
     checks.check("broken_requests: others_are_well", is_well(server) and server.is_running())
     checks.equal("broken_requests: the_server_stops_in_order", server.stop(), 0)
+
+
+def long_urls(checks, binary):
+    """Ours answers to a point, the library's from there on: nobody is left without one."""
+    server = Server(binary, harness.new_directory())
+    unanswered = {}
+    for size in list(range(8000, 40001, 500)) + list(range(15900, 16500, 20)) + [100000]:
+        received, closed = exchange(server, b"GET /" + b"x" * (size - 1) + b" HTTP/1.1\r\nHost: localhost:8080\r\n"
+                                            b"User-Agent: test\r\nConnection: close\r\n\r\n")
+        expected = [[404]] if size <= 8192 else [[414], [431]]
+        if not closed or statuses(received) not in expected or b"\r\n\r\n" not in received:
+            unanswered[size] = received[:100]
+    checks.equal("long_urls: every_length_gets_one_whole_answer", unanswered, {})
+    checks.check("long_urls: others_are_well", is_well(server))
+    server.stop()
 
 
 def bodies_over_the_limit(checks, binary):
@@ -248,5 +266,5 @@ def big_uploads_at_once(checks, binary):
 
 
 if __name__ == "__main__":
-    harness.run(slow_clients, broken_requests, bodies_over_the_limit, idle_crowd, too_many_connections,
+    harness.run(slow_clients, broken_requests, long_urls, bodies_over_the_limit, idle_crowd, too_many_connections,
                 big_uploads_at_once)

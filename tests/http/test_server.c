@@ -286,6 +286,86 @@ START_TEST(malformed_requests_harm_nobody)
 }
 END_TEST
 
+/* Sends bytes, of which NUL may be one, and expects to be refused in our own words and the connection to be closed. */
+static void expect_malformed(const char *bytes, size_t count, const char *word)
+{
+    HF_AUTO(close) int fd = hf_raw_connect(hf_small_server_port(server));
+    char answer[4096] = "";
+    ck_assert(hf_raw_send(fd, bytes, count));
+    ck_assert_int_ge(recv(fd, answer, sizeof(answer) - 1, MSG_WAITALL), 0);
+    ck_assert_msg(strncmp(answer, "HTTP/1.1 400 ", 13) == 0, "%s\n%s", bytes, answer);
+    ck_assert_ptr_nonnull(strstr(answer, "Connection: close\r\n"));
+    ck_assert_ptr_nonnull(strstr(answer, "\"invalid_request\""));
+    ck_assert_msg(strstr(answer, word) != NULL, "%s", answer);
+    ck_assert_ptr_null(strstr(answer + 13, "HTTP/1.1 ")); /* one answer */
+}
+
+#define EXPECT_MALFORMED(text, word) expect_malformed(text, sizeof(text) - 1, word)
+
+START_TEST(a_head_that_could_mean_something_else_is_refused)
+{
+    static const char *const sound[] = {
+        "GET /open HTTP/1.1\r\nHost: x\r\nX-Empty:\r\n\r\n",
+        "GET /open HTTP/1.1\r\nX-Empty: \r\nHost:x\r\nCookie: a=b; c=d\r\nX-Tab:\ta \t\r\nX-Tab:a\r\n\r\n",
+        "GET /open HTTP/1.1\nHost: x\n\n",
+        "GET /open HTTP/1.0\r\n\r\n",
+    };
+    start();
+    EXPECT_MALFORMED("PUT " STATE "\0/../../x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1", "NUL");
+    EXPECT_MALFORMED("PUT " STATE "\0HTTP/1.1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n1", "NUL");
+    EXPECT_MALFORMED("GET " STATE "?version=1\0&x HTTP/1.1\r\nHost: x\r\n\r\n", "NUL");
+    EXPECT_MALFORMED("GET\0X /open HTTP/1.1\r\nHost: x\r\n\r\n", "NUL");
+    EXPECT_MALFORMED("PUT " STATE " HTTP/1.1\r\nHost: x\r\nContent-Length: 1\0000\r\n\r\n1", "NUL");
+    EXPECT_MALFORMED("GET /open HTTP/1.1\r\nHost: x\0\r\nX-A: a\r\n\r\n", "NUL");
+    EXPECT_MALFORMED("GET /open HTTP/1.1\r\nHost: x\0y: z\r\nX-A: a\r\n\r\n", "NUL");
+    EXPECT_MALFORMED("GET /open HTTP/1.1\r\nHost: x\r\nX-A: a\r\n b\r\n\r\n", "line break");
+    EXPECT_MALFORMED("PUT " STATE " HTTP/1.1\r\nHost: x\r\nContent-Length : 1\r\n\r\n1", "space");
+    EXPECT_MALFORMED("GET  /open HTTP/1.1\r\nHost: x\r\n\r\n", "space");
+    EXPECT_MALFORMED("GET /open x HTTP/1.1\r\nHost: x\r\n\r\n", "no spaces");
+    EXPECT_MALFORMED("GET /open HTTP/1.1\r\nX-A: a\r\n\r\n", "Host is missing");
+    EXPECT_MALFORMED("PUT " STATE " HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\nx", "only chunked");
+    for (size_t i = 0; i < sizeof(sound) / sizeof(sound[0]); i++)
+        expect_raw(sound[i], "\r\n\r\nopen");
+    stop();
+}
+END_TEST
+
+/* Sends a request for path with a header of its own, and expects one whole answer at all. */
+static void expect_some_answer(const char *path, const char *header)
+{
+    HF_AUTO(close) int fd = hf_raw_connect(hf_small_server_port(server));
+    HF_AUTO(free)
+    char *request = hf_format("GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-A: %s\r\n\r\n", path, header);
+    HF_AUTO(free) char *answer = filled(65536, '\0');
+    hf_raw_send_text(fd, request); /* the server may stop reading */
+    recv(fd, answer, 65536, MSG_WAITALL);
+    size_t asked = strlen(request);
+    const char *length = strstr(answer, "Content-Length: ");
+    const char *body = strstr(answer, "\r\n\r\n");
+    ck_assert_msg(length && body, "a head of %zu bytes: \"%s\"", asked, answer);
+    ck_assert_uint_eq(strlen(body + 4), strtoul(length + 16, NULL, 10));
+    int status = atoi(answer + 9);
+    if (asked > 17000)
+        ck_assert_msg(status == 414 || status == 431, "a head of %zu bytes: %s", asked, answer);
+    else
+        ck_assert_msg(status == 200 ? asked < 14000 : status == 414 || status == 431 || status == 400,
+                      "a head of %zu bytes: %s", asked, answer);
+}
+
+START_TEST(a_head_of_any_length_is_answered)
+{
+    start();
+    for (size_t bytes = 8300; bytes <= 40000; bytes += bytes > 15000 && bytes < 17000 ? 20 : 500) {
+        HF_AUTO(free) char *filling = filled(bytes, 'a');
+        HF_AUTO(free) char *path = hf_format("/%s", filling);
+        expect_some_answer(path, "a");
+        expect_some_answer("/open", filling);
+    }
+    expect("GET", "/open", NULL, NULL, 200, "open");
+    stop();
+}
+END_TEST
+
 START_TEST(a_very_long_url_is_refused)
 {
     HF_AUTO(free) char *nine_thousand = filled(9000, 'a');
@@ -475,7 +555,8 @@ HF_TEST_MAIN("server", a_handler_gets_parameters_and_query, a_body_comes_through
              part_of_a_blob_is_sent, a_sane_request_id_comes_back_and_another_is_replaced,
              refusals_say_what_is_wrong_and_keep_the_connection, a_body_over_the_limit_is_refused_with_the_limit,
              an_endless_chunked_body_is_cut_off, bytes_under_way_are_bounded_and_given_back,
-             malformed_requests_harm_nobody, a_very_long_url_is_refused, a_truncated_request_ends_with_its_connection,
+             malformed_requests_harm_nobody, a_head_that_could_mean_something_else_is_refused,
+             a_head_of_any_length_is_answered, a_very_long_url_is_refused, a_truncated_request_ends_with_its_connection,
              pipelined_requests_are_answered_in_order, many_keep_alive_connections_are_served,
              answers_are_counted_by_route_and_status, tokens_decide_who_may_do_what,
              an_open_address_without_tokens_is_refused, an_address_in_use_is_refused);
