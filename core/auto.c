@@ -32,6 +32,14 @@ char *hf_strdup(const char *text)
     return hf_strndup(text, strlen(text));
 }
 
+char *hf_text_place(char **cursor, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = memcpy(*cursor, text, bytes);
+    *cursor += bytes;
+    return copy;
+}
+
 char *hf_strndup(const char *text, size_t bytes)
 {
     size_t length = strnlen(text, bytes);

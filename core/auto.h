@@ -35,8 +35,10 @@ static inline void hf_auto_close(int *fd)
 /* Memory whose size we choose ourselves: failing to get it ends the process with a message. */
 void *hf_alloc(size_t bytes); /* zeroed; owns, free() */
 void *hf_realloc(void *memory, size_t bytes);
-char *hf_strdup(const char *text);                                              /* owns, free() */
-char *hf_strndup(const char *text, size_t bytes);                               /* owns, free() */
+char *hf_strdup(const char *text);                /* owns, free() */
+char *hf_strndup(const char *text, size_t bytes); /* owns, free() */
+/* Copies the text, with its end, to *cursor and moves the cursor past it; borrows from the memory written to. */
+char *hf_text_place(char **cursor, const char *text);
 char *hf_format(const char *format, ...) __attribute__((format(printf, 1, 2))); /* owns, free() */
 
 #endif

@@ -322,14 +322,6 @@ uint32_t hf_catalog_next_visit_locked(struct hf_catalog *catalog)
     return ++catalog->visit;
 }
 
-static char *copy_text(char **cursor, const char *text)
-{
-    size_t bytes = strlen(text) + 1;
-    char *copy = memcpy(*cursor, text, bytes);
-    *cursor += bytes;
-    return copy;
-}
-
 void hf_catalog_set_registration_locked(struct hf_component *component, const struct hf_registration *from)
 {
     size_t bytes = sizeof *from + (size_t)from->depends_on_count * sizeof(char *) + strlen(from->kind) + 1 +
@@ -341,11 +333,11 @@ void hf_catalog_set_registration_locked(struct hf_component *component, const st
     const char **names = (const char **)(copy + 1);
     char *cursor = (char *)(names + from->depends_on_count);
     for (int i = 0; i < from->depends_on_count; i++)
-        names[i] = copy_text(&cursor, from->depends_on[i]);
+        names[i] = hf_text_place(&cursor, from->depends_on[i]);
     copy->depends_on = names;
-    copy->kind = copy_text(&cursor, from->kind);
-    copy->depends_on_json = copy_text(&cursor, from->depends_on_json);
-    copy->required_pointers_json = copy_text(&cursor, from->required_pointers_json);
+    copy->kind = hf_text_place(&cursor, from->kind);
+    copy->depends_on_json = hf_text_place(&cursor, from->depends_on_json);
+    copy->required_pointers_json = hf_text_place(&cursor, from->required_pointers_json);
     free(component->registration);
     component->registration = copy;
 }

@@ -50,14 +50,6 @@ void hf_event_queue_free(struct hf_event_queue *queue)
     free(queue);
 }
 
-static const char *place(char **cursor, const char *text)
-{
-    size_t bytes = strlen(text) + 1;
-    char *copy = memcpy(*cursor, text, bytes);
-    *cursor += bytes;
-    return copy;
-}
-
 void hf_event_queue_add(struct hf_event_queue *queue, int64_t system_id, int64_t at_ms, const char *severity,
                         const char *type, const char *text, const char *data_json)
 {
@@ -65,10 +57,10 @@ void hf_event_queue_add(struct hf_event_queue *queue, int64_t system_id, int64_t
     struct event *event = hf_alloc(sizeof *event + bytes);
     char *cursor = event->texts;
     event->row = (struct hf_event_row){.system_id = system_id, .at_ms = at_ms};
-    event->row.severity = place(&cursor, severity);
-    event->row.type = place(&cursor, type);
-    event->row.text = place(&cursor, text);
-    event->row.data = place(&cursor, data_json);
+    event->row.severity = hf_text_place(&cursor, severity);
+    event->row.type = hf_text_place(&cursor, type);
+    event->row.text = hf_text_place(&cursor, text);
+    event->row.data = hf_text_place(&cursor, data_json);
 
     pthread_mutex_lock(&queue->lock);
     if (queue->last)
