@@ -180,6 +180,7 @@ static void free_component(struct hf_component *component)
     free(component->registration);
     free(component->status);
     free(component->metrics);
+    free(component->lack);
     free(component);
 }
 
@@ -295,6 +296,14 @@ void hf_catalog_mark_dirty_locked(struct hf_system *system, struct hf_component 
     system->dirty_count++;
 }
 
+/* What was wrong is gone, or was measured by what no longer holds. */
+static void forget_lack(struct hf_component *component)
+{
+    free(component->lack);
+    component->lack = NULL;
+    component->judged_sequence = 0;
+}
+
 void hf_catalog_set_head_locked(struct hf_catalog *catalog, struct hf_system *system, struct hf_component *component,
                                 const struct hf_head *head, struct hf_blob *body)
 {
@@ -305,6 +314,8 @@ void hf_catalog_set_head_locked(struct hf_catalog *catalog, struct hf_system *sy
     }
     component->head = *head;
     component->damaged = false;
+    if (head->deleted)
+        forget_lack(component);
     if (hf_head_is_present(head)) {
         system->present_count++;
         system->present_bytes += head->bytes;
@@ -338,6 +349,9 @@ void hf_catalog_set_registration_locked(struct hf_component *component, const st
     copy->kind = hf_text_place(&cursor, from->kind);
     copy->depends_on_json = hf_text_place(&cursor, from->depends_on_json);
     copy->required_pointers_json = hf_text_place(&cursor, from->required_pointers_json);
+    if (component->registration &&
+        strcmp(component->registration->required_pointers_json, copy->required_pointers_json) != 0)
+        forget_lack(component);
     free(component->registration);
     component->registration = copy;
 }
@@ -458,6 +472,7 @@ static void copy_component(const struct hf_component *component, struct hf_arena
         .last_activity_at_ms = component->last_activity_at_ms,
         .created_at_ms = component->created_at_ms,
         .damaged = component->damaged,
+        .lack = component->lack ? hf_arena_strdup(arena, component->lack) : NULL,
     };
     copy_registration(component->registration, arena, &out->registration);
 }

@@ -59,7 +59,8 @@ struct hf_component_info {
     struct hf_health_report report;
     int64_t last_activity_at_ms;
     int64_t created_at_ms;
-    bool damaged; /* a read found that the stored bytes do not match their hash */
+    bool damaged;     /* a read found that the stored bytes do not match their hash */
+    const char *lack; /* what validation found wrong with what the state says; NULL: nothing */
 };
 
 struct hf_system_info {

@@ -18,9 +18,11 @@ struct hf_component {
     int64_t last_activity_at_ms;
     int64_t created_at_ms;
     bool damaged;
-    bool stale;     /* heartbeats stopped, and the scheduler has told so */
-    bool dirty;     /* differs from its row: waits for a fold */
-    uint32_t visit; /* mark of the last walk over the dependencies */
+    char *lack;              /* owns; NULL: the state last judged is complete (see completeness.h) */
+    int64_t judged_sequence; /* of that state; 0: none, or by another registration */
+    bool stale;              /* heartbeats stopped, and the scheduler has told so */
+    bool dirty;              /* differs from its row: waits for a fold */
+    uint32_t visit;          /* mark of the last walk over the dependencies */
     struct hf_component *dirty_next;
 
     /* cache: body of head.sequence; on the ring when not NULL */

@@ -16,6 +16,7 @@
     X(HF_EV_SYSTEM_CREATED, "system.created", "info")                                                                  \
     X(HF_EV_SYSTEM_DELETED, "system.deleted", "warning")                                                               \
     X(HF_EV_COMPONENT_STALE, "component.stale", "warning")                                                             \
+    X(HF_EV_COMPONENT_INVALID, "component.invalid", "warning")                                                         \
     X(HF_EV_COMPONENT_RECOVERED, "component.recovered", "info")                                                        \
     X(HF_EV_SNAPSHOT_COMPLETED, "snapshot.completed", "info")                                                          \
     X(HF_EV_SNAPSHOT_FAILED, "snapshot.failed", "warning")                                                             \

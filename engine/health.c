@@ -21,7 +21,7 @@
 struct signs {
     double reported;
     const char *status;
-    bool damaged;
+    bool damaged, incomplete;
     int64_t heartbeat_interval_ms, last_activity_at_ms, registered_at_ms;
 };
 
@@ -60,6 +60,7 @@ struct hf_component_health hf_component_health(const struct hf_component_info *c
     struct signs signs = {.reported = component->report.health,
                           .status = component->report.status,
                           .damaged = component->damaged,
+                          .incomplete = component->lack != NULL,
                           .heartbeat_interval_ms = component->registration.heartbeat_interval_ms,
                           .last_activity_at_ms = component->last_activity_at_ms,
                           .registered_at_ms = component->registration.registered_at_ms};
@@ -76,9 +77,10 @@ static struct hf_component_health judge(const struct signs *signs, int64_t now_m
         int64_t allowed_ms = HEARTBEATS_MISSED * signs->heartbeat_interval_ms;
         health.score *= (double)allowed_ms / (double)(allowed_ms + now_ms - stale_at_ms);
     }
-    if (signs->damaged)
+    bool unusable = signs->damaged || signs->incomplete;
+    if (unusable)
         health.score = 0;
-    if (signs->damaged || (signs->reported >= 0 && signs->reported < HEALTH_FAILED_BELOW) ||
+    if (unusable || (signs->reported >= 0 && signs->reported < HEALTH_FAILED_BELOW) ||
         (signs->status && strcmp(signs->status, "failed") == 0))
         health.label = "failed";
     else if (stale)
@@ -209,6 +211,7 @@ static void count_component(struct collection *collection, const struct hf_compo
     struct signs signs = {.reported = component->health,
                           .status = component->status,
                           .damaged = component->damaged,
+                          .incomplete = component->lack != NULL,
                           .heartbeat_interval_ms = registration ? registration->heartbeat_interval_ms : 0,
                           .last_activity_at_ms = component->last_activity_at_ms,
                           .registered_at_ms = registration ? registration->registered_at_ms : 0};

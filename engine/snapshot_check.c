@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "core/metrics.h"
+#include "engine/completeness.h"
 #include "engine/events.h"
 #include "store/journal.h"
 
@@ -30,9 +31,9 @@ static void judge_bytes(struct check_results *results, const struct hf_verify_re
                         const struct hf_error *damage);
 static void judge_structure(struct hf_engine *engine, const char *system, struct check_results *results);
 static void judge_dependencies(struct hf_chain *chain, struct check_results *results);
-static void judge_pointers(struct hf_chain *chain, struct check_results *results);
-static int missing_pointers(struct hf_chain *chain, const struct hf_manifest_entry *entry, char *text, size_t bytes);
-static const json_t *follow_pointer(const json_t *value, const char *pointer);
+static void judge_pointers(struct hf_engine *engine, struct hf_chain *chain, struct check_results *results);
+static void judge_component(struct hf_engine *engine, struct hf_chain *chain, const struct check_results *results,
+                            const struct hf_manifest_entry *entry, char lack[HF_LACK_BYTES]);
 static void add_check(struct check_results *results, const char *name, const char *status, double score,
                       const char *format, ...) HF_PRINTF(5, 6);
 static bool store_results(struct hf_session *session, void *context, struct hf_error *err);
@@ -153,7 +154,7 @@ static void judge_structure(struct hf_engine *engine, const char *system, struct
     if (!hf_chain_load(&chain, engine->repository, system, results->id, &err))
         return;
     judge_dependencies(chain, results);
-    judge_pointers(chain, results);
+    judge_pointers(engine, chain, results);
     hf_chain_free(chain);
 }
 
@@ -183,16 +184,19 @@ static void judge_dependencies(struct hf_chain *chain, struct check_results *res
                   (long long)missing, first);
 }
 
-static void judge_pointers(struct hf_chain *chain, struct check_results *results)
+static void judge_pointers(struct hf_engine *engine, struct hf_chain *chain, struct check_results *results)
 {
     int64_t asked = 0, incomplete = 0;
-    char first[400] = "";
+    char first[460] = "";
     for (int64_t i = 0; i < hf_chain_count(chain); i++) {
         const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
         if (!hf_manifest_entry_is_present(entry) || strcmp(entry->required_pointers, "[]") == 0)
             continue;
+        char lack[HF_LACK_BYTES];
         asked++;
-        incomplete += missing_pointers(chain, entry, incomplete ? NULL : first, sizeof(first)) > 0;
+        judge_component(engine, chain, results, entry, lack);
+        if (lack[0] && incomplete++ == 0)
+            snprintf(first, sizeof(first), "%s %s", entry->component, lack);
     }
     if (incomplete == 0)
         add_check(results, "required_pointers", "passed", 1, "%lld components with required parts, all complete",
@@ -203,50 +207,21 @@ static void judge_pointers(struct hf_chain *chain, struct check_results *results
                   first);
 }
 
-static int missing_pointers(struct hf_chain *chain, const struct hf_manifest_entry *entry, char *text, size_t bytes)
+/* What the component lacks, "" if nothing. The verdict on a present state is made once and remembered. */
+static void judge_component(struct hf_engine *engine, struct hf_chain *chain, const struct check_results *results,
+                            const struct hf_manifest_entry *entry, char lack[HF_LACK_BYTES])
 {
-    struct hf_error err;
-    HF_AUTO(blob) struct hf_blob *blob = NULL;
-    if (!hf_chain_read(chain, entry, &blob, &err))
-        return 0; /* said by the blobs check */
-    HF_AUTO(json) json_t *state = hf_json_parse(blob->data, blob->bytes, &err);
-    HF_AUTO(json) json_t *pointers = hf_json_parse(entry->required_pointers, strlen(entry->required_pointers), &err);
-    int missing = 0;
-    for (size_t i = 0; i < json_array_size(pointers); i++) {
-        const char *pointer = json_string_value(json_array_get(pointers, i));
-        if (!pointer || (state && follow_pointer(state, pointer)))
-            continue;
-        if (missing++ == 0 && text)
-            snprintf(text, bytes, "%s has no %.200s", entry->component, pointer);
-    }
-    return missing;
-}
-
-/* RFC 6901. */
-static const json_t *follow_pointer(const json_t *value, const char *pointer)
-{
-    while (value && *pointer == '/') {
-        char token[256];
-        size_t length = 0;
-        for (pointer++; *pointer && *pointer != '/'; pointer++) {
-            char c = *pointer;
-            if (c == '~' && (pointer[1] == '0' || pointer[1] == '1'))
-                c = *++pointer == '0' ? '~' : '/';
-            if (length + 1 < sizeof(token))
-                token[length++] = c;
-        }
-        token[length] = '\0';
-        if (json_is_object(value)) {
-            value = json_object_get(value, token);
-        } else if (json_is_array(value)) {
-            char *end = token;
-            unsigned long long index = strtoull(token, &end, 10);
-            value = length && !*end && token[0] != '-' ? json_array_get(value, (size_t)index) : NULL;
-        } else {
-            value = NULL;
-        }
-    }
-    return *pointer == '\0' ? value : NULL;
+    if (hf_completeness_recall(engine->catalog, results->system_id, entry->component, entry->sequence,
+                               entry->required_pointers, lack))
+        return;
+    struct hf_error ignored;
+    HF_AUTO(blob) struct hf_blob *state = NULL;
+    lack[0] = '\0';
+    if (!hf_chain_read(chain, entry, &state, &ignored)) /* said by the blobs check */
+        return;
+    hf_completeness_judge(state, entry->required_pointers, lack);
+    hf_completeness_record(engine, results->system_id, entry->component, entry->sequence, entry->required_pointers,
+                           lack);
 }
 
 static void add_check(struct check_results *results, const char *name, const char *status, double score,

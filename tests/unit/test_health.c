@@ -59,6 +59,10 @@ START_TEST(damage_and_low_reports_and_the_word_failed_mean_failed)
     info.damaged = true;
     ck_assert_str_eq(hf_component_health(&info, 100000).label, "failed");
     ck_assert(hf_component_health(&info, 100000).score == 0);
+    info = component(1, 0, 100000);
+    info.lack = "has no /q";
+    ck_assert_str_eq(hf_component_health(&info, 100000).label, "failed");
+    ck_assert(hf_component_health(&info, 100000).score == 0);
     info = component(0.1, 0, 100000);
     ck_assert_str_eq(hf_component_health(&info, 100000).label, "failed");
     info = component(0.9, 0, 100000);
