@@ -112,7 +112,9 @@ bool hf_status_collect(struct hf_engine *engine, const char *system, struct hf_a
     if (system)
         out->systems = found;
     out->overall_health = collection.scored ? collection.score_sum / (double)collection.scored : 1;
-    if (!out->recoverable_from_ms || out->recoverable_to_ms == INT64_MAX)
+    /* Systems that are never recoverable to the same moment have no range in common. */
+    if (!out->recoverable_from_ms || out->recoverable_to_ms == INT64_MAX ||
+        out->recoverable_from_ms > out->recoverable_to_ms)
         out->recoverable_from_ms = out->recoverable_to_ms = 0;
     judge_service(&collection);
     return found;
@@ -170,6 +172,8 @@ static void collect_snapshots(struct collection *collection, const struct hf_sys
         from_ms = system->created_at_ms;
     if (newest->has_oldest && newest->oldest.cut_at_ms < from_ms)
         from_ms = newest->oldest.cut_at_ms;
+    if (from_ms > system->committed_at_ms) /* the latest versions are always kept */
+        from_ms = system->committed_at_ms;
     if (from_ms > out->recoverable_from_ms)
         out->recoverable_from_ms = from_ms;
     if (system->committed_at_ms < out->recoverable_to_ms)
@@ -205,14 +209,21 @@ static void count_component(struct collection *collection, const struct hf_compo
     struct hf_status *out = collection->out;
     if (component->head.sequence > held && hf_head_is_present(&component->head))
         out->unsnapshotted_bytes += component->head.bytes;
-    if (component->head.deleted || (component->head.version == 0 && !component->registration))
-        return;
     const struct hf_registration *registration = component->registration;
+    if (component->head.deleted || (component->head.version == 0 && !registration))
+        return;
+    int64_t heartbeat_ms = registration ? registration->heartbeat_interval_ms : 0;
+    if (registration && strcmp(registration->kind, "agent") == 0) {
+        int64_t idle_ms = heartbeat_ms ? HEARTBEATS_MISSED * heartbeat_ms : AGENT_IDLE_MS;
+        out->active_agents += collection->now_ms - component->last_activity_at_ms <= idle_ms;
+    }
+    if (component->head.version == 0) /* only registered: not among the components that are counted */
+        return;
     struct signs signs = {.reported = component->health,
                           .status = component->status,
                           .damaged = component->damaged,
                           .incomplete = component->lack != NULL,
-                          .heartbeat_interval_ms = registration ? registration->heartbeat_interval_ms : 0,
+                          .heartbeat_interval_ms = heartbeat_ms,
                           .last_activity_at_ms = component->last_activity_at_ms,
                           .registered_at_ms = registration ? registration->registered_at_ms : 0};
     struct hf_component_health health = judge(&signs, collection->now_ms);
@@ -224,10 +235,6 @@ static void count_component(struct collection *collection, const struct hf_compo
         out->stale++;
     else
         out->healthy++;
-    if (registration && strcmp(registration->kind, "agent") == 0) {
-        int64_t idle_ms = signs.heartbeat_interval_ms ? HEARTBEATS_MISSED * signs.heartbeat_interval_ms : AGENT_IDLE_MS;
-        out->active_agents += collection->now_ms - component->last_activity_at_ms <= idle_ms;
-    }
 }
 
 static void add_metrics(struct collection *collection, const char *json)

@@ -27,15 +27,15 @@ struct hf_status {
     int64_t uptime_ms;
     int64_t systems;
     double overall_health;
-    int64_t healthy, stale, failed;
-    int64_t components;
-    int64_t active_agents; /* kind "agent" and active within twice its heartbeat interval (or 5 minutes) */
+    int64_t healthy, stale, failed; /* together: components */
+    int64_t components;             /* with a present state */
+    int64_t active_agents;          /* kind "agent" and active within twice its heartbeat interval (or 5 minutes) */
     int64_t next_full_at_ms, next_incremental_at_ms;
     bool has_full, has_incremental;
     struct hf_snapshot_row last_full, last_incremental;
     struct hf_metric_total *metric_totals; /* sums over components by metric name, by name; at most 256 */
     int metric_total_count;
-    int64_t recoverable_from_ms, recoverable_to_ms; /* 0: not at all */
+    int64_t recoverable_from_ms, recoverable_to_ms; /* of all systems at once; 0: not at all */
     int64_t exposure_ms;                            /* age of the oldest change that no snapshot holds */
     int64_t unsnapshotted_versions, unsnapshotted_bytes;
     bool store_up;

@@ -132,7 +132,53 @@ START_TEST(a_failed_component_makes_the_service_degraded_and_says_so)
 }
 END_TEST
 
+START_TEST(components_that_are_only_registered_are_not_counted)
+{
+    hf_test_service_open(&service, NULL);
+    hf_test_put(&service, "a", "1");
+    hf_test_register(&service, "promised", "agent", NULL, 60000);
+    struct hf_status status;
+    ck_assert(hf_status_collect(service.engine, NULL, &service.arena, &status));
+    ck_assert_int_eq(status.components, 1);
+    ck_assert_int_eq(status.healthy, 1);
+    ck_assert_int_eq(status.stale + status.failed, 0);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+static void put_in(const char *system, const char *text)
+{
+    struct hf_blob *body = hf_blob_copy(text, strlen(text));
+    struct hf_save_item item = {.component = "a", .body = body, .content_type = "application/json"};
+    hf_hash_of(text, strlen(text), &item.hash);
+    struct hf_write write = {.system = system, .state_epoch = -1, .items = &item, .item_count = 1};
+    struct hf_error err;
+    ck_assert_msg(hf_committer_write(service.engine->committer, &write, &err) && write.ok, "%s", err.text);
+    hf_blob_unref(body);
+}
+
+START_TEST(systems_without_a_moment_in_common_have_no_range)
+{
+    const char *const flags[] = {"--history", "0", NULL};
+    hf_test_service_open(&service, flags);
+    put_in("early", "1");
+    struct hf_status status;
+    ck_assert(hf_status_collect(service.engine, NULL, &service.arena, &status));
+    ck_assert_int_gt(status.recoverable_from_ms, 0);
+    ck_assert_int_ge(status.recoverable_to_ms, status.recoverable_from_ms);
+    usleep(5000);
+    put_in("late", "1");
+    ck_assert(hf_status_collect(service.engine, NULL, &service.arena, &status));
+    ck_assert_int_eq(status.recoverable_from_ms, 0);
+    ck_assert_int_eq(status.recoverable_to_ms, 0);
+    ck_assert(hf_status_collect(service.engine, "late", &service.arena, &status));
+    ck_assert_int_gt(status.recoverable_from_ms, 0);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 HF_TEST_MAIN("health", a_component_that_promised_nothing_is_unknown_and_counts_in_full,
              the_reported_health_is_the_score_while_heartbeats_come, silence_makes_stale_and_lowers_the_score_with_time,
              damage_and_low_reports_and_the_word_failed_mean_failed, status_sums_up_components_metrics_and_snapshots,
-             a_failed_component_makes_the_service_degraded_and_says_so);
+             a_failed_component_makes_the_service_degraded_and_says_so,
+             components_that_are_only_registered_are_not_counted, systems_without_a_moment_in_common_have_no_range);
