@@ -274,7 +274,9 @@ static bool take_announced(struct hf_engine *engine, const struct hf_snapshot_re
     } else {
         hf_snapshot_row_copy(arena, &row, out);
         *unchanged_out = making.unchanged;
-        if (!making.unchanged) {
+        if (making.unchanged) {
+            out->reason = hf_arena_format(arena, "nothing changed since %s", row.id);
+        } else {
             tell_success(&making, out);
             validate_after(engine, request, out->id);
         }

@@ -20,7 +20,7 @@ struct hf_snapshot_request {
 
 /* Takes one and waits for it (also for one under way on the same system). *out's texts live in the arena. When nothing
  * changed and even_unchanged is not set, *out is the previous snapshot and *unchanged_out true. out->reason says why
- * the kind is not what was asked. Failures also leave an event, a metric and, for the operator, the previous snapshot
+ * it is not what was asked for. Failures also leave an event, a metric and, for the operator, the previous snapshot
  * as it was. HF_NOT_FOUND: no such system. */
 HF_MUST_USE bool hf_snapshot_take(struct hf_engine *engine, const struct hf_snapshot_request *request,
                                   struct hf_arena *arena, struct hf_snapshot_row *out, bool *unchanged_out,

@@ -92,7 +92,14 @@ START_TEST(nothing_changed_makes_no_incremental)
     struct hf_snapshot_row row = hf_test_incremental(&service, &unchanged);
     ck_assert(unchanged);
     ck_assert_str_eq(row.id, full.id);
+    ck_assert_str_eq(row.reason, hf_arena_format(&service.arena, "nothing changed since %s", full.id));
     ck_assert_int_eq(hf_test_service_count_files(&service, "incremental-state"), 0);
+    struct hf_snapshot_request request = {.system = HF_TEST_NAME, .full = true, .trigger = "schedule"};
+    struct hf_error err;
+    unchanged = false;
+    ck_assert_msg(hf_snapshot_take(service.engine, &request, &service.arena, &row, &unchanged, &err), "%s", err.text);
+    ck_assert(unchanged);
+    ck_assert_ptr_nonnull(strstr(row.reason, "nothing changed since"));
     hf_test_service_close(&service);
 }
 END_TEST
