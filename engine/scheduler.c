@@ -26,6 +26,7 @@ struct schedule {
     int64_t system_id;
     int64_t full_tried_at_ms, incremental_tried_at_ms;
     int64_t retained_at_ms, trimmed_at_ms;
+    int64_t validated_at_ms;
     int64_t journal_at_ms; /* 0: not yet since the start */
     struct hf_schedule next;
 };
@@ -238,7 +239,7 @@ static struct schedule *schedule_of(struct hf_scheduler *scheduler, const struct
     if (schedule->system_id != system->id) { /* new, or deleted and made again */
         char *name = schedule->name;
         *schedule = (struct schedule){.name = name, .system_id = system->id};
-        schedule->retained_at_ms = schedule->trimmed_at_ms = hf_clock_now_ms();
+        schedule->retained_at_ms = schedule->trimmed_at_ms = schedule->validated_at_ms = hf_clock_now_ms();
     }
     pthread_mutex_unlock(&scheduler->mutex);
     return schedule;
@@ -316,6 +317,12 @@ static void keep_house(struct hf_scheduler *scheduler, const struct hf_system_in
         schedule->trimmed_at_ms = now_ms;
         if (!hf_retention_trim_history(engine, system->name, &deleted, &err))
             hf_log(HF_LOG_WARNING, "history_not_trimmed", err.text, HF_LOG_TEXT("system", system->name));
+    }
+    if (now_ms - schedule->validated_at_ms >=
+        TRIM_EVERY_MS) { /* after a rebuild there may be more than the queue takes */
+        schedule->validated_at_ms = now_ms;
+        if (hf_snapshots_wait_for_validation(engine, system->id))
+            hf_snapshots_validate_pending(engine, system->name, false);
     }
     if (now_ms - schedule->journal_at_ms >= RETAIN_EVERY_MS) {
         schedule->journal_at_ms = now_ms;

@@ -89,6 +89,13 @@ void hf_snapshot_note_exposure(struct hf_engine *engine, int64_t system_id, int6
 struct hf_snapshot_row hf_snapshot_row_of_file(int64_t system_id, const struct hf_manifest_header *header,
                                                const char *file, int64_t file_bytes, bool damaged, const char *reason);
 
+/* Queues the validation of snapshots that have not been validated, newest first, as far as the queue takes them;
+ * newest_too: of the newest one in any case. Not from a loop thread. */
+void hf_snapshots_validate_pending(struct hf_engine *engine, const char *system, bool newest_too);
+
+/* True when nothing waits for the snapshotter's thread and the system has snapshots that have not been validated. */
+bool hf_snapshots_wait_for_validation(struct hf_engine *engine, int64_t system_id);
+
 /* At start: rows without files become damaged, files without rows are adopted, leftovers removed; each is told. */
 HF_MUST_USE bool hf_snapshots_adopt(struct hf_engine *engine, struct hf_error *err);
 

@@ -23,7 +23,6 @@ struct known_row {
     const char *kind;
     const char *file;
     bool damaged;
-    bool pending;
     bool has_file;
 };
 
@@ -44,6 +43,12 @@ struct matching {
     int64_t adopted, lost;
 };
 
+struct pending_queue {
+    struct hf_engine *engine;
+    const char *system;
+    bool newest_too;
+};
+
 static void tell_leftover(void *context, const char *path, int64_t bytes);
 static hf_scan_fn add_file;
 static void add_orphan(struct matching *matching, const char *system);
@@ -54,7 +59,8 @@ static bool apply_matching(struct hf_session *session, void *context, struct hf_
 static bool adopt_file(struct hf_session *session, struct matching *matching, const struct found_file *file,
                        struct hf_error *err);
 static void tell_matching(struct matching *matching);
-static void validate_pending(struct matching *matching);
+static hf_snapshot_row_fn queue_pending;
+static bool requires_parts(struct hf_engine *engine, int64_t system_id);
 static bool load_shelf(struct hf_engine *engine, const char *system, struct hf_error *err);
 
 bool hf_snapshots_adopt(struct hf_engine *engine, struct hf_error *err)
@@ -87,7 +93,7 @@ bool hf_snapshots_match_files(struct hf_engine *engine, const char *system_or_nu
         }
         ok = match_system(&matching, err) && load_shelf(engine, systems[i].name, err);
         if (ok && !system_or_null)
-            validate_pending(&matching);
+            hf_snapshots_validate_pending(engine, systems[i].name, requires_parts(engine, systems[i].id));
     }
     if (ok && !system_or_null)
         set_orphans_aside(&matching);
@@ -227,7 +233,6 @@ static bool add_row(void *context, const struct hf_snapshot_row *row)
         .kind = strcmp(row->kind, "full") == 0 ? "full" : "incremental",
         .file = hf_arena_strdup(&matching->arena, row->file),
         .damaged = strcmp(row->state, "damaged") == 0,
-        .pending = strcmp(row->validation_status, "pending") == 0,
     };
     return true;
 }
@@ -323,17 +328,46 @@ static void tell_matching(struct matching *matching)
     }
 }
 
-/* What was not validated before the service ended, newest ones first as far as the queue takes them. */
-static void validate_pending(struct matching *matching)
+void hf_snapshots_validate_pending(struct hf_engine *engine, const char *system, bool newest_too)
 {
-    if (!matching->engine->config->enable_state_validation)
+    struct hf_system_info info;
+    struct hf_session *session;
+    struct hf_error err;
+    if (!engine->config->enable_state_validation || !hf_catalog_read_system(engine->catalog, system, &info))
         return;
-    for (int64_t i = matching->row_count - 1; i >= 0; i--) {
-        const struct known_row *row = &matching->rows[i];
-        if (row->pending && row->has_file && !row->damaged &&
-            !hf_snapshot_queue_validation(matching->engine, matching->system.name, row->id))
-            return;
+    struct pending_queue queue = {.engine = engine, .system = system, .newest_too = newest_too};
+    bool ok = hf_sessions_take(engine->sessions, &session, &err);
+    if (ok) {
+        ok = hf_snapshots_list(session, info.id, NULL, INT64_MAX, "", INT64_MAX, queue_pending, &queue, &err);
+        hf_sessions_give(engine->sessions, session);
     }
+    if (!ok)
+        hf_log(HF_LOG_WARNING, "validations_not_queued", err.text, HF_LOG_TEXT("system", system));
+}
+
+/* Newest first, as far as the queue takes them. */
+static bool queue_pending(void *context, const struct hf_snapshot_row *row)
+{
+    struct pending_queue *queue = context;
+    if (strcmp(row->state, "complete") != 0)
+        return true;
+    bool wanted = queue->newest_too || strcmp(row->validation_status, "pending") == 0;
+    queue->newest_too = false;
+    return !wanted || hf_snapshot_queue_validation(queue->engine, queue->system, row->id);
+}
+
+/* Does any component's health depend on what is in its state? That verdict is not kept over a restart. */
+static bool requires_parts(struct hf_engine *engine, int64_t system_id)
+{
+    bool some = false;
+    hf_catalog_lock(engine->catalog);
+    const struct hf_system *system = hf_catalog_system_by_id_locked(engine->catalog, system_id);
+    for (uint32_t i = 0; system && i < system->by_name_count && !some; i++) {
+        const struct hf_registration *registration = system->by_name[i]->registration;
+        some = registration && strcmp(registration->required_pointers_json, "[]") != 0;
+    }
+    hf_catalog_unlock(engine->catalog);
+    return some;
 }
 
 static bool load_shelf(struct hf_engine *engine, const char *system, struct hf_error *err)

@@ -15,7 +15,7 @@ struct shelf_reading {
     struct hf_snapshot_row full, incremental, newest, oldest;
     bool has_full, has_incremental, has_newest, has_oldest;
     int64_t anchor_cut_at_ms;
-    int64_t damaged_count;
+    int64_t damaged_count, pending_count;
     bool generation_damaged;
     const char *damaged_generations[16];
     int damaged_generation_count;
@@ -100,6 +100,7 @@ bool hf_shelf_load(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_s
         shelf->anchor_cut_at_ms = reading.anchor_cut_at_ms;
         shelf->generation_damaged = reading.generation_damaged;
         shelf->damaged_count = reading.damaged_count;
+        shelf->pending_count = reading.pending_count;
         pthread_mutex_unlock(&engine->snapshotter->mutex);
         shelf->loaded = true;
     }
@@ -122,6 +123,7 @@ static bool read_row(void *context, const struct hf_snapshot_row *row)
     }
     if (strcmp(row->state, "complete") != 0)
         return true;
+    reading->pending_count += strcmp(row->validation_status, "pending") == 0;
     if (!reading->has_newest) {
         hf_snapshot_row_copy(&reading->arena, row, &reading->newest);
         reading->has_newest = true;
@@ -143,6 +145,18 @@ static bool read_row(void *context, const struct hf_snapshot_row *row)
     hf_snapshot_row_copy(&reading->arena, row, &reading->oldest); /* the last one stays */
     reading->has_oldest = true;
     return true;
+}
+
+bool hf_snapshots_wait_for_validation(struct hf_engine *engine, int64_t system_id)
+{
+    struct hf_snapshotter *snapshotter = engine->snapshotter;
+    pthread_mutex_lock(&snapshotter->mutex);
+    const struct hf_shelf *shelf = snapshotter->shelves;
+    while (shelf && shelf->system_id != system_id)
+        shelf = shelf->next;
+    bool waits = shelf && shelf->pending_count > 0 && snapshotter->job_count == 0;
+    pthread_mutex_unlock(&snapshotter->mutex);
+    return waits;
 }
 
 static void copy_kept(struct hf_arena *arena, const struct hf_kept_row *kept, bool *has_out,

@@ -73,6 +73,7 @@ struct hf_shelf {
     int64_t anchor_cut_at_ms;                             /* of newest's generation; 0: its anchor is missing */
     bool generation_damaged;                              /* a file of newest's generation is known to be damaged */
     int64_t damaged_count;
+    int64_t pending_count; /* complete rows without a verdict, when they were last read */
     bool has_progress;
     struct hf_snapshot_progress progress;
     char asked_id[HF_SNAPSHOT_ID_MAX];  /* what the one under way was announced as; "": not announced */

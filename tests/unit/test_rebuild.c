@@ -98,6 +98,32 @@ static void check_rebuilt(const struct hf_snapshot_row *from)
     ck_assert_int_ge(hf_test_count_events(&service, system.id, "database.rebuilt"), 1);
 }
 
+static const char *validation_of(const struct hf_snapshot_row *row)
+{
+    struct hf_snapshot_row found;
+    ck_assert_msg(hf_snapshot_find(service.engine, HF_TEST_NAME, row->id, &service.arena, &found, &err), "%s",
+                  err.text);
+    return found.validation_status;
+}
+
+START_TEST(the_snapshots_that_came_back_are_validated_without_another_start)
+{
+    struct hf_snapshot_row full, incremental;
+    hf_test_service_open(&service, NULL);
+    fill(&full, &incremental);
+    hf_test_service_crash(&service);
+    hf_test_service_remove_database(&service);
+    hf_test_service_start(&service);
+    for (int i = 0;
+         i < 500 && (strcmp(validation_of(&full), "valid") != 0 || strcmp(validation_of(&incremental), "valid") != 0);
+         i++)
+        usleep(10000);
+    ck_assert_str_eq(validation_of(&full), "valid");
+    ck_assert_str_eq(validation_of(&incremental), "valid");
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_missing_database_comes_back_from_the_newest_chain)
 {
     struct hf_snapshot_row full, incremental;
@@ -280,6 +306,7 @@ START_TEST(a_rebuild_that_was_interrupted_goes_on)
 END_TEST
 
 HF_TEST_MAIN("rebuild", a_missing_database_comes_back_from_the_newest_chain,
+             the_snapshots_that_came_back_are_validated_without_another_start,
              a_damaged_database_is_set_aside_and_rebuilt, a_damaged_newest_snapshot_makes_way_for_the_one_before,
              a_flipped_byte_in_a_state_is_found_before_anything_is_believed,
              too_old_a_snapshot_means_a_fresh_start_that_keeps_the_files,
