@@ -33,6 +33,17 @@ static const char *const kind_names[] = {"counter", "gauge", "histogram"};
 static const double bucket_seconds[BUCKET_COUNT] = {0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                     0.1,    0.25,  0.5,    1,     2.5,  5,     10};
 
+/* Values that are there at 0 from the start: an alert on what a counter grew by sees the first one too. */
+static const struct {
+    enum hf_metric metric;
+    const char *value;
+} known_values[] = {
+    {HF_M_SNAPSHOTS, "full"},     {HF_M_SNAPSHOTS, "incremental"}, {HF_M_RECOVERIES, "planned"},
+    {HF_M_RECOVERIES, "applied"}, {HF_M_RECOVERIES, "failed"},     {HF_M_RECOVERIES, "fresh"},
+    {HF_M_VALIDATIONS, "valid"},  {HF_M_VALIDATIONS, "damaged"},   {HF_M_EVENTS, "info"},
+    {HF_M_EVENTS, "warning"},     {HF_M_EVENTS, "error"},
+};
+
 /* A cache line each: threads that count different things do not slow one another down. */
 struct plain_cell {
     alignas(64) _Atomic int64_t count;
@@ -129,6 +140,8 @@ double hf_metric_get(enum hf_metric metric)
 
 void hf_metrics_write(struct hf_buf *out)
 {
+    for (size_t i = 0; i < sizeof(known_values) / sizeof(known_values[0]); i++)
+        counter_of(known_values[i].metric, known_values[i].value);
     for (int i = 0; i < HF_METRIC_COUNT; i++) {
         const struct metric_row *row = &rows[i];
         hf_buf_add_format(out, "# HELP %s %s\n# TYPE %s %s\n", row->name, row->help, row->name, kind_names[row->kind]);

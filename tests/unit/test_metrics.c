@@ -101,6 +101,17 @@ START_TEST(labelled_counters_have_a_line_for_each_value)
 }
 END_TEST
 
+START_TEST(known_label_values_are_there_before_their_first_count)
+{
+    check_has_line("holdfast_events_total{severity=\"error\"} 0");
+    check_has_line("holdfast_snapshots_total{kind=\"incremental\"} 0");
+    check_has_line("holdfast_recoveries_total{status=\"failed\"} 0");
+    check_has_line("holdfast_validations_total{status=\"damaged\"} 0");
+    hf_metric_add_labelled(HF_M_EVENTS, "error", 1);
+    check_has_line("holdfast_events_total{severity=\"error\"} 1");
+}
+END_TEST
+
 START_TEST(label_values_past_the_bound_are_counted_as_other)
 {
     for (int i = 0; i < 300; i++) {
@@ -227,5 +238,6 @@ END_TEST
 
 HF_TEST_MAIN("metrics", counters_add_up, gauges_are_set_and_moved, histograms_have_cumulative_buckets_a_sum_and_a_count,
              an_observation_that_is_no_duration_counts_as_zero, labelled_counters_have_a_line_for_each_value,
-             label_values_past_the_bound_are_counted_as_other, every_row_is_described, nothing_is_lost_between_threads,
+             known_label_values_are_there_before_their_first_count, label_values_past_the_bound_are_counted_as_other,
+             every_row_is_described, nothing_is_lost_between_threads,
              values_that_are_new_at_the_same_time_are_told_apart);
