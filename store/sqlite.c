@@ -5,10 +5,12 @@
 #include "core/auto.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define FILE_NAME         "holdfast.db"
 #define PAGE_BYTES        "16384"
@@ -235,12 +237,24 @@ static bool file_bytes(const char *path, int64_t *bytes_out, struct hf_error *er
     return true;
 }
 
+/* States are nobody else's to read. SQLite gives its log the mode of the database. */
+static bool make_private_file(const char *path, struct hf_error *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return hf_error_errno(err, errno, "%s", path);
+    close(fd);
+    return true;
+}
+
 /* The page size has to be set before anything is written, the journal mode is written into the file. SQLite syncs the
  * file and its directory. */
 static bool create_file(const char *path, int64_t timeout_ms, struct hf_error *err)
 {
     HF_AUTO(database) sqlite3 *db = NULL;
-    int result = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (!make_private_file(path, err))
+        return false;
+    int result = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (result != SQLITE_OK)
         return hf_sqlite_fail(db, result, err, FILE_NAME);
     sqlite3_busy_timeout(db, (int)timeout_ms); /* another server may be creating it at this moment */

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define OPENERS 4
 
@@ -36,7 +37,6 @@ START_TEST(engine_tells_its_name)
     hf_test_store_place(&test, (enum hf_test_engine)_i);
     hf_test_store_open(&test);
     ck_assert_str_eq(hf_store_engine(test.store), names[_i]);
-    ck_assert_str_eq(hf_session_engine(test.read), names[_i]);
     hf_test_store_done(&test);
 }
 END_TEST
@@ -53,6 +53,26 @@ static void *open_in_thread(void *context)
     opener->ok = open_store(NULL, &opener->err);
     return NULL;
 }
+
+START_TEST(files_of_a_new_database_are_the_owners_alone)
+{
+    if (_i != HF_TEST_SQLITE)
+        return;
+    hf_test_store_place(&test, HF_TEST_SQLITE);
+    mode_t mask = umask(0);
+    hf_test_store_open(&test);
+    hf_test_store_add_system(&test);
+    umask(mask);
+    static const char *const names[] = {"holdfast.db", "holdfast.db-wal", "holdfast.db-shm"};
+    for (int i = 0; i < 3; i++) {
+        HF_AUTO(free) char *path = hf_format("%s/%s", test.directory, names[i]);
+        struct stat status;
+        ck_assert_msg(stat(path, &status) == 0, "%s is missing", path);
+        ck_assert_int_eq(status.st_mode & 07777, 0600);
+    }
+    hf_test_store_done(&test);
+}
+END_TEST
 
 START_TEST(several_may_open_a_new_database_at_once)
 {
@@ -123,5 +143,6 @@ START_TEST(missing_table_is_noticed_when_a_session_opens)
 END_TEST
 
 HF_TEST_STORE_MAIN("contract_opening", empty_place_is_said_to_be_created_once, engine_tells_its_name,
-                   several_may_open_a_new_database_at_once, newer_schema_is_refused, schema_from_other_files_is_refused,
-                   failed_migration_leaves_nothing, missing_table_is_noticed_when_a_session_opens);
+                   files_of_a_new_database_are_the_owners_alone, several_may_open_a_new_database_at_once,
+                   newer_schema_is_refused, schema_from_other_files_is_refused, failed_migration_leaves_nothing,
+                   missing_table_is_noticed_when_a_session_opens);
