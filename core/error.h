@@ -19,7 +19,6 @@
     X(HF_FORBIDDEN, "forbidden", 403, false, "The token does not allow this")                                          \
     X(HF_NOT_FOUND, "not_found", 404, false, "There is no such thing")                                                 \
     X(HF_METHOD_NOT_ALLOWED, "method_not_allowed", 405, false, "The path has no such method")                          \
-    X(HF_NOT_ACCEPTABLE, "not_acceptable", 406, false, "No representation matches Accept")                             \
     X(HF_STALE_EPOCH, "stale_epoch", 409, false, "The system was restored since")                                      \
     X(HF_DEPENDENCY_CYCLE, "dependency_cycle", 409, false, "The dependencies would form a cycle")                      \
     X(HF_SNAPSHOT_IN_USE, "snapshot_in_use", 409, false, "The snapshot is in use")                                     \

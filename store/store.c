@@ -56,11 +56,6 @@ bool hf_session_is_broken(struct hf_session *session)
     return session->engine->session_is_broken(session);
 }
 
-const char *hf_session_engine(const struct hf_session *session)
-{
-    return session->engine->name;
-}
-
 bool hf_session_begin(struct hf_session *session, struct hf_error *err)
 {
     HF_ASSERT(!session->in_transaction);

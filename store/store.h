@@ -52,7 +52,6 @@ void hf_session_close(struct hf_session *session); /* accepts NULL */
 HF_MUST_USE bool hf_session_reset(struct hf_session *session, struct hf_error *err);
 /* Needs hf_session_reset before use. Outside a transaction also a look, without waiting, whether the server hung up. */
 bool hf_session_is_broken(struct hf_session *session);
-const char *hf_session_engine(const struct hf_session *session);
 
 /* READ: one consistent view until commit or rollback (PostgreSQL REPEATABLE READ READ ONLY; SQLite WAL snapshot taken
  * at begin, not at the first read). WRITE: SQLite BEGIN IMMEDIATE. */
