@@ -99,32 +99,6 @@ size_t hf_time_format_http(int64_t at_ms, char out[HF_TIME_BYTES])
     return (size_t)(end + 4 - out);
 }
 
-bool hf_time_parse_http(const char *text, int64_t *at_ms_out)
-{
-    const char *at = text;
-    int day, month = 1, year, hour, minute, second;
-    if (strlen(text) != strlen("Sun, 06 Nov 1994 08:49:37 GMT"))
-        return false;
-    at += strlen("Sun, ");
-    if (!take_digits(&at, 2, &day) || !take_char(&at, " "))
-        return false;
-    while (month <= 12 && memcmp(at, month_names[month - 1], 3) != 0)
-        month++;
-    at += 3;
-    if (month > 12 || !take_char(&at, " ") || !take_digits(&at, 4, &year) || !take_char(&at, " ") ||
-        !take_digits(&at, 2, &hour) || !take_char(&at, ":") || !take_digits(&at, 2, &minute) || !take_char(&at, ":") ||
-        !take_digits(&at, 2, &second))
-        return false;
-    int64_t at_ms = days_of(year, month, day) * DAY_MS + ((hour * 60 + minute) * 60 + second) * INT64_C(1000);
-    /* The form is fixed, so a valid text is exactly what its instant formats to: weekday, ranges and zone included. */
-    char again[HF_TIME_BYTES];
-    hf_time_format_http(at_ms, again);
-    if (strcmp(again, text) != 0)
-        return false;
-    *at_ms_out = at_ms;
-    return true;
-}
-
 bool hf_time_parse(const char *text, int64_t *at_ms_out)
 {
     int year, month, day, hour, minute, second, ms, offset_minutes;

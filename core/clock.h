@@ -21,7 +21,6 @@ size_t hf_time_format_compact(int64_t at_ms, char out[HF_TIME_BYTES]);
 
 /* IMF-fixdate of RFC 9110 section 5.6.7, for Last-Modified and Date. */
 size_t hf_time_format_http(int64_t at_ms, char out[HF_TIME_BYTES]);
-bool hf_time_parse_http(const char *text, int64_t *at_ms_out);
 
 /* RFC 3339 with any offset and fraction; the whole text must match. False when malformed. */
 bool hf_time_parse(const char *text, int64_t *at_ms_out);

@@ -51,8 +51,9 @@ START_TEST(an_upload_is_read_back_byte_for_byte)
     ck_assert_str_eq(hf_api_header(&t, "State-Sequence"), "1");
     ck_assert_str_eq(hf_api_header(&t, "State-Epoch"), "1");
     ck_assert_str_eq(hf_api_header(&t, "Accept-Ranges"), "bytes");
-    int64_t modified_ms;
-    ck_assert(hf_time_parse_http(hf_api_header(&t, "Last-Modified"), &modified_ms));
+    struct tm modified;
+    const char *end = strptime(hf_api_header(&t, "Last-Modified"), "%a, %d %b %Y %H:%M:%S GMT", &modified);
+    ck_assert(end && !*end);
     hf_base64_encode(hash.bytes, HF_HASH_BYTES, digest + 9);
     strcat(digest, ":");
     ck_assert_str_eq(hf_api_header(&t, "Repr-Digest"), digest);

@@ -36,9 +36,6 @@ START_TEST(every_day_of_eight_centuries_agrees_with_the_c_library)
         strftime(expected, sizeof(expected), "%a, %d %b %Y %H:%M:%S GMT", &tm);
         hf_time_format_http((int64_t)seconds * 1000, text);
         ck_assert_str_eq(text, expected);
-        int64_t back = -1;
-        ck_assert(hf_time_parse_http(text, &back));
-        ck_assert_int_eq(back, (int64_t)seconds * 1000);
     }
 }
 END_TEST
@@ -117,28 +114,6 @@ START_TEST(malformed_instants_are_refused_and_leave_the_result_untouched)
 }
 END_TEST
 
-START_TEST(http_dates_are_strict)
-{
-    int64_t at_ms = 42;
-    ck_assert(hf_time_parse_http("Sun, 06 Nov 1994 08:49:37 GMT", &at_ms));
-    ck_assert_int_eq(at_ms, 784111777000);
-    static const char *const cases[] = {
-        "",
-        "Mon, 06 Nov 1994 08:49:37 GMT",
-        "Sun, 06 Nov 1994 08:49:37 UTC",
-        "Sun, 06 nov 1994 08:49:37 GMT",
-        "Sun, 06 Nov 1994 08:49:37 GMT ",
-        "Sun, 31 Feb 1994 08:49:37 GMT",
-        "Sun, 06 Nov 1994 24:49:37 GMT",
-        "Sunday, 06-Nov-94 08:49:37 GMT",
-        "Sun Nov  6 08:49:37 1994",
-    };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-        ck_assert_msg(!hf_time_parse_http(cases[i], &at_ms), "%s", cases[i]);
-    ck_assert_int_eq(at_ms, 784111777000);
-}
-END_TEST
-
 START_TEST(durations_are_written_for_people)
 {
     static const struct {
@@ -184,4 +159,4 @@ END_TEST
 HF_TEST_MAIN("clock", instants_are_written_in_utc_with_milliseconds,
              every_day_of_eight_centuries_agrees_with_the_c_library, the_compact_form_has_no_separators,
              well_formed_instants_are_read, malformed_instants_are_refused_and_leave_the_result_untouched,
-             http_dates_are_strict, durations_are_written_for_people, the_monotonic_clock_never_goes_back);
+             durations_are_written_for_people, the_monotonic_clock_never_goes_back);
