@@ -18,7 +18,7 @@
 #include "server/head.h"
 #include "server/listen.h"
 #include "server/plain.h"
-#include "server/tally.h"
+#include "server/record.h"
 
 #include <microhttpd.h>
 
@@ -36,7 +36,6 @@
 #define ARRIVAL_NS              (3 * HF_SECOND_NS)  /* at stop, for requests that are not whole yet */
 #define LAST_ANSWERS_NS         HF_SECOND_NS        /* at stop, for answers that are on their way */
 #define LAST_COMPLETIONS_NS     (10 * HF_SECOND_NS) /* at stop, for requests that others still have */
-#define WARNINGS_PER_SECOND     10
 
 struct loop {
     struct hf_http *http;
@@ -44,7 +43,7 @@ struct loop {
     int mhd_fd;    /* the daemon's epoll descriptor; borrowed */
     int listen_fd; /* -1 once closed */
     struct hf_completions completions;
-    struct hf_tally *tally;
+    struct hf_record record;
     struct hf_request_ids ids;
     struct hf_exchange *waiting_first; /* suspended, oldest first: the one with the nearest deadline leads */
     struct hf_exchange *waiting_last;
@@ -52,7 +51,6 @@ struct loop {
     int connected;   /* exchanges that a connection refers to */
     int outstanding; /* exchanges lent out */
     uint64_t sweep_due_ns;
-    int warnings; /* since the last sweep */
     pthread_t thread;
     bool running;
 };
@@ -109,7 +107,6 @@ static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result answer_past_library(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply *reply);
 static struct MHD_Response *make_response(const struct hf_reply *reply);
-static void record(struct loop *loop, const struct hf_exchange *x, int status);
 
 bool hf_http_start(struct hf_http **out, const struct hf_http_options *options, struct hf_error *err)
 {
@@ -217,7 +214,7 @@ static bool prepare_loop(struct loop *loop, struct hf_error *err)
 {
     if (!hf_completions_init(&loop->completions, err) || !start_daemon(loop, err))
         return false;
-    loop->tally = hf_tally_new(&loop->http->service.routes);
+    hf_record_init(&loop->record, &loop->http->service.routes);
     hf_random_bytes(&loop->ids.next, sizeof(loop->ids.next));
     return true;
 }
@@ -267,7 +264,7 @@ static void free_http(struct hf_http *http)
             MHD_stop_daemon(loop->daemon); /* a start that failed half-way; closes its socket */
         else if (!loop->daemon && loop->listen_fd >= 0)
             close(loop->listen_fd);
-        hf_tally_free(loop->tally);
+        hf_record_done(&loop->record);
         hf_completions_done(&loop->completions);
     }
     free(http);
@@ -291,7 +288,7 @@ static void turn(struct loop *loop)
     bool finished = resume_finished(loop);
     if (sweep(loop) || finished)
         run_daemon(loop);
-    hf_tally_flush(loop->tally);
+    hf_record_flush(&loop->record);
 }
 
 /* At its limit (of connections, or of the process's descriptors) the library no longer watches the listening socket,
@@ -352,10 +349,7 @@ static bool sweep(struct loop *loop)
     uint64_t now_ns = hf_clock_monotonic_ns();
     if (now_ns < loop->sweep_due_ns)
         return false;
-    if (loop->warnings > WARNINGS_PER_SECOND)
-        hf_log(HF_LOG_WARNING, "requests_failed", "more requests failed than were logged",
-               HF_LOG_NUMBER("unlogged", loop->warnings - WARNINGS_PER_SECOND));
-    loop->warnings = 0;
+    hf_record_allow_warnings(&loop->record);
     loop->sweep_due_ns = now_ns + SWEEP_NS;
     hf_metric_set(HF_M_INFLIGHT_BYTES, (double)atomic_load_explicit(&service->inflight_bytes, memory_order_relaxed));
     return give_up_waiting(loop, now_ns - (uint64_t)service->config->request_timeout_ms * HF_MS_NS, HF_OVERLOADED);
@@ -401,7 +395,7 @@ static void shut_down(struct loop *loop)
     MHD_stop_daemon(loop->daemon);
     loop->daemon = NULL;
     HF_ASSERT(loop->connected == 0);
-    hf_tally_flush(loop->tally);
+    hf_record_flush(&loop->record);
 }
 
 /* The loops have ended; requests that others had come back to this thread. */
@@ -584,7 +578,7 @@ static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x)
         hf_exchange_settle(x);
     const struct hf_reply *reply = hf_exchange_reply(x);
     x->phase = HF_PHASE_ANSWERED;
-    record(loop, x, reply->status);
+    hf_record_add(&loop->record, x, reply->status);
     return queue_reply(x, reply);
 }
 
@@ -594,7 +588,7 @@ static enum MHD_Result answer_past_library(struct loop *loop, struct hf_exchange
     hf_exchange_settle(x);
     x->phase = HF_PHASE_ANSWERED;
     int status = hf_exchange_reply(x)->status;
-    record(loop, x, status);
+    hf_record_add(&loop->record, x, status);
     hf_plain_send(MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, x,
                   MHD_get_reason_phrase_for((unsigned)status));
     return MHD_NO;
@@ -633,19 +627,4 @@ static struct MHD_Response *make_response(const struct hf_reply *reply)
         bytes = 0;
     }
     return MHD_create_response_from_buffer(bytes, (void *)(uintptr_t)data, MHD_RESPMEM_PERSISTENT);
-}
-
-static void record(struct loop *loop, const struct hf_exchange *x, int status)
-{
-    const struct hf_request *request = &x->request;
-    uint64_t elapsed_ns = hf_clock_monotonic_ns() - request->received_ns;
-    hf_tally_add(loop->tally, request->route, status);
-    hf_metric_observe(HF_M_REQUEST_SECONDS, (double)elapsed_ns / (double)HF_SECOND_NS);
-    enum hf_log_level level = HF_LOG_DEBUG;
-    if (status >= 500)
-        level = loop->warnings++ < WARNINGS_PER_SECOND ? HF_LOG_WARNING : HF_LOG_DEBUG;
-    hf_log(level, "request", "answered", HF_LOG_TEXT("requestId", request->request_id),
-           HF_LOG_TEXT("method", hf_method_name(request->method)), HF_LOG_TEXT("target", request->target),
-           HF_LOG_NUMBER("status", status), HF_LOG_NUMBER("durationUs", elapsed_ns / 1000),
-           HF_LOG_TEXT("detail", x->failed && !x->outstanding ? x->err.text : ""));
 }
