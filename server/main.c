@@ -28,6 +28,8 @@ static bool start_service(struct service *service, struct hf_error *err);
 static void name_real_port(struct service *service);
 static void start_log(const struct hf_config *config);
 static void print_where(const struct service *service);
+static void format_url(char *out, size_t bytes, const char *host, int port);
+static const char *reachable_host(const char *host);
 static void refresh_tokens(void *context);
 static void stop_service(struct service *service);
 
@@ -55,7 +57,8 @@ static int serve(int argc, char *argv[])
     if (started) {
         print_where(&service);
         const char *signal_name = hf_signals_wait();
-        hf_log(HF_LOG_INFO, "stopping", "Stopping; a second signal ends at once", HF_LOG_TEXT("signal", signal_name));
+        hf_log(HF_LOG_INFO, "stopping", "The service is stopping; a second signal ends it at once",
+               HF_LOG_TEXT("signal", signal_name));
     } else {
         hf_log(HF_LOG_ERROR, "start_failed", err.text, HF_LOG_TEXT("code", hf_code_name(err.code)));
     }
@@ -111,18 +114,32 @@ static void print_where(const struct service *service)
     struct hf_error err;
     if (!hf_config_listen_split(service->config.listen, host, &asked_port, &err))
         return;
-    const char *form = strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d";
-    char url[300];
-    snprintf(url, sizeof(url), form, host, hf_http_port(service->http));
+    char url[300], try_url[300];
+    format_url(url, sizeof(url), host, hf_http_port(service->http));
+    format_url(try_url, sizeof(try_url), reachable_host(host), hf_http_port(service->http));
+    const char *token = hf_auth_has_tokens(service->api.auth) ? " -H \"Authorization: Bearer $TOKEN\"" : "";
     hf_database_describe(&service->config, database, sizeof(database));
     printf("holdfast %s listens on %s\n"
            "  data:     %s\n"
            "  database: %s\n"
            "Try:\n"
-           "  curl -X PUT --json '{\"hello\":\"world\"}' %s/v1/systems/default/components/first/state\n"
-           "  curl '%s/v1/status?format=text'\n",
-           HF_VERSION, url, service->config.data_directory, database, url, url);
+           "  curl -X PUT%s --json '{\"hello\":\"world\"}' %s/v1/systems/default/components/first/state\n"
+           "  curl%s '%s/v1/status?format=text'\n",
+           HF_VERSION, url, service->config.data_directory, database, token, try_url, token, try_url);
     fflush(stdout);
+}
+
+static void format_url(char *out, size_t bytes, const char *host, int port)
+{
+    snprintf(out, bytes, strchr(host, ':') ? "http://[%s]:%d" : "http://%s:%d", host, port);
+}
+
+/* Every address is listened on, but none is called so. */
+static const char *reachable_host(const char *host)
+{
+    if (strcmp(host, "0.0.0.0") == 0)
+        return "127.0.0.1";
+    return strcmp(host, "::") == 0 ? "::1" : host;
 }
 
 /* Scheduler thread. */
@@ -143,5 +160,5 @@ static void stop_service(struct service *service)
         hf_engine_stop(service->engine);
     if (service->api.auth)
         hf_auth_close(service->api.auth);
-    hf_log(HF_LOG_INFO, "stopped", "Stopped");
+    hf_log(HF_LOG_INFO, "stopped", "The service has stopped");
 }
