@@ -26,8 +26,8 @@
 static const struct hf_setting settings[] = {
     {"PERSISTENCE_LISTEN", "listen", "--listen", HF_SETTING_ADDRESS, FIELD(listen), "127.0.0.1:8080", 0, 0, "",
      "ADDRESS:PORT", false, "Address and port to listen on; [::1]:8080 for IPv6; port 0 takes any free one."},
-    {"DATABASE_URL", "databaseUrl", "--database-url", HF_SETTING_TEXT, FIELD(database_url), NULL, 0, 0, "",
-     "a libpq connection string or URL", true,
+    {"DATABASE_URL", "databaseUrl", "--database-url", HF_SETTING_DATABASE, FIELD(database_url), NULL, 0, 0, "",
+     "postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or a libpq string such as host=db1 dbname=holdfast", true,
      "The PostgreSQL database. Unset: SQLite below the data directory. POSTGRES_URL is read when DATABASE_URL is "
      "unset."},
     {"PERSISTENCE_DATA_DIRECTORY", "dataDirectory", "--data-directory", HF_SETTING_TEXT, FIELD(data_directory),
@@ -101,6 +101,7 @@ static bool find_config_file(int argc, char *const argv[], const char **path_out
 static bool load_file(struct hf_config *config, const char *path, struct hf_error *err);
 static bool read_file(const char *path, struct hf_buf *out, struct hf_error *err);
 static bool load_member(struct hf_config *config, const char *key, const json_t *value, struct hf_error *err);
+static char *shortest_real(double value);
 static bool load_environment(struct hf_config *config, struct hf_error *err);
 static bool refuse_unknown_environment(struct hf_error *err);
 static bool load_flags(struct hf_config *config, int argc, char *const argv[], struct hf_error *err);
@@ -110,8 +111,10 @@ static bool set_value(struct hf_config *config, const struct hf_setting *setting
                       struct hf_error *err);
 static bool set_text(struct hf_config *config, const struct hf_setting *setting, const char *value);
 static bool parse_int(const struct hf_setting *setting, const char *text, int64_t *out);
+static bool is_database(const char *value);
 static bool is_choice(const char *allowed, const char *value);
 static bool refuse_value(const struct hf_setting *setting, const char *name, const char *value, struct hf_error *err);
+static bool refuse_shown(const struct hf_setting *setting, const char *name, const char *shown, struct hf_error *err);
 static const char *name_of(const struct hf_setting *setting, enum name_kind kind);
 static const struct hf_setting *find_setting(const char *name, enum name_kind kind);
 static bool refuse_unknown(const char *name, enum name_kind kind, struct hf_error *err);
@@ -140,7 +143,8 @@ void hf_config_done(struct hf_config *config)
 {
     for (int i = 0; i < SETTING_COUNT; i++) {
         enum hf_setting_type type = settings[i].type;
-        if (type == HF_SETTING_TEXT || type == HF_SETTING_ADDRESS || type == HF_SETTING_CHOICE)
+        if (type == HF_SETTING_TEXT || type == HF_SETTING_ADDRESS || type == HF_SETTING_DATABASE ||
+            type == HF_SETTING_CHOICE)
             free(*(char **)((char *)config + settings[i].offset));
     }
     *config = (struct hf_config){0};
@@ -262,10 +266,22 @@ static bool load_member(struct hf_config *config, const char *key, const json_t 
         return true;
     if (json_is_string(value) && strlen(json_string_value(value)) == json_string_length(value))
         return set_value(config, setting, key, json_string_value(value), err);
-    HF_AUTO(free) char *text = hf_json_text(value);
+    HF_AUTO(free) char *text = json_is_real(value) ? shortest_real(json_real_value(value)) : hf_json_text(value);
     bool fits = (setting->type == HF_SETTING_INT && json_is_integer(value)) ||
                 (setting->type == HF_SETTING_BOOL && json_is_boolean(value));
-    return fits ? set_value(config, setting, key, text, err) : refuse_value(setting, key, text, err);
+    return (fits && set_value(config, setting, key, text, err)) || refuse_shown(setting, key, text, err);
+}
+
+/* 0.1 as 0.1, not with the seventeen digits that a number may need: owns. */
+static char *shortest_real(double value)
+{
+    char text[32];
+    for (int digits = 6; digits <= 17; digits++) {
+        snprintf(text, sizeof(text), "%.*g", digits, value);
+        if (strtod(text, NULL) == value)
+            break;
+    }
+    return hf_strdup(text);
 }
 
 static bool load_environment(struct hf_config *config, struct hf_error *err)
@@ -347,6 +363,9 @@ static bool set_value(struct hf_config *config, const struct hf_setting *setting
     case HF_SETTING_ADDRESS:
         ok = hf_config_listen_split(value, host, &port, &ignored) && set_text(config, setting, value);
         break;
+    case HF_SETTING_DATABASE:
+        ok = is_database(value) && set_text(config, setting, value);
+        break;
     case HF_SETTING_CHOICE:
         ok = is_choice(setting->allowed, value) && set_text(config, setting, value);
         break;
@@ -397,6 +416,18 @@ static bool parse_int(const struct hf_setting *setting, const char *text, int64_
     return false;
 }
 
+/* Only its form: libpq would show a malformed one in its message, and a password may be in it. */
+static bool is_database(const char *value)
+{
+    static const char *const schemes[] = {"postgresql://", "postgres://"};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+        if (strncmp(value, schemes[i], strlen(schemes[i])) == 0)
+            return true;
+    value += strspn(value, " ");
+    size_t keyword = strspn(value, "abcdefghijklmnopqrstuvwxyz_");
+    return keyword > 0 && value[keyword + strspn(value + keyword, " ")] == '=';
+}
+
 static bool is_choice(const char *allowed, const char *value)
 {
     size_t bytes = strlen(value);
@@ -415,7 +446,14 @@ static bool refuse_value(const struct hf_setting *setting, const char *name, con
 {
     char shown[VALUE_SHOWN_MAX + 8];
     snprintf(shown, sizeof(shown), "\"%.*s\"", VALUE_SHOWN_MAX, value);
-    const char *what = setting->secret ? "this value" : shown;
+    return refuse_shown(setting, name, shown, err);
+}
+
+/* The value as it is to be shown: a text in quotes, other JSON as it is. */
+static bool refuse_shown(const struct hf_setting *setting, const char *name, const char *shown, struct hf_error *err)
+{
+    char what[VALUE_SHOWN_MAX + 8];
+    snprintf(what, sizeof(what), "%s", setting->secret ? "this value" : shown);
     if (setting->type != HF_SETTING_INT)
         return hf_error_set(err, HF_CONFIG, "%s: %s is not allowed; give %s", name, what, setting->allowed);
     bool is_bytes = strcmp(setting->unit, "bytes") == 0;
@@ -437,7 +475,8 @@ static const struct hf_setting *find_setting(const char *name, enum name_kind ki
     return NULL;
 }
 
-/* Names are compared without the prefix that all environment names share: it would make any two look alike. */
+/* The nearest known name is told when it may be meant: no more than a third of the characters differ.
+ * Names are compared without the prefix that all environment names share: it would make any two look alike. */
 static bool refuse_unknown(const char *name, enum name_kind kind, struct hf_error *err)
 {
     size_t prefix = strlen(ENVIRONMENT_PREFIX);
@@ -452,8 +491,10 @@ static bool refuse_unknown(const char *name, enum name_kind kind, struct hf_erro
             nearest = known;
         }
     }
-    return hf_error_set(err, HF_CONFIG, "%.120s is not a known %s; did you mean %s?", name,
-                        kind == NAME_FLAG ? "flag" : "setting", nearest);
+    const char *what = kind == NAME_FLAG ? "flag" : "setting";
+    if (distance_min * 3 > (int)strnlen(given, NAME_MAX_BYTES))
+        return hf_error_set(err, HF_CONFIG, "%.120s is not a known %s; --help lists them all", name, what);
+    return hf_error_set(err, HF_CONFIG, "%.120s is not a known %s; did you mean %s?", name, what, nearest);
 }
 
 /* Levenshtein distance without regard to case; only the first NAME_MAX_BYTES - 1 characters count. */

@@ -42,8 +42,9 @@ struct hf_config {
 /* One row of the table. */
 enum hf_setting_type {
     HF_SETTING_TEXT,
-    HF_SETTING_ADDRESS, /* text that hf_config_listen_split accepts */
-    HF_SETTING_CHOICE,  /* text that is one of the words of allowed, which are separated by '|' */
+    HF_SETTING_ADDRESS,  /* text that hf_config_listen_split accepts */
+    HF_SETTING_DATABASE, /* text that looks like a URL or a keyword string of libpq */
+    HF_SETTING_CHOICE,   /* text that is one of the words of allowed, which are separated by '|' */
     HF_SETTING_INT,
     HF_SETTING_BOOL,
     HF_SETTING_LEVEL

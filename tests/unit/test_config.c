@@ -216,6 +216,40 @@ START_TEST(numbers_are_plain_digits_and_bytes_may_have_a_unit)
 }
 END_TEST
 
+#define DATABASE_ALLOWED                                                                                               \
+    ": this value is not allowed; give postgresql://USER:PASSWORD@HOST:PORT/DATABASE, or a libpq string such as "      \
+    "host=db1 dbname=holdfast"
+
+START_TEST(a_database_that_is_none_is_refused_by_the_name_it_came_under)
+{
+    static const char *const good[] = {"postgres://u:p@h/d", "postgresql:///d", "host=db1 dbname=d", " dbname = d"};
+    clear_environment();
+    check_refused_environment("DATABASE_URL", "hunter2", "DATABASE_URL" DATABASE_ALLOWED);
+    check_refused_environment("POSTGRES_URL", "mysql://u:hunter2@h/d", "POSTGRES_URL" DATABASE_ALLOWED);
+    check_refused("--database-url", "hunter2", "--database-url" DATABASE_ALLOWED);
+    check_refused_file("{\"databaseUrl\": \"hunter2\"}", ": databaseUrl" DATABASE_ALLOWED);
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        struct hf_config config;
+        struct hf_error err;
+        ck_assert_msg(load(&config, &err, "--database-url", good[i]), "%s", err.text);
+        ck_assert_str_eq(config.database_url, good[i]);
+        hf_config_done(&config);
+    }
+}
+END_TEST
+
+START_TEST(other_json_than_wanted_is_shown_as_it_was_written)
+{
+    clear_environment();
+    check_refused_file("{\"listen\": 8080}", ": listen: 8080 is not allowed; give ADDRESS:PORT");
+    check_refused_file("{\"workers\": 1.1}", ": workers: 1.1 is not allowed; give a whole number from 1 to 256");
+    check_refused_file("{\"workers\": \"1.1\"}",
+                       ": workers: \"1.1\" is not allowed; give a whole number from 1 to 256");
+    check_refused_file("{\"workers\": 500}", ": workers: 500 is not allowed; give a whole number from 1 to 256");
+    check_refused_file("{\"log\": true}", ": log: true is not allowed; give error|warning|info|debug");
+}
+END_TEST
+
 START_TEST(unknown_names_are_refused_with_the_nearest_known_one)
 {
     clear_environment();
@@ -226,6 +260,9 @@ START_TEST(unknown_names_are_refused_with_the_nearest_known_one)
                               "PERSISTENCE_DATABASE_URL is not a known setting; did you mean DATABASE_URL?");
     check_refused("--liste", "x", "--liste is not a known flag; did you mean --listen?");
     check_refused("--confg=x", NULL, "--confg is not a known flag; did you mean --config?");
+    check_refused("--bogus", "1", "--bogus is not a known flag; --help lists them all");
+    check_refused_environment("PERSISTENCE_COLOUR", "red",
+                              "PERSISTENCE_COLOUR is not a known setting; --help lists them all");
     check_refused("serve", NULL, "\"serve\" is not a flag; settings are given as --listen VALUE");
     check_refused_file("{\"backup_interval\": 1000}",
                        ": backup_interval is not a known setting; did you mean backupInterval?");
@@ -250,19 +287,18 @@ START_TEST(a_config_file_that_cannot_be_used_is_refused_clearly)
     check_refused_file("[1]", ": the file must hold one JSON object");
     check_refused_file("", ": line 1, column 1: the JSON text is empty");
     check_refused_file("{\"workers\": 3, \"workers\": 4}", ": line 1, column 24: duplicate object key");
-    check_refused_file("{\"workers\": true}", ": workers: \"true\" is not allowed; give a whole number from 1 to 256");
-    check_refused_file("{\"workers\": 2.5}", ": workers: \"2.5\" is not allowed; give a whole number from 1 to 256");
-    check_refused_file("{\"dataDirectory\": true}", ": dataDirectory: \"true\" is not allowed; give a path");
+    check_refused_file("{\"workers\": true}", ": workers: true is not allowed; give a whole number from 1 to 256");
+    check_refused_file("{\"workers\": 2.5}", ": workers: 2.5 is not allowed; give a whole number from 1 to 256");
+    check_refused_file("{\"dataDirectory\": true}", ": dataDirectory: true is not allowed; give a path");
     check_refused_file("{\"dataDirectory\": \"a\\u0000b\"}",
-                       ": dataDirectory: \"\"a\\u0000b\"\" is not allowed; give a path");
+                       ": dataDirectory: \"a\\u0000b\" is not allowed; give a path");
 }
 END_TEST
 
 START_TEST(a_secret_value_is_never_shown)
 {
     clear_environment();
-    check_refused_file("{\"databaseUrl\": [\"postgres://u:hunter2@h\"]}",
-                       ": databaseUrl: this value is not allowed; give a libpq connection string or URL");
+    check_refused_file("{\"databaseUrl\": [\"postgres://u:hunter2@h\"]}", ": databaseUrl" DATABASE_ALLOWED);
 }
 END_TEST
 
@@ -370,7 +406,9 @@ HF_TEST_MAIN("config", the_defaults_are_those_of_the_documentation,
              flags_win_over_the_environment_and_that_over_the_file,
              the_database_comes_from_either_name_the_first_one_winning,
              a_value_that_is_not_allowed_is_refused_with_what_is, numbers_are_plain_digits_and_bytes_may_have_a_unit,
-             unknown_names_are_refused_with_the_nearest_known_one, a_flag_without_its_value_is_refused,
+             unknown_names_are_refused_with_the_nearest_known_one,
+             a_database_that_is_none_is_refused_by_the_name_it_came_under,
+             other_json_than_wanted_is_shown_as_it_was_written, a_flag_without_its_value_is_refused,
              a_config_file_that_cannot_be_used_is_refused_clearly, a_secret_value_is_never_shown,
              a_refused_load_leaves_the_result_untouched, the_example_file_loads_and_gives_the_defaults,
              help_and_documentation_name_every_setting, names_of_settings_follow_one_rule,
