@@ -12,6 +12,7 @@
 #define LABEL_BYTES_MAX 256
 
 static bool read_wanted(const json_t *body, struct hf_snapshot_request *out, struct hf_error *err);
+static const char *why_unchanged(struct hf_request *request, const struct hf_snapshot_row *newest);
 static bool prefers_async(const struct hf_request *request);
 static enum hf_verdict start_snapshot(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
                                       const struct hf_snapshot_request *wanted, struct hf_error *err);
@@ -53,6 +54,8 @@ enum hf_verdict hf_api_snapshot_create(struct hf_request *request, struct hf_rep
         return HF_FAIL;
     HF_AUTO(json) json_t *object = hf_api_snapshot_json(engine, &system, &row);
     hf_api_set(object, "unchanged", json_boolean(unchanged));
+    if (unchanged)
+        hf_api_set_text(object, "reason", why_unchanged(request, &row));
     set_location(request, reply, row.id);
     hf_reply_json(reply, unchanged ? 200 : 201, object);
     return HF_DONE;
@@ -162,9 +165,19 @@ static bool read_wanted(const json_t *body, struct hf_snapshot_request *out, str
         !check_label(out->label, err))
         return false;
     out->full = strcmp(kind, "full") == 0;
+    out->even_unchanged = out->full; /* who asks for one by hand gets one of his own, with his label */
     if (!out->full && strcmp(kind, "incremental") != 0)
         return hf_error_set(err, HF_INVALID_REQUEST, "field \"kind\" must be full or incremental");
     return true;
+}
+
+static const char *why_unchanged(struct hf_request *request, const struct hf_snapshot_row *newest)
+{
+    char cut_at[HF_TIME_BYTES];
+    hf_time_format(newest->cut_at_ms, cut_at);
+    bool full = strcmp(newest->kind, "full") == 0;
+    return hf_arena_format(&request->arena, "nothing changed since %s%s", cut_at,
+                           full ? "; no incremental was needed, the newest snapshot is a full" : "");
 }
 
 /* RFC 7240. Other preferences are ignored, as it asks. */

@@ -63,6 +63,106 @@ START_TEST(an_incremental_builds_on_a_full)
 }
 END_TEST
 
+START_TEST(a_full_is_taken_even_of_what_did_not_change)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    HF_AUTO(free) char *first = take(&t, "full");
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{\"label\":\"before the experiment\"}");
+    ck_assert_str_eq(hf_json_str(t.json, "label"), "before the experiment");
+    ck_assert_str_ne(hf_json_str(t.json, "id"), first);
+    HF_AUTO(free) char *second = hf_strdup(hf_json_str(t.json, "id"));
+
+    hf_api_call(&t, 200, "POST", SYSTEM "/snapshots", "{\"kind\":\"incremental\"}");
+    ck_assert(json_is_true(json_object_get(t.json, "unchanged")));
+    ck_assert_str_eq(hf_json_str(t.json, "id"), second);
+    ck_assert_ptr_nonnull(strstr(hf_json_str(t.json, "reason"), "nothing changed since 20"));
+    ck_assert_ptr_nonnull(strstr(hf_json_str(t.json, "reason"), "the newest snapshot is a full"));
+
+    put(&t, "a", "2");
+    HF_AUTO(free) char *third = take(&t, "incremental");
+    hf_api_call(&t, 200, "POST", SYSTEM "/snapshots", "{\"kind\":\"incremental\"}");
+    ck_assert_str_eq(hf_json_str(t.json, "id"), third);
+    ck_assert_ptr_null(strstr(hf_json_str(t.json, "reason"), "is a full"));
+    hf_api_stop(&t);
+}
+END_TEST
+
+static void be_in_use(struct hf_api_test *t, const char *id, const char *why)
+{
+    HF_AUTO(free) char *path = hf_format(SYSTEM "/snapshots/%s", id);
+    hf_api_refused(t, 409, "snapshot_in_use", "DELETE", path, NULL);
+    ck_assert_detail_has(t, why);
+}
+
+START_TEST(a_snapshot_that_a_later_one_builds_on_is_in_use)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "1");
+    HF_AUTO(free) char *full = take(&t, "full");
+    put(&t, "a", "2");
+    HF_AUTO(free) char *incremental = take(&t, "incremental");
+    be_in_use(&t, full, incremental);
+    HF_AUTO(free) char *path = hf_format(SYSTEM "/snapshots/%s", incremental);
+    hf_api_call(&t, 204, "DELETE", path, NULL);
+    HF_AUTO(free) char *full_path = hf_format(SYSTEM "/snapshots/%s", full);
+    hf_api_call(&t, 200, "PATCH", full_path, "{\"pinned\":true}");
+    be_in_use(&t, full, "pinned");
+    hf_api_call(&t, 200, "PATCH", full_path, "{\"pinned\":false}");
+    hf_api_call(&t, 204, "DELETE", full_path, NULL);
+    hf_api_stop(&t);
+}
+END_TEST
+
+#ifdef HF_FAULTS
+/* A deletion waits for a validation under way, and that for the committer. */
+static void wait_until_validated(struct hf_api_test *t, const char *id)
+{
+    HF_AUTO(free) char *path = hf_format(SYSTEM "/snapshots/%s", id);
+    bool validated = false;
+    for (int i = 0; i < 1000 && !validated; i++) {
+        const json_t *snapshot = hf_api_call(t, 200, "GET", path, NULL);
+        validated = strcmp(hf_json_str(json_object_get(snapshot, "validation"), "status"), "valid") == 0;
+        usleep(10000);
+    }
+    ck_assert(validated);
+}
+
+/* The incremental keeps the full from being deleted before the restore has begun. */
+START_TEST(a_snapshot_that_a_restore_reads_is_in_use)
+{
+    struct hf_api_test t;
+    const char *const environment[] = {"HOLDFAST_FAULT=recovery_before_commit:sleep=3000", NULL};
+    const struct hf_test_server_options options = {.postgres = _i != 0, .environment = environment};
+    hf_api_start(&t, &options);
+    put(&t, "a", "1");
+    HF_AUTO(free) char *full = take(&t, "full");
+    put(&t, "a", "2");
+    HF_AUTO(free) char *incremental = take(&t, "incremental");
+    HF_AUTO(free) char *path = hf_format(SYSTEM "/snapshots/%s", full);
+    wait_until_validated(&t, full);
+    wait_until_validated(&t, incremental);
+    HF_AUTO(free)
+    char *restore = hf_format("POST %s/restore HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", path);
+    int fd = hf_raw_connect(hf_test_server_port(t.server));
+    hf_raw_send_text(fd, restore);
+    bool read = false;
+    for (int i = 0; i < 1000 && !read; i++) {
+        hf_api_refused(&t, 409, "snapshot_in_use", "DELETE", path, NULL);
+        read = strstr(hf_json_str(t.json, "detail"), "is being read") != NULL;
+        usleep(10000);
+    }
+    ck_assert_msg(read, "%s", hf_json_str(t.json, "detail"));
+    HF_AUTO(free) char *answer = hf_raw_read(fd, "\r\n", 1, true);
+    close(fd);
+    ck_assert_msg(strncmp(answer, "HTTP/1.1 201", 12) == 0, "%s", answer);
+    hf_api_stop(&t);
+}
+END_TEST
+#endif
+
 START_TEST(equal_systems_have_equal_root_hashes)
 {
     struct hf_api_test t;
@@ -402,6 +502,11 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {an_incremental_builds_on_a_full,
+                                  a_full_is_taken_even_of_what_did_not_change,
+                                  a_snapshot_that_a_later_one_builds_on_is_in_use,
+#ifdef HF_FAULTS
+                                  a_snapshot_that_a_restore_reads_is_in_use,
+#endif
                                   equal_systems_have_equal_root_hashes,
                                   an_asynchronous_snapshot_is_found_under_its_location,
                                   snapshots_are_listed_newest_first_in_pages,
