@@ -1,7 +1,12 @@
 /* Problem details (RFC 9457): the one shape of every answer that is not a success. */
 #include "api/request.h"
+#include "core/clock.h"
+#include "core/log.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+#define TOLD_PAUSE_NS (10 * HF_SECOND_NS)
 
 struct hf_problem_member {
     struct hf_problem_member *next;
@@ -9,6 +14,7 @@ struct hf_problem_member {
     const char *value_json;
 };
 
+static const char *detail_for_clients(const struct hf_request *request, const struct hf_error *err);
 static void write_problem(struct hf_request *request, struct hf_buf *out, const struct hf_error *err);
 static void write_text(struct hf_buf *out, const char *before, const char *text);
 static void write_members(const struct hf_problem_member *member, struct hf_buf *out);
@@ -36,6 +42,27 @@ void hf_reply_problem(struct hf_request *request, struct hf_reply *reply, const 
         hf_reply_header(request, reply, "Retry-After", "5");
 }
 
+/* What the database says of its failures names statements and addresses: that is for the log, and there not as often
+ * as clients try again. */
+static const char *detail_for_clients(const struct hf_request *request, const struct hf_error *err)
+{
+    static _Atomic uint64_t told_ns;
+    const char *detail = NULL;
+    if (err->code == HF_STORE_DOWN)
+        detail = "the database is away; try again soon";
+    if (err->code == HF_OUTCOME_UNKNOWN)
+        detail = "the database went away during the commit; the change may or may not be stored: look, or repeat it, "
+                 "identical content is stored once";
+    if (!detail)
+        return err->text;
+    uint64_t now_ns = hf_clock_monotonic_ns(), then_ns = atomic_load(&told_ns);
+    if ((then_ns == 0 || now_ns - then_ns >= TOLD_PAUSE_NS) &&
+        atomic_compare_exchange_strong(&told_ns, &then_ns, now_ns))
+        hf_log(HF_LOG_WARNING, "request_without_database", err->text, HF_LOG_TEXT("code", hf_code_name(err->code)),
+               HF_LOG_TEXT("request", request->request_id));
+    return detail;
+}
+
 static void write_problem(struct hf_request *request, struct hf_buf *out, const struct hf_error *err)
 {
     const char *code = hf_code_name(err->code);
@@ -44,7 +71,7 @@ static void write_problem(struct hf_request *request, struct hf_buf *out, const 
     write_text(out, "\",\"title\":", hf_code_title(err->code));
     hf_buf_add_text(out, ",\"status\":");
     hf_buf_add_u64(out, (uint64_t)hf_code_status(err->code));
-    write_text(out, ",\"detail\":", err->text);
+    write_text(out, ",\"detail\":", detail_for_clients(request, err));
     write_text(out, ",\"instance\":", request->target ? request->target : "");
     write_text(out, ",\"code\":", code);
     hf_buf_add_text(out, ",\"retryable\":");

@@ -99,6 +99,25 @@ START_TEST(statuses_that_want_a_header_get_it)
 }
 END_TEST
 
+START_TEST(clients_are_not_told_what_the_database_said)
+{
+    static const enum hf_code codes[] = {HF_STORE_DOWN, HF_OUTCOME_UNKNOWN};
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        struct hf_request request;
+        struct hf_reply reply;
+        struct hf_error err;
+        init(&request, &reply);
+        hf_error_set(&err, codes[i], "systems_list: connection to server at 10.1.2.3 refused");
+        hf_reply_problem(&request, &reply, &err);
+        ck_assert_int_eq(reply.status, 503);
+        ck_assert_ptr_null(strstr(reply.body.data, "systems_list"));
+        ck_assert_ptr_null(strstr(reply.body.data, "10.1.2.3"));
+        ck_assert_ptr_nonnull(strstr(reply.body.data, "\"detail\":\"the database "));
+        done(&request, &reply);
+    }
+}
+END_TEST
+
 START_TEST(a_header_value_cannot_start_another_header)
 {
     struct hf_request request;
@@ -155,5 +174,6 @@ START_TEST(accept_counts_only_what_it_names)
 END_TEST
 
 HF_TEST_MAIN("problem", a_problem_has_every_member_of_the_contract, a_problem_replaces_what_the_reply_held,
-             statuses_that_want_a_header_get_it, a_header_value_cannot_start_another_header,
-             json_replies_end_with_a_newline, accept_counts_only_what_it_names);
+             statuses_that_want_a_header_get_it, clients_are_not_told_what_the_database_said,
+             a_header_value_cannot_start_another_header, json_replies_end_with_a_newline,
+             accept_counts_only_what_it_names);
