@@ -8,6 +8,7 @@
 #include "core/id.h"
 #include "engine/health.h"
 
+#include <math.h>
 #include <string.h>
 
 #define DEPENDS_ON_MAX        256
@@ -227,7 +228,7 @@ static json_t *component_json(const struct hf_component_info *component, int64_t
     hf_json_set_time(object, "createdAt", component->created_at_ms);
     hf_json_set_time(object, "lastActivityAt", component->last_activity_at_ms);
     hf_json_set_time(object, "heartbeatAt", report->heartbeat_at_ms);
-    hf_api_set(object, "health", json_real(health.score));
+    hf_api_set(object, "health", json_real(round(health.score * 10000) / 10000)); /* more would be noise */
     hf_api_set_text(object, "healthLabel", health.label);
     hf_api_set_text(object, "status", report->status ? report->status : "");
     hf_api_set_stored(object, "metrics", report->metrics, "{}");

@@ -129,8 +129,8 @@ static void add_exposure(struct hf_buf *out, const struct hf_status *status)
     if (status->unsnapshotted_versions == 0)
         add_line(out, "Not In A Snapshot", "nothing");
     else
-        add_line(out, "Not In A Snapshot", "%" PRId64 " versions, the oldest %s old", status->unsnapshotted_versions,
-                 text);
+        add_line(out, "Not In A Snapshot", "%" PRId64 " version%s, the oldest %s old", status->unsnapshotted_versions,
+                 status->unsnapshotted_versions == 1 ? "" : "s", text);
 }
 
 static double total_of(const struct hf_status *status, const char *name)
