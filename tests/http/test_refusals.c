@@ -77,6 +77,11 @@ START_TEST(a_very_long_url_is_refused)
     hf_buf_add_text(&text, " HTTP/1.1\r\nHost: x\r\n\r\n");
     ck_assert_int_eq(raw_status(&t, text.data), 414);
     still_serves(&t);
+    char path[9001] = "/v1/";
+    memset(path + 4, 'a', sizeof(path) - 5);
+    hf_api_refused(&t, 414, "uri_too_long", "GET", path, NULL);
+    ck_assert_detail_has(&t, "9000 bytes");
+    still_serves(&t);
     hf_api_stop(&t);
 }
 END_TEST
@@ -114,7 +119,7 @@ START_TEST(bodies_that_are_not_json_are_refused_with_the_place)
 {
     struct hf_api_test t;
     hf_api_start(&t, NULL);
-    refuse_json(&t, "{\"a\":\n 1,}", 10, "line 2");
+    refuse_json(&t, "{\"a\":\n 1,}", 10, "line 2, column 4");
     refuse_json(&t, "{\"a\":1", 6, "line 1");
     refuse_json(&t, "", 0, "empty");
     refuse_json(&t, "\"\xff\"", 3, "line 1");
