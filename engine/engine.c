@@ -165,7 +165,8 @@ static void take_final_snapshots(struct hf_engine *engine)
         bool unchanged;
         /* A failure has left its event and its log line; stopping goes on. */
         if (hf_snapshot_take(engine, &request, &arena, &row, &unchanged, &err))
-            hf_log(HF_LOG_INFO, "shutdown_snapshot", unchanged ? "nothing changed since the last snapshot" : "taken",
+            hf_log(HF_LOG_INFO, "shutdown_snapshot",
+                   unchanged ? "Nothing changed since the last snapshot" : "The final snapshot was taken",
                    HF_LOG_TEXT("system", systems[i].name), HF_LOG_TEXT("snapshot", row.id));
     }
 }

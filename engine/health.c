@@ -288,9 +288,11 @@ static void judge_service(struct collection *collection)
     if (!out->store_up)
         warn(out, "the database is away: uploads are refused until it is back");
     if (out->failed)
-        warn(out, hf_arena_format(arena, "%lld components have failed", (long long)out->failed));
+        warn(out, hf_arena_format(arena, "%lld component%s failed", (long long)out->failed,
+                                  out->failed == 1 ? " has" : "s have"));
     if (out->stale)
-        warn(out, hf_arena_format(arena, "%lld components have not been heard of in time", (long long)out->stale));
+        warn(out, hf_arena_format(arena, "%lld component%s not been heard of in time", (long long)out->stale,
+                                  out->stale == 1 ? " has" : "s have"));
     if (collection->failed_snapshot)
         warn(out, "the last attempt to take a snapshot failed: see the events");
     if (collection->damaged_snapshots)

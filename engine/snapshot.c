@@ -362,9 +362,9 @@ static void tell_success(struct hf_making *making, const struct hf_snapshot_row 
                            row->id, row->kind, (long long)row->sequence, (long long)row->changed,
                            (long long)row->file_bytes, (long long)row->duration_ms);
     hf_event_emit(making->engine, row->system_id, making->shelf->name, HF_EV_SNAPSHOT_COMPLETED, data,
-                  "snapshot %s holds %lld components at sequence %lld (%lld changed, %lld bytes written)%s%s", row->id,
-                  (long long)row->components, (long long)row->sequence, (long long)row->changed,
-                  (long long)row->file_bytes, row->reason[0] ? ": " : "", row->reason);
+                  "snapshot %s holds %lld component%s at sequence %lld (%lld changed, %lld bytes written)%s%s", row->id,
+                  (long long)row->components, row->components == 1 ? "" : "s", (long long)row->sequence,
+                  (long long)row->changed, (long long)row->file_bytes, row->reason[0] ? ": " : "", row->reason);
 }
 
 static void tell_failure(struct hf_making *making, const struct hf_error *failure)

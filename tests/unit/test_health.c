@@ -127,7 +127,7 @@ START_TEST(a_failed_component_makes_the_service_degraded_and_says_so)
     ck_assert_str_eq(status.status, "degraded");
     ck_assert_int_eq(status.failed, 1);
     ck_assert_int_eq(status.warning_count, 1);
-    ck_assert_ptr_nonnull(strstr(status.warnings[0], "1 components have failed"));
+    ck_assert_ptr_nonnull(strstr(status.warnings[0], "1 component has failed"));
     hf_test_service_close(&service);
 }
 END_TEST
