@@ -183,22 +183,14 @@ static bool add_file(void *context, const struct hf_manifest_header *header, con
         rebuild->files = hf_realloc(rebuild->files, (size_t)rebuild->file_capacity * sizeof(rebuild->files[0]));
     }
     struct hf_rebuild_file *found = &rebuild->files[rebuild->file_count++];
-    *found = (struct hf_rebuild_file){.header = *header, .file_bytes = file_bytes};
-    struct hf_manifest_header *copy = &found->header;
-    copy->system = hf_arena_strdup(arena, header->system);
-    copy->id = hf_arena_strdup(arena, header->id);
-    copy->kind = strcmp(header->kind, "full") == 0 ? "full" : "incremental";
-    copy->trigger = hf_arena_strdup(arena, header->trigger ? header->trigger : "");
-    copy->label = hf_arena_strdup(arena, header->label ? header->label : "");
-    copy->generation = hf_arena_strdup(arena, header->generation ? header->generation : "");
-    copy->parent = hf_arena_strdup(arena, header->parent ? header->parent : "");
-    copy->description = hf_arena_strdup(arena, header->description ? header->description : "");
+    *found = (struct hf_rebuild_file){.file_bytes = file_bytes};
+    hf_manifest_header_copy(arena, header, &found->header);
     found->file = hf_arena_strdup(arena, file);
     if (damage && damage->code == HF_DAMAGED) {
         found->damage = hf_arena_strdup(arena, damage->text);
-        read_id(copy);
+        read_id(&found->header);
     } else if (damage) { /* not proven: found out, or refused, when the system is rebuilt */
-        read_id(copy);
+        read_id(&found->header);
     }
     return true;
 }

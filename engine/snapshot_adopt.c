@@ -129,15 +129,8 @@ static bool add_file(void *context, const struct hf_manifest_header *header, con
         matching->files = hf_realloc(matching->files, (size_t)matching->file_capacity * sizeof(matching->files[0]));
     }
     struct found_file *found = &matching->files[matching->file_count++];
-    *found = (struct found_file){.header = *header, .file_bytes = file_bytes, .damaged = damage != NULL};
-    struct hf_manifest_header *copy = &found->header;
-    copy->system = hf_arena_strdup(arena, header->system);
-    copy->id = hf_arena_strdup(arena, header->id);
-    copy->kind = strcmp(header->kind, "full") == 0 ? "full" : "incremental";
-    copy->trigger = hf_arena_strdup(arena, header->trigger ? header->trigger : "");
-    copy->label = hf_arena_strdup(arena, header->label ? header->label : "");
-    copy->generation = hf_arena_strdup(arena, header->generation ? header->generation : "");
-    copy->parent = hf_arena_strdup(arena, header->parent ? header->parent : "");
+    *found = (struct found_file){.file_bytes = file_bytes, .damaged = damage != NULL};
+    hf_manifest_header_copy(arena, header, &found->header);
     found->file = hf_arena_strdup(arena, file);
     found->damage = damage && damage->code == HF_DAMAGED ? hf_arena_strdup(arena, damage->text) : NULL;
     return true;

@@ -263,32 +263,10 @@ static void note_progress(struct hf_making *making, int64_t done)
 
 static void fill_row(struct hf_making *making, struct hf_snapshot_row *row, const char *file, int64_t file_bytes)
 {
-    const struct hf_manifest_header *header = &making->header;
-    *row = (struct hf_snapshot_row){
-        .system_id = making->shelf->system_id,
-        .id = header->id,
-        .kind = header->kind,
-        .trigger = header->trigger,
-        .label = header->label,
-        .reason = making->request->full ? "" : making->reason,
-        .generation = header->generation,
-        .parent = header->parent,
-        .sequence = header->sequence,
-        .epoch = header->epoch,
-        .root_hash = header->root_hash,
-        .components = header->components,
-        .changed = header->changed,
-        .deleted = header->deleted,
-        .state_bytes = header->state_bytes,
-        .file_bytes = file_bytes,
-        .file = hf_arena_strdup(&making->arena, file),
-        .cut_at_ms = header->cut_at_ms,
-        .completed_at_ms = hf_clock_now_ms(),
-        .duration_ms = (int64_t)((hf_clock_monotonic_ns() - making->started_ns) / HF_MS_NS),
-        .state = "complete",
-        .validation_status = "pending",
-        .quality_score = -1,
-    };
+    *row = hf_snapshot_row_of_file(making->shelf->system_id, &making->header, hf_arena_strdup(&making->arena, file),
+                                   file_bytes, false, making->request->full ? "" : making->reason);
+    row->completed_at_ms = hf_clock_now_ms();
+    row->duration_ms = (int64_t)((hf_clock_monotonic_ns() - making->started_ns) / HF_MS_NS);
 }
 
 static bool insert_row(struct hf_session *session, void *context, struct hf_error *err)

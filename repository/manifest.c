@@ -120,6 +120,25 @@ bool hf_manifest_read_entry(const char *line, size_t bytes, struct hf_arena *are
     return true;
 }
 
+static const char *copy_text(struct hf_arena *arena, const char *text)
+{
+    return hf_arena_strdup(arena, text ? text : "");
+}
+
+void hf_manifest_header_copy(struct hf_arena *arena, const struct hf_manifest_header *from,
+                             struct hf_manifest_header *to)
+{
+    *to = *from;
+    to->system = hf_arena_strdup(arena, from->system);
+    to->id = hf_arena_strdup(arena, from->id);
+    to->kind = strcmp(from->kind, "full") == 0 ? "full" : "incremental";
+    to->trigger = copy_text(arena, from->trigger);
+    to->label = copy_text(arena, from->label);
+    to->generation = copy_text(arena, from->generation);
+    to->parent = copy_text(arena, from->parent);
+    to->description = copy_text(arena, from->description);
+}
+
 void hf_root_hash_add(struct hf_hasher *hasher, const char *component, const struct hf_hash *hash)
 {
     unsigned char pair[HF_NAME_MAX + 1 + HF_HASH_BYTES];

@@ -77,6 +77,10 @@ HF_MUST_USE bool hf_manifest_read_header(const char *line, size_t bytes, struct 
 HF_MUST_USE bool hf_manifest_read_entry(const char *line, size_t bytes, struct hf_arena *arena,
                                         struct hf_manifest_entry *out, struct hf_error *err);
 
+/* A header whose texts live in the arena; kind becomes one of the two words. Texts that a damaged file lacks are "". */
+void hf_manifest_header_copy(struct hf_arena *arena, const struct hf_manifest_header *from,
+                             struct hf_manifest_header *to);
+
 /* The root hash: SHA-256 over, for every present state in byte order of its name, name, a NUL, the 32 hash bytes.
  * Equal systems have equal root hashes however they were stored. */
 void hf_root_hash_add(struct hf_hasher *hasher, const char *component, const struct hf_hash *hash);
