@@ -6,6 +6,7 @@
 #include "core/blob.h"
 #include "core/buf.h"
 #include "core/error.h"
+#include "core/stream.h"
 
 #include <stdint.h>
 
@@ -60,6 +61,14 @@ struct hf_reply {
     size_t blob_bytes;
     struct hf_reply_header headers[20];
     int header_count;
+    /* A body too large to hold: after the handler has said HF_DONE and the head is on its way, the server calls produce
+     * on the same thread, which writes to the client as fast as that reads (chunked). False breaks the answer off, so
+     * that the client cannot take it for whole. Only on routes with HF_ON_TRANSFER; no other body then. */
+    bool (*produce)(void *context, const struct hf_writer *to, struct hf_error *err);
+    void *produce_context;
+    void (*produce_free)(void *context); /* called once, also when produce never was; NULL: nothing to free */
+    struct hf_reply_header trailer;      /* name NULL: none; announced in Trailer, its value may be set by … */
+    const char *(*trailer_value)(void *context); /* … this, after produce has succeeded */
 };
 
 #define HF_REPLY_BYTES_MAX (64 * 1024 * 1024) /* of a text made by a handler */
@@ -80,6 +89,7 @@ struct hf_request {
     const struct hf_query *query;
     int query_count;
     const char *headers[HF_HEADER_COUNT]; /* NULL: not sent; a header sent twice is joined with ", " */
+    const struct hf_reader *body_stream;  /* HF_BODY_STREAM: read it to its end; NULL otherwise */
     struct hf_blob *body;                 /* NULL: empty; owned by the request, take a reference to keep it */
     const struct hf_principal *principal; /* never NULL in a handler */
     char request_id[72];

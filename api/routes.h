@@ -11,12 +11,15 @@ enum hf_body_kind {
     HF_BODY_NONE,  /* a body is refused */
     HF_BODY_SMALL, /* JSON of at most 1 MiB */
     HF_BODY_STATE, /* PERSISTENCE_MAX_STATE_BYTES */
-    HF_BODY_BATCH  /* PERSISTENCE_MAX_BATCH_BYTES */
+    HF_BODY_BATCH, /* PERSISTENCE_MAX_BATCH_BYTES */
+    HF_BODY_STREAM /* PERSISTENCE_MAX_IMPORT_BYTES; the handler starts before the body has come and reads it as it does;
+                      only with HF_ON_TRANSFER */
 };
 
 enum hf_where {
     HF_ON_LOOP,         /* never waits for anything */
     HF_ON_WORKER,       /* may read the database and files */
+    HF_ON_TRANSFER,     /* on one of the few threads for archives: may take as long as the client reads or sends */
     HF_ON_LOOP_IF_SMALL /* on the loop when the body is at most HF_SMALL_BODY_BYTES, else on a worker */
 };
 #define HF_SMALL_BODY_BYTES (64 * 1024)

@@ -25,6 +25,13 @@ struct hf_config {
     int64_t recovery_max_age_ms;
     bool enable_state_validation; /* verify every snapshot right after it is written */
     bool validate_on_restore;
+    char *encryption_key_file;      /* NULL: snapshot files are not encrypted */
+    char *signing_key_file;         /* NULL: snapshots are not signed */
+    char *trusted_keys_file;        /* NULL: only signatures of the own signing key are known */
+    char *mirror_directory;         /* NULL: no second place for snapshot files */
+    int64_t scrub_interval_ms;      /* 0: never */
+    int64_t scrub_bytes_per_second; /* what a scrub reads at most */
+    int64_t import_bytes_max;       /* of one archive */
     int64_t state_bytes_max;
     int64_t batch_bytes_max; /* a whole batch body */
     int64_t cache_bytes;
@@ -35,6 +42,7 @@ struct hf_config {
     int64_t store_timeout_ms;   /* one database call */
     int64_t loops;              /* 0: one per two processors, at most 8 */
     int64_t workers;
+    int64_t transfers; /* archives that are sent or received at the same time */
     enum hf_log_level log_level;
     char *log_format; /* "auto" | "json" | "plain" */
 };

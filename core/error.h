@@ -32,6 +32,7 @@
     X(HF_IDEMPOTENCY_REUSED, "idempotency_key_reused", 422, false, "The key was used with another body")               \
     X(HF_INTERNAL, "internal_error", 500, false, "Something went wrong in the service")                                \
     X(HF_DAMAGED, "data_damaged", 500, false, "Stored bytes do not match their hash")                                  \
+    X(HF_KEY_MISSING, "encryption_key_missing", 500, false, "The key that this is encrypted with is not at hand")      \
     X(HF_IO, "io_error", 500, true, "A file could not be read or written")                                             \
     X(HF_CONFIG, "configuration_error", 500, false, "A setting is wrong")                                              \
     X(HF_OVERLOADED, "overloaded", 503, true, "The service is at its limit")                                           \

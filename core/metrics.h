@@ -50,6 +50,13 @@
     X(HF_M_EVENTS, COUNTER, "holdfast_events_total", "Events recorded, by severity.", "severity")                      \
     X(HF_M_RETENTION_DELETED, COUNTER, "holdfast_retention_deleted_snapshots_total",                                   \
       "Snapshots deleted by retention.", NULL)                                                                         \
+    X(HF_M_RETENTION_FREED_BYTES, COUNTER, "holdfast_retention_freed_bytes_total",                                     \
+      "Bytes of snapshot files deleted by retention.", NULL)                                                           \
+    X(HF_M_HEALED, COUNTER, "holdfast_healed_total",                                                                   \
+      "What was found damaged and put right, by what it was: content, file, state, mirror.", "what")                   \
+    X(HF_M_SCRUBBED_BYTES, COUNTER, "holdfast_scrubbed_bytes_total", "Bytes read by the background validation.", NULL) \
+    X(HF_M_MIRROR_PENDING, GAUGE, "holdfast_mirror_pending_files", "Snapshot files that the mirror lacks.", NULL)      \
+    X(HF_M_IMPORTS, COUNTER, "holdfast_imports_total", "Archives imported.", NULL)                                     \
     X(HF_M_START_TIME, GAUGE, "holdfast_start_timestamp_seconds", "When the service started.", NULL)
 
 enum hf_metric {

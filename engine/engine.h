@@ -17,6 +17,10 @@ struct hf_engine {
     struct hf_store *store;
     struct hf_sessions *sessions;
     struct hf_repository *repository;
+    struct hf_keys *keys;                    /* of the repository; NULL: neither encrypted nor signed */
+    struct hf_repository *mirror_repository; /* NULL: none is configured, or it is away since the start */
+    struct hf_mirror *mirror;                /* mirror.h */
+    struct hf_scrubber *scrubber;            /* validation.h */
     struct hf_catalog *catalog;
     struct hf_event_queue *events; /* on their way to the database; see events.h */
     struct hf_committer *committer;

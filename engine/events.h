@@ -21,6 +21,13 @@
     X(HF_EV_SNAPSHOT_COMPLETED, "snapshot.completed", "info")                                                          \
     X(HF_EV_SNAPSHOT_FAILED, "snapshot.failed", "warning")                                                             \
     X(HF_EV_SNAPSHOT_DAMAGED, "snapshot.damaged", "error")                                                             \
+    X(HF_EV_SNAPSHOT_HEALED, "snapshot.healed", "warning")                                                             \
+    X(HF_EV_SNAPSHOT_IMPORTED, "snapshot.imported", "info")                                                            \
+    X(HF_EV_STATE_HEALED, "state.healed", "warning")                                                                   \
+    X(HF_EV_MIRROR_BEHIND, "mirror.behind", "warning")                                                                 \
+    X(HF_EV_MIRROR_CAUGHT_UP, "mirror.caught_up", "info")                                                              \
+    X(HF_EV_MIRROR_HEALED, "mirror.healed", "warning")                                                                 \
+    X(HF_EV_RETENTION_DELETED, "retention.deleted", "info")                                                            \
     X(HF_EV_SNAPSHOT_ADOPTED, "snapshot.adopted", "warning")                                                           \
     X(HF_EV_SNAPSHOT_DELETED, "snapshot.deleted", "info")                                                              \
     X(HF_EV_LEFTOVER_REMOVED, "snapshot.leftover_removed", "warning")                                                  \

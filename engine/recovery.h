@@ -14,6 +14,7 @@ struct hf_recovery_request {
     int component_count;
     int64_t age_ms_max; /* 0: any age; else HF_PRECONDITION when the source is older */
     bool dry_run;
+    bool salvage; /* a snapshot named by id that is damaged: restores what is left; what is lost stays as it is now */
     const char *reason; /* NULL: "" */
     /* From hf_recovery_read_plan; NULL: a recovery of its own. The plan's row becomes the row of the restore. */
     const struct hf_recovery_row *plan;

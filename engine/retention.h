@@ -4,11 +4,21 @@
 #define HF_ENGINE_RETENTION_H
 
 #include "engine/engine.h"
+#include "store/snapshots.h"
 
 /* Deletes generations whose newest snapshot is older than the system's retention. Never: pinned ones, leased ones,
  * the newest generation that holds a valid full, or the generation now being written. */
 HF_MUST_USE bool hf_retention_run(struct hf_engine *engine, const char *system, int64_t *deleted_out,
                                   struct hf_error *err);
+
+/* What hf_retention_run would do now, newest snapshot first; changes nothing. */
+struct hf_retention_item {
+    struct hf_snapshot_row row;
+    bool keep;
+    const char *reason; /* a sentence without a full stop */
+};
+HF_MUST_USE bool hf_retention_preview(struct hf_engine *engine, const char *system, struct hf_arena *arena,
+                                      struct hf_retention_item **out, int64_t *count_out, struct hf_error *err);
 
 /* Trims version history by age and size, in small steps so that uploads do not wait; latest versions stay. */
 HF_MUST_USE bool hf_retention_trim_history(struct hf_engine *engine, const char *system, int64_t *deleted_out,

@@ -53,6 +53,14 @@ HF_MUST_USE bool hf_snapshot_patch(struct hf_engine *engine, const char *system,
 HF_MUST_USE bool hf_snapshot_find(struct hf_engine *engine, const char *system, const char *id, struct hf_arena *arena,
                                   struct hf_snapshot_row *out, struct hf_error *err);
 
+/* Takes an archive (repository/archive.h) in as a new snapshot of the system, which comes into being if need be: a full
+ * of a generation of its own, trigger import. It is never "latest", never what a snapshot builds on, and never what a
+ * rebuild chooses; it can be restored by its id. */
+struct hf_reader;
+HF_MUST_USE bool hf_snapshot_import(struct hf_engine *engine, const char *system, const struct hf_reader *from,
+                                    const char *label, struct hf_arena *arena, struct hf_snapshot_row *out,
+                                    struct hf_error *err);
+
 /* Leases: a snapshot that is being read is not deleted, nor is its system. HF_CONFLICT: the system is being deleted. */
 HF_MUST_USE bool hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *id, struct hf_error *err);
 void hf_snapshot_release(struct hf_engine *engine, int64_t system_id, const char *id);

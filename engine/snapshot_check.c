@@ -88,7 +88,7 @@ static bool read_back(struct hf_engine *engine, struct hf_shelf *shelf, const st
     struct check_results results = {.system_id = shelf->system_id, .id = row->id};
     if (!hf_snapshot_lease(engine, shelf->system_id, row->id, err))
         return false;
-    bool valid = hf_repository_verify(engine->repository, shelf->name, row->id, &report, damage);
+    bool valid = hf_repository_verify(engine->repository, shelf->name, row->id, NULL, &report, damage);
     bool judged = valid || damage->code == HF_DAMAGED || damage->code == HF_NOT_FOUND;
     if (judged) {
         judge_bytes(&results, &report, valid ? NULL : damage);

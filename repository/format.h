@@ -15,7 +15,8 @@
 #define HF_FORMAT_VERSION          1
 #define HF_FORMAT_HEADER_BYTES_MIN 84 /* fixed fields, four empty texts, checksum */
 #define HF_FORMAT_HEADER_BYTES_MAX 1024
-#define HF_FORMAT_RECORD_BYTES     64
+#define HF_FORMAT_RECORD_BYTES     64 /* of a plain file */
+#define HF_FORMAT_RECORD_BYTES_MAX 92 /* of an encrypted file: its hash is sealed */
 #define HF_FORMAT_FOOTER_BYTES     184
 #define HF_FORMAT_BLOB_BYTES_MAX   (INT64_C(4) << 30)
 #define HF_FORMAT_LINE_BYTES_MAX   ((size_t)4 << 20) /* of the manifest, with its newline */

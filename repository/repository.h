@@ -18,6 +18,14 @@ HF_MUST_USE bool hf_repository_open(struct hf_repository **out, const char *back
                                     const char *incremental_directory, struct hf_error *err);
 void hf_repository_close(struct hf_repository *repository);
 
+/* As hf_repository_open, but makes nothing: HF_NOT_FOUND when a directory is missing. For reading what others wrote. */
+HF_MUST_USE bool hf_repository_open_existing(struct hf_repository **out, const char *backup_directory,
+                                             const char *incremental_directory, struct hf_error *err);
+
+/* Keys for what is read and written from now on (borrowed; NULL: none). Before other threads use the repository. */
+struct hf_keys;
+void hf_repository_use_keys(struct hf_repository *repository, const struct hf_keys *keys);
+
 /* Removes temporary files that a crash left behind; each is told of first. Call once at start. */
 typedef void hf_leftover_fn(void *context, const char *path, int64_t bytes);
 HF_MUST_USE bool hf_repository_sweep(struct hf_repository *repository, hf_leftover_fn *each, void *context,
@@ -67,6 +75,12 @@ struct hf_chain;
 HF_MUST_USE bool hf_chain_load(struct hf_chain **out, struct hf_repository *repository, const char *system,
                                const char *id, struct hf_error *err);
 void hf_chain_free(struct hf_chain *chain); /* accepts NULL */
+
+/* As hf_chain_load, but goes on past proven damage: ancestors that cannot be read are left out, and the root hash need
+ * not fit. *whole_out false: something may be missing, why says what. Contents are still verified when they are read.
+ * HF_DAMAGED only when not even the snapshot's own manifest can be read. */
+HF_MUST_USE bool hf_chain_salvage(struct hf_chain **out, struct hf_repository *repository, const char *system,
+                                  const char *id, bool *whole_out, char why[480], struct hf_error *err);
 const struct hf_manifest_header *hf_chain_header(const struct hf_chain *chain);
 int64_t hf_chain_count(const struct hf_chain *chain);
 const struct hf_manifest_entry *hf_chain_entry(const struct hf_chain *chain, int64_t index); /* name order; tombstones
@@ -95,15 +109,30 @@ bool hf_blob_index_find(const struct hf_blob_index *index, const struct hf_hash 
 HF_MUST_USE bool hf_blob_index_add_file(struct hf_blob_index *index, struct hf_repository *repository,
                                         const char *system, const char *kind, const char *id, struct hf_error *err);
 
-/* Reads the whole snapshot back: structure, manifest hash, chain, root hash, every blob. Counts what was read.
- * HF_DAMAGED says the first thing found wrong; HF_IO is not a verdict. */
+/* How a snapshot is read back. */
+struct hf_verify_options {
+    bool deep; /* every state of the system, wherever in the generation; else the file's own contents, and of those that
+                  it refers to that their records are there and say the same */
+    /* Told of each content that was read and is right, once for each entry that has it; entry NULL: a content that no
+     * entry of this snapshot has. NULL: nobody wants to know. */
+    void (*content)(void *context, const struct hf_manifest_entry *entry, const struct hf_blob *blob);
+    void (*pace)(void *context, int64_t bytes); /* called after each read with its bytes on disk; may sleep; NULL */
+    void *context;
+};
+
+/* What was found; each *_ok is true only when it was reached and is right. */
 struct hf_verify_report {
     int64_t blobs;
     int64_t bytes; /* of states, decompressed */
-    bool structure_ok, chain_ok, root_hash_ok, blobs_ok;
+    bool structure_ok, manifest_ok, blobs_ok, chain_ok, root_hash_ok, signature_ok;
+    int signature; /* enum hf_signature_verdict (keys.h); signature_ok is false only for a bad one */
 };
+
+/* Reads a snapshot back: structure, manifest hash, chain, root hash, signature, contents. HF_DAMAGED says the first
+ * thing found wrong; HF_IO and HF_KEY_MISSING are no verdict. options NULL: deep. */
 HF_MUST_USE bool hf_repository_verify(struct hf_repository *repository, const char *system, const char *id,
-                                      struct hf_verify_report *report_out, struct hf_error *err);
+                                      const struct hf_verify_options *options, struct hf_verify_report *report_out,
+                                      struct hf_error *err);
 
 /* ---- deleting ---- */
 HF_MUST_USE bool hf_repository_delete(struct hf_repository *repository, const char *system, const char *kind,

@@ -381,6 +381,8 @@ static int64_t body_limit(const struct hf_config *config, enum hf_body_kind kind
         return config->state_bytes_max;
     case HF_BODY_BATCH:
         return config->batch_bytes_max;
+    case HF_BODY_STREAM:
+        return config->import_bytes_max;
     case HF_BODY_NONE:
         break;
     }

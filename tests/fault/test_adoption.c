@@ -146,7 +146,7 @@ START_TEST(a_file_whose_row_failed_is_adopted_by_the_next_snapshot_or_start)
     ck_assert_int_eq(hf_test_count_events(&service, hf_test_system(&service).id, "snapshot.adopted"), 2);
     ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, "latest", &service.arena, &row, &err));
     struct hf_verify_report report;
-    ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, row.id, &report, &err), "%s",
+    ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, row.id, NULL, &report, &err), "%s",
                   err.text);
     hf_test_service_close(&service);
 }

@@ -105,7 +105,7 @@ static void assert_fails(const char *id, enum hf_code code, const char *says)
     ck_assert_ptr_null(chain);
     ck_assert_msg(err.code == code, "%s", err.text);
     ck_assert_msg(strstr(err.text, says) != NULL, "\"%s\" lacks \"%s\"", err.text, says);
-    ck_assert(!hf_repository_verify(repository, HF_TEST_SYSTEM, id, &report, &err));
+    ck_assert(!hf_repository_verify(repository, HF_TEST_SYSTEM, id, NULL, &report, &err));
     ck_assert_int_eq(err.code, code);
     ck_assert(!report.blobs_ok);
 }
@@ -186,7 +186,7 @@ START_TEST(verification_reads_every_state_of_the_chain)
     struct hf_verify_report report;
     struct hf_error err = {0};
     write_three();
-    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-3", &report, &err), "%s", err.text);
+    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-3", NULL, &report, &err), "%s", err.text);
     ck_assert(report.structure_ok && report.chain_ok && report.root_hash_ok && report.blobs_ok);
     ck_assert_int_eq(report.blobs, 5);
     ck_assert_int_eq(report.bytes, 10 + 3 + 17 + 10 + 17);
@@ -231,7 +231,7 @@ START_TEST(missing_file_of_a_referred_blob_is_damage)
     ck_assert_int_eq(err.code, HF_DAMAGED);
     ck_assert_msg(strstr(err.text, "full-1, which is missing") != NULL, "%s", err.text);
     hf_chain_free(chain);
-    ck_assert(!hf_repository_verify(repository, HF_TEST_SYSTEM, "full-5", &report, &err));
+    ck_assert(!hf_repository_verify(repository, HF_TEST_SYSTEM, "full-5", NULL, &report, &err));
     ck_assert(report.root_hash_ok && !report.blobs_ok);
 }
 END_TEST

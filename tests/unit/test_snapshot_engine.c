@@ -190,7 +190,7 @@ START_TEST(an_incremental_after_a_restart_continues_the_chain)
     ck_assert_int_eq(row.changed, 2);
     struct hf_verify_report report;
     struct hf_error err;
-    ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, row.id, &report, &err), "%s",
+    ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, row.id, NULL, &report, &err), "%s",
                   err.text);
     hf_test_service_close(&service);
 }
@@ -240,7 +240,7 @@ START_TEST(validation_finds_a_flipped_byte_and_the_next_snapshot_starts_anew)
     struct hf_snapshot_row next = hf_test_incremental(&service, &unchanged);
     ck_assert_str_eq(next.kind, "full");
     ck_assert_str_eq(next.generation, next.id);
-    ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, next.id, &report, &err), "%s",
+    ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, next.id, NULL, &report, &err), "%s",
                   err.text);
     hf_test_service_close(&service);
 }
@@ -322,7 +322,7 @@ START_TEST(writers_go_on_while_snapshots_are_taken_and_each_is_consistent)
         struct hf_snapshot_row row = i % 4 == 0 ? hf_test_full(&service) : hf_test_incremental(&service, &unchanged);
         struct hf_verify_report report;
         struct hf_error err;
-        ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, row.id, &report, &err), "%s",
+        ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, row.id, NULL, &report, &err), "%s",
                       err.text);
         struct hf_chain *chain;
         ck_assert(hf_chain_load(&chain, service.engine->repository, HF_TEST_NAME, row.id, &err));
@@ -382,7 +382,7 @@ START_TEST(a_damaged_state_in_the_database_is_taken_from_the_snapshot_before)
     ck_assert_str_eq(row.generation, row.id);
     struct hf_verify_report report;
     struct hf_error err;
-    ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, row.id, &report, &err), "%s",
+    ck_assert_msg(hf_repository_verify(service.engine->repository, HF_TEST_NAME, row.id, NULL, &report, &err), "%s",
                   err.text);
     ck_assert_int_eq(report.blobs, 5);
     hf_test_service_close(&service);

@@ -76,7 +76,7 @@ static bool is_sound(struct hf_error *err)
             ck_assert_mem_eq(blob->data, state->text, strlen(state->text));
     }
     hf_chain_free(chain);
-    bool verified = hf_repository_verify(repository, HF_TEST_SYSTEM, small.id, &report, err);
+    bool verified = hf_repository_verify(repository, HF_TEST_SYSTEM, small.id, NULL, &report, err);
     ck_assert_msg(!verified || read, "verify found no fault in a file that does not read");
     return verified;
 }
@@ -119,7 +119,7 @@ START_TEST(empty_system_has_a_sound_snapshot)
     ck_assert_int_eq(hf_chain_count(chain), 0);
     ck_assert_ptr_null(hf_chain_find(chain, "a"));
     hf_chain_free(chain);
-    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "full-0", &report, &err), "%s", err.text);
+    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "full-0", NULL, &report, &err), "%s", err.text);
     ck_assert_int_eq(report.blobs, 0);
 }
 END_TEST
@@ -166,7 +166,7 @@ START_TEST(same_content_is_written_once)
     ck_assert_int_eq(hf_chain_find(chain, "a")->blob_offset, hf_chain_find(chain, "c")->blob_offset);
     assert_state(chain, "c", "the very same", 13);
     hf_chain_free(chain);
-    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "full-1", &report, &err), "%s", err.text);
+    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "full-1", NULL, &report, &err), "%s", err.text);
     ck_assert_int_eq(report.blobs, 2);
     ck_assert_int_eq(report.bytes, 13 + 7);
 }

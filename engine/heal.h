@@ -1,0 +1,32 @@
+/* Good bytes for bad ones. The primary database is healed from the snapshot files, the snapshot files from each other,
+ * the mirror and the primary: a content is known by its hash, wherever it lies. */
+#ifndef HF_ENGINE_HEAL_H
+#define HF_ENGINE_HEAL_H
+
+#include "engine/engine.h"
+#include "repository/repair.h"
+#include "store/states.h"
+
+/* The primary as a source of contents for repair.h: latest states in memory and in the database, and version history as
+ * far as the manifests that name a content say where it was. One thread. */
+struct hf_heal_primary {
+    struct hf_engine *engine;
+    const char *system;
+};
+struct hf_content_source hf_heal_source(struct hf_heal_primary *primary);
+
+/* Any copy of this content outside its own row: memory, other rows, snapshot files, mirror. Verified. *out owns a
+ * reference. False: there is none that can be read now. Not from a loop thread. */
+bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_hash *hash, int64_t bytes,
+                  struct hf_blob **out, char origin[HF_ORIGIN_BYTES]);
+
+/* The row of a state is damaged, altered or gone: finds its content, gives it (*out owns), and writes the row again
+ * through the committer, with an event that says what was wrong (damage) and where the good copy came from. expected
+ * says what the row was: system_id, sequence, component_id, version, epoch, hash, bytes, content_type, committed_at_ms.
+ * True also when the row could not be written: the bytes are right. False: no copy is left; the component is marked
+ * damaged and err (HF_DAMAGED) says so. */
+HF_MUST_USE bool hf_heal_state(struct hf_engine *engine, const char *system, const char *component,
+                               const struct hf_state_row *expected, const char *damage, struct hf_blob **out,
+                               struct hf_error *err);
+
+#endif
