@@ -186,7 +186,8 @@ START_TEST(verification_reads_every_state_of_the_chain)
     struct hf_verify_report report;
     struct hf_error err = {0};
     write_three();
-    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-3", NULL, &report, &err), "%s", err.text);
+    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-3", NULL, &report, &err), "%s",
+                  err.text);
     ck_assert(report.structure_ok && report.chain_ok && report.root_hash_ok && report.blobs_ok);
     ck_assert_int_eq(report.blobs, 5);
     ck_assert_int_eq(report.bytes, 10 + 3 + 17 + 10 + 17);

@@ -159,7 +159,8 @@ START_TEST(one_directory_may_serve_for_both_kinds)
     ck_assert_str_eq(found.kinds[1], "incremental");
     ck_assert_str_eq(found.kinds[2], "incremental");
     struct hf_verify_report report;
-    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-2", NULL, &report, &err), "%s", err.text);
+    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-2", NULL, &report, &err), "%s",
+                  err.text);
     ck_assert(hf_repository_deletion_begin(repository, HF_TEST_SYSTEM, "1t2", &err));
     ck_assert(hf_repository_deletion_finish(repository, HF_TEST_SYSTEM, "1t2", &err));
     ck_assert_int_eq(count_entries("both"), 0);
@@ -248,7 +249,8 @@ START_TEST(a_deletion_is_listed_until_it_is_undone)
     ck_assert_str_eq(found.files[1], HF_TEST_SYSTEM " 1t2");
     ck_assert(hf_repository_deletion_undo(repository, HF_TEST_SYSTEM, "1t2", &err));
     struct hf_verify_report report;
-    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-2", NULL, &report, &err), "%s", err.text);
+    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-2", NULL, &report, &err), "%s",
+                  err.text);
     found.count = 0;
     ck_assert(hf_repository_deletions_list(repository, note_deletion, &found, &err));
     ck_assert_int_eq(found.count, 0);
