@@ -2,6 +2,7 @@
 #include "engine/recovery_private.h"
 
 #include "core/clock.h"
+#include "core/fault.h"
 #include "core/log.h"
 #include "store/states.h"
 #include "store/systems.h"
@@ -13,6 +14,12 @@
 #define IO_PAUSE_MS  100
 
 static bool load_chain(struct hf_recovering *recovering, const char *id, struct hf_error *err);
+static void pause_before_try(int tries);
+static bool tell_unreadable(const char *snapshot, struct hf_error *err);
+static bool read_stored(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
+                        struct hf_error *err);
+static bool read_history(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
+                         struct hf_error *err);
 static bool find_then(struct hf_recovering *recovering, const struct hf_component_info *component, int64_t at_sequence,
                       struct hf_source_entry *out, bool *reached_out, struct hf_error *err);
 static hf_state_row_fn note_oldest;
@@ -55,11 +62,26 @@ static bool load_chain(struct hf_recovering *recovering, const char *id, struct 
             return true;
         if (err->code == HF_NOT_FOUND)
             return hf_error_set(err, HF_DAMAGED, "the file of snapshot %s is missing", id);
-        if (err->code != HF_IO || try == IO_TRIES_MAX)
+        if (err->code != HF_IO)
             return false;
+        if (try == IO_TRIES_MAX)
+            return tell_unreadable(id, err);
         hf_log(HF_LOG_WARNING, "snapshot_read_again", err->text, HF_LOG_TEXT("snapshot", id));
-        nanosleep(&(struct timespec){0, (long)(IO_PAUSE_MS * try * (int64_t)HF_MS_NS)}, NULL);
+        pause_before_try(try);
     }
+}
+
+static void pause_before_try(int tries)
+{
+    nanosleep(&(struct timespec){0, (long)(IO_PAUSE_MS * tries * (int64_t)HF_MS_NS)}, NULL);
+}
+
+static bool tell_unreadable(const char *snapshot, struct hf_error *err)
+{
+    return hf_error_wrap(err,
+                         "%s%s could not be read in %d attempts, which does not prove it damaged: nothing was changed "
+                         "and nothing older taken instead; make it readable and ask again",
+                         snapshot[0] ? "snapshot " : "the history in the database", snapshot, IO_TRIES_MAX);
 }
 
 bool hf_recovery_open_history(struct hf_recovering *recovering, int64_t at_ms, bool *reached_out, struct hf_error *err)
@@ -161,11 +183,33 @@ void hf_recovery_close_source(struct hf_recovering *recovering)
     recovering->source_count = 0;
 }
 
+/* An I/O error is tried again, as for the chain; it never proves anything. */
 bool hf_recovery_read(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
                       struct hf_error *err)
 {
-    if (entry->stored)
-        return hf_chain_read(recovering->chain, entry->stored, out, err);
+    for (int try = 1;; try++) {
+        if (entry->stored ? read_stored(recovering, entry, out, err) : read_history(recovering, entry, out, err))
+            return true;
+        if (err->code != HF_IO)
+            return false;
+        if (try == IO_TRIES_MAX)
+            return tell_unreadable(entry->stored ? recovering->snapshot : "", err);
+        hf_log(HF_LOG_WARNING, "state_read_again", err->text, HF_LOG_TEXT("component", entry->component));
+        pause_before_try(try);
+    }
+}
+
+static bool read_stored(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
+                        struct hf_error *err)
+{
+    if (hf_fault("recovery_read_io"))
+        return hf_error_set(err, HF_IO, "fault recovery_read_io");
+    return hf_chain_read(recovering->chain, entry->stored, out, err);
+}
+
+static bool read_history(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
+                         struct hf_error *err)
+{
     struct hf_state_row row;
     struct hf_state_text text;
     if (!hf_states_get(recovering->session, recovering->system.id, entry->sequence, &row, &text, out, err))
