@@ -2,7 +2,6 @@
 #include "engine/recovery_private.h"
 
 #include "core/clock.h"
-#include "core/fault.h"
 #include "core/log.h"
 #include "store/states.h"
 #include "store/systems.h"
@@ -16,8 +15,6 @@
 static bool load_chain(struct hf_recovering *recovering, const char *id, struct hf_error *err);
 static void pause_before_try(int tries);
 static bool tell_unreadable(const char *snapshot, struct hf_error *err);
-static bool read_stored(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
-                        struct hf_error *err);
 static bool read_history(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
                          struct hf_error *err);
 static bool find_then(struct hf_recovering *recovering, const struct hf_component_info *component, int64_t at_sequence,
@@ -188,7 +185,8 @@ bool hf_recovery_read(struct hf_recovering *recovering, const struct hf_source_e
                       struct hf_error *err)
 {
     for (int try = 1;; try++) {
-        if (entry->stored ? read_stored(recovering, entry, out, err) : read_history(recovering, entry, out, err))
+        if (entry->stored ? hf_chain_read(recovering->chain, entry->stored, out, err)
+                          : read_history(recovering, entry, out, err))
             return true;
         if (err->code != HF_IO)
             return false;
@@ -197,14 +195,6 @@ bool hf_recovery_read(struct hf_recovering *recovering, const struct hf_source_e
         hf_log(HF_LOG_WARNING, "state_read_again", err->text, HF_LOG_TEXT("component", entry->component));
         pause_before_try(try);
     }
-}
-
-static bool read_stored(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
-                        struct hf_error *err)
-{
-    if (hf_fault("recovery_read_io"))
-        return hf_error_set(err, HF_IO, "fault recovery_read_io");
-    return hf_chain_read(recovering->chain, entry->stored, out, err);
 }
 
 static bool read_history(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
