@@ -22,6 +22,20 @@ void hf_repository_close(struct hf_repository *repository);
 HF_MUST_USE bool hf_repository_open_existing(struct hf_repository **out, const char *backup_directory,
                                              const char *incremental_directory, struct hf_error *err);
 
+/* <directory>/full and <directory>/incremental, which may be away now and then: looks at nothing and makes nothing. While
+ * it is away its files are missing (HF_NOT_FOUND) or cannot be read (HF_IO). */
+void hf_repository_open_remote(struct hf_repository **out, const char *directory);
+/* Makes its two directories, and those of the system, where they are missing; never the one that they lie in: HF_IO when
+ * that is not there. */
+HF_MUST_USE bool hf_repository_prepare(struct hf_repository *repository, const char *system_or_null,
+                                       struct hf_error *err);
+
+/* Names and lengths of the system's snapshot files, which are not opened; fulls first, by id. Stops early when each
+ * returns false. */
+typedef bool hf_name_fn(void *context, const char *kind, const char *id, int64_t file_bytes);
+HF_MUST_USE bool hf_repository_list(struct hf_repository *repository, const char *system, hf_name_fn *each,
+                                    void *context, struct hf_error *err);
+
 /* Keys for what is read and written from now on (borrowed; NULL: none). Before other threads use the repository. */
 struct hf_keys;
 void hf_repository_use_keys(struct hf_repository *repository, const struct hf_keys *keys);
