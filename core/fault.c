@@ -25,6 +25,9 @@ static const char *const fault_names[] = {
     "recovery_before_commit", "recovery_after_commit",
     "rebuild_midway",         "shutdown_before_snapshot",
     "system_delete_begun",    "system_delete_after_commit",
+    "repair_before_write",    "repair_before_exchange",
+    "repair_after_exchange",  "copy_before_rename",
+    "recovery_read_io",
 };
 #define FAULT_COUNT (sizeof(fault_names) / sizeof(fault_names[0]))
 
