@@ -145,7 +145,8 @@ bool hf_validations_insert(struct hf_session *session, const struct hf_validatio
 {
     return hf_session_run(session, HF_STMT_VALIDATION_INSERT, NULL, NULL, NULL, err, HF_INT(row->system_id),
                           HF_TEXT(row->snapshot), HF_TEXT(row->check_name), HF_TEXT(row->status),
-                          hf_text_or(row->detail, ""), HF_REAL(row->quality_score), HF_INT(row->checked_at_ms));
+                          hf_text_or(row->detail, ""), HF_REAL(row->quality_score), HF_INT(row->checked_at_ms),
+                          hf_text_or(row->data, "{}"));
 }
 
 bool hf_validations_list(struct hf_session *session, int64_t system_id, const char *snapshot,
@@ -154,6 +155,13 @@ bool hf_validations_list(struct hf_session *session, int64_t system_id, const ch
     struct validation_list list = {each, context};
     return hf_session_run(session, HF_STMT_VALIDATIONS_LIST, read_validation, &list, NULL, err, HF_INT(system_id),
                           HF_TEXT(snapshot));
+}
+
+bool hf_validations_forget(struct hf_session *session, int64_t system_id, const char *snapshot, int64_t runs_kept,
+                           struct hf_error *err)
+{
+    return hf_session_run(session, HF_STMT_VALIDATIONS_FORGET, NULL, NULL, NULL, err, HF_INT(system_id),
+                          HF_TEXT(snapshot), HF_INT(runs_kept));
 }
 
 bool hf_validations_trim(struct hf_session *session, int64_t system_id, int64_t before_ms, int64_t limit,
@@ -176,6 +184,7 @@ static bool read_validation(void *context, const struct hf_value *values, int co
     row.detail = hf_columns_text(&columns);
     row.quality_score = hf_columns_optional_real(&columns);
     row.checked_at_ms = hf_columns_int(&columns);
+    row.data = hf_columns_text(&columns);
     return list->each(list->context, &row);
 }
 

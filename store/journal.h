@@ -48,10 +48,11 @@ struct hf_validation_row {
     int64_t system_id;
     const char *snapshot;
     const char *check_name;
-    const char *status; /* passed | failed | warning */
+    const char *status; /* passed | healed | warning | failed | skipped */
     const char *detail;
     double quality_score;
-    int64_t checked_at_ms;
+    int64_t checked_at_ms; /* the same for all rows of one run */
+    const char *data;      /* JSON object; NULL: "{}" */
 };
 typedef bool hf_validation_row_fn(void *context, const struct hf_validation_row *row);
 HF_MUST_USE bool hf_validations_insert(struct hf_session *session, const struct hf_validation_row *row,
@@ -59,6 +60,9 @@ HF_MUST_USE bool hf_validations_insert(struct hf_session *session, const struct 
 HF_MUST_USE bool hf_validations_list(struct hf_session *session, int64_t system_id, const char *snapshot,
                                      hf_validation_row_fn *each, void *context,
                                      struct hf_error *err); /* oldest first */
+/* Deletes the rows of a snapshot but those of its newest runs. */
+HF_MUST_USE bool hf_validations_forget(struct hf_session *session, int64_t system_id, const char *snapshot,
+                                       int64_t runs_kept, struct hf_error *err);
 /* Deletes at most limit rows that were checked before before_ms and whose snapshot has no row any more. */
 HF_MUST_USE bool hf_validations_trim(struct hf_session *session, int64_t system_id, int64_t before_ms, int64_t limit,
                                      int64_t *deleted_out, struct hf_error *err);

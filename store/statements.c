@@ -23,13 +23,14 @@
 #define RECOVERY_COLUMNS                                                                                               \
     "system_id, id, source, snapshot, at_ms, status, reason, epoch, sequence_before, sequence_after, data_loss_ms, "   \
     "data_loss_versions, data_loss_bytes, data_loss_components, started_at_ms, completed_at_ms, detail"
-#define VALIDATION_COLUMNS "system_id, snapshot, check_name, status, detail, quality_score, checked_at_ms"
+#define VALIDATION_COLUMNS "system_id, snapshot, check_name, status, detail, quality_score, checked_at_ms, data"
 #define EVENT_COLUMNS      "system_id, at_ms, severity, type, text, data"
 
 #define P4  "$1, $2, $3, $4"
 #define P6  P4 ", $5, $6"
 #define P7  P6 ", $7"
-#define P12 P7 ", $8, $9, $10, $11, $12"
+#define P8  P7 ", $8"
+#define P12 P8 ", $9, $10, $11, $12"
 #define P13 P12 ", $13"
 #define P17 P13 ", $14, $15, $16, $17"
 #define P21 P17 ", $18, $19, $20, $21"
@@ -166,6 +167,16 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                "SELECT sequence, committed_at_ms FROM component_states WHERE system_id = $1"
                                " ORDER BY sequence LIMIT 1",
                                NULL},
+    [HF_STMT_STATE_PREVIOUS] = {"state_previous", "iii", false,
+                                "SELECT sequence FROM component_states WHERE system_id = $1 AND component_id = $2"
+                                " AND sequence < $3 ORDER BY sequence DESC LIMIT 1",
+                                NULL},
+    [HF_STMT_STATES_OF_HASH] = {"states_of_hash", "ibi", false,
+                                "SELECT sequence FROM component_states WHERE system_id = $1 AND hash = $2"
+                                " AND deleted = 0 ORDER BY sequence DESC LIMIT $3",
+                                NULL},
+    [HF_STMT_STATE_DELETE] = {"state_delete", "ii", false,
+                              "DELETE FROM component_states WHERE system_id = $1 AND sequence = $2", NULL},
     [HF_STMT_STATES_TRIM] =
         {"states_trim", "iii", false,
          "DELETE FROM component_states WHERE system_id = $1 AND sequence IN (SELECT s.sequence " SUPERSEDED
@@ -228,13 +239,19 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
          " ORDER BY r.started_at_ms, r.id LIMIT $3)",
          NULL},
 
-    [HF_STMT_VALIDATION_INSERT] = {"validation_insert", "ittttri", false,
-                                   "INSERT INTO state_validation_results (" VALIDATION_COLUMNS ") VALUES (" P7 ")",
+    [HF_STMT_VALIDATION_INSERT] = {"validation_insert", "ittttrit", false,
+                                   "INSERT INTO state_validation_results (" VALIDATION_COLUMNS ") VALUES (" P8 ")",
                                    NULL},
     [HF_STMT_VALIDATIONS_LIST] = {"validations_list", "it", false,
                                   "SELECT " VALIDATION_COLUMNS " FROM state_validation_results WHERE system_id = $1"
                                   " AND snapshot = $2 ORDER BY id",
                                   NULL},
+    [HF_STMT_VALIDATIONS_FORGET] =
+        {"validations_forget", "iti", false,
+         "DELETE FROM state_validation_results WHERE system_id = $1 AND snapshot = $2 AND checked_at_ms < (SELECT"
+         " min(recent.checked_at_ms) FROM (SELECT DISTINCT checked_at_ms FROM state_validation_results"
+         " WHERE system_id = $1 AND snapshot = $2 ORDER BY checked_at_ms DESC LIMIT $3) AS recent)",
+         NULL},
     [HF_STMT_VALIDATIONS_TRIM] =
         {"validations_trim", "iii", false,
          "DELETE FROM state_validation_results WHERE id IN (SELECT v.id FROM state_validation_results AS v"

@@ -40,6 +40,9 @@ enum hf_statement {
     HF_STMT_STATE_WALK_LIST,     /* up to n rows, newest first, walking back */
     HF_STMT_STATE_BEFORE,        /* sequence and time of the newest row at or before a sequence */
     HF_STMT_STATES_OLDEST,       /* sequence and time of the oldest row kept */
+    HF_STMT_STATE_PREVIOUS,      /* sequence of a component's newest row below a sequence */
+    HF_STMT_STATES_OF_HASH,      /* sequences of the rows with a content, newest first; looks at all of the system's */
+    HF_STMT_STATE_DELETE,        /* one row, without its chunks */
     HF_STMT_STATES_TRIM,         /* delete superseded rows up to a sequence; returns sequence and bytes of each */
     HF_STMT_CHUNKS_TRIM,         /* of one row */
     HF_STMT_STATES_USAGE,        /* count and bytes of the rows up to a sequence that a trim would delete */
@@ -60,8 +63,9 @@ enum hf_statement {
     /* validations, events, keys */
     HF_STMT_VALIDATION_INSERT,
     HF_STMT_VALIDATIONS_LIST,
-    HF_STMT_VALIDATIONS_TRIM, /* older than a moment, of snapshots that are gone; at most $3 */
-    HF_STMT_EVENT_INSERT,     /* MANY */
+    HF_STMT_VALIDATIONS_FORGET, /* of one snapshot: all but those of the newest $3 runs */
+    HF_STMT_VALIDATIONS_TRIM,   /* older than a moment, of snapshots that are gone; at most $3 */
+    HF_STMT_EVENT_INSERT,       /* MANY */
     HF_STMT_EVENTS_LIST,
     HF_STMT_EVENTS_TRIM,
     HF_STMT_KEY_INSERT,

@@ -609,6 +609,48 @@ START_TEST(validations_of_snapshots_that_are_gone_are_trimmed_by_age)
 }
 END_TEST
 
+static void insert_run(const char *snapshot, int64_t at_ms, const char *data)
+{
+    struct hf_error err;
+    for (int i = 0; i < 2; i++) {
+        const struct hf_validation_row row = {.system_id = HF_TEST_SYSTEM,
+                                              .snapshot = snapshot,
+                                              .check_name = i ? "chain" : "blobs",
+                                              .status = "warning",
+                                              .quality_score = 0.25,
+                                              .checked_at_ms = at_ms,
+                                              .data = data};
+        HF_TEST_OK(hf_validations_insert(test.write, &row, &err));
+    }
+}
+
+static bool note_data(void *context, const struct hf_validation_row *row)
+{
+    add_name(context, row->data);
+    return true;
+}
+
+START_TEST(validations_keep_their_data_and_only_their_newest_runs)
+{
+    struct hf_error err;
+    open_with_system(_i);
+    insert_run("s1", 100, NULL);
+    insert_run("s1", 200, "{\"lost\":[]}");
+    insert_run("s1", 300, "{\"lost\":[\"ü\"]}");
+    insert_run("s2", 50, NULL);
+    HF_TEST_OK(hf_validations_forget(test.write, HF_TEST_SYSTEM, "s1", 3, &err));
+    ck_assert_int_eq(count_validations("s1"), 6);
+    HF_TEST_OK(hf_validations_forget(test.write, HF_TEST_SYSTEM, "s1", 2, &err));
+    struct names data = {0};
+    HF_TEST_OK(hf_validations_list(test.read, HF_TEST_SYSTEM, "s1", note_data, &data, &err));
+    ck_assert_str_eq(data.joined, "{\"lost\":[]} {\"lost\":[]} {\"lost\":[\"ü\"]} {\"lost\":[\"ü\"]} ");
+    struct names other = {0};
+    HF_TEST_OK(hf_validations_list(test.read, HF_TEST_SYSTEM, "s2", note_data, &other, &err));
+    ck_assert_str_eq(other.joined, "{} {} ");
+    hf_test_store_done(&test);
+}
+END_TEST
+
 START_TEST(deleted_system_leaves_nothing_behind)
 {
     struct hf_error err;
@@ -642,5 +684,6 @@ HF_TEST_STORE_MAIN("contract_records", system_keeps_its_settings, system_name_is
                    recovery_is_logged_and_updated, validations_are_listed_oldest_first_per_snapshot,
                    events_are_paged_oldest_first, events_are_trimmed_by_age_and_ids_are_not_given_again,
                    old_recoveries_are_trimmed_in_steps_and_the_newest_stays,
-                   validations_of_snapshots_that_are_gone_are_trimmed_by_age, key_is_replaced_and_trimmed,
+                   validations_of_snapshots_that_are_gone_are_trimmed_by_age,
+                   validations_keep_their_data_and_only_their_newest_runs, key_is_replaced_and_trimmed,
                    deleted_system_leaves_nothing_behind);
