@@ -130,7 +130,9 @@ struct hf_verify_options {
     /* Told of each content that was read and is right, once for each entry that has it; entry NULL: a content that no
      * entry of this snapshot has. NULL: nobody wants to know. */
     void (*content)(void *context, const struct hf_manifest_entry *entry, const struct hf_blob *blob);
-    void (*pace)(void *context, int64_t bytes); /* called after each read with its bytes on disk; may sleep; NULL */
+    /* Called after each read with its bytes on disk; may sleep; false breaks the verification off (HF_SHUTTING_DOWN).
+     * NULL: as fast as it goes. */
+    bool (*pace)(void *context, int64_t bytes);
     void *context;
 };
 
