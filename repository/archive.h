@@ -1,5 +1,6 @@
 /* A snapshot as a tar archive (POSIX.1-2001 pax, made and read with libarchive): manifest.json first, then one file
- * states/COMPONENT for each present state, in name order. Memory holds one state at a time. docs/archive-format.md. */
+ * states/COMPONENT for each present state, in name order. Memory holds one state at a time and, while an archive is
+ * read, its manifest's entries. docs/archive-format.md. */
 #ifndef HF_REPOSITORY_ARCHIVE_H
 #define HF_REPOSITORY_ARCHIVE_H
 
@@ -10,21 +11,35 @@
  * and HF_IO break the archive off, and so do errors of the writer. */
 HF_MUST_USE bool hf_archive_write(struct hf_chain *chain, bool zstd, const struct hf_writer *to, struct hf_error *err);
 
+/* The archive's manifest.json alone. */
+HF_MUST_USE bool hf_archive_write_manifest(const struct hf_chain *chain, const struct hf_writer *to,
+                                           struct hf_error *err);
+
 struct hf_archive_limits {
     int64_t archive_bytes_max; /* as it comes, and again unpacked */
     int64_t state_bytes_max;
     int64_t manifest_bytes_max;
 };
 
-/* Takes an archive (plain tar, or compressed with zstd or gzip) into a new snapshot file of writer's: entries as in its
- * manifest, contents as in its states. Refuses with HF_INVALID_REQUEST, naming the member: a manifest that is not the
- * first member or is malformed; members that are no regular files or directories, absolute or with "..", not in the
- * manifest, or given twice; states of another length or hash; missing states; contents whose root hash is not the
- * manifest's. header comes filled with what the target wants (id, system, kind full, generation, parent, trigger,
- * label) and is completed from the manifest (counts, root hash, cut time, sequence, epoch); texts go to the arena.
- * Nothing is published: hf_snapshot_writer_finish is the caller's. */
-HF_MUST_USE bool hf_archive_read(const struct hf_reader *from, const struct hf_archive_limits *limits,
-                                 struct hf_snapshot_writer *writer, struct hf_arena *arena,
-                                 struct hf_manifest_header *header, struct hf_error *err);
+struct hf_archive; /* being read; one thread */
+
+/* Begins to take an archive in (plain tar, or compressed with zstd or gzip): reads its manifest and checks it against
+ * itself, its root hash included. HF_INVALID_REQUEST says what is wrong with it: no tar, a manifest that is not the
+ * first member or is malformed. HF_BODY_TOO_LARGE: a limit. Errors of the reader stay what they are. from is borrowed
+ * until hf_archive_free; *out owns. */
+HF_MUST_USE bool hf_archive_open(struct hf_archive **out, const struct hf_reader *from,
+                                 const struct hf_archive_limits *limits, struct hf_error *err);
+
+/* What the snapshot was where it was made: system, id, kind, trigger, label, generation, signature; cut time, sequence
+ * and epoch; counts and root hash. Borrowed. */
+const struct hf_manifest_header *hf_archive_header(const struct hf_archive *archive);
+
+/* Reads all else into a new snapshot file: entries as in the manifest, contents as in the states. Refuses with
+ * HF_INVALID_REQUEST, naming the member: what is no regular file or directory, absolute or with "..", not in the
+ * manifest, or given twice; states of another length or hash; missing states. HF_BODY_TOO_LARGE: a limit. The reader is
+ * read to its end. Nothing is published: hf_snapshot_writer_finish is the caller's. */
+HF_MUST_USE bool hf_archive_read(struct hf_archive *archive, struct hf_snapshot_writer *writer, struct hf_error *err);
+
+void hf_archive_free(struct hf_archive *archive); /* accepts NULL */
 
 #endif
