@@ -12,25 +12,12 @@
 
 #define PLAN_TRIES_MAX 5
 
-struct candidates {
-    struct hf_arena *arena;
-    struct hf_snapshot_row *rows; /* newest first; owns */
-    int64_t count, capacity;
-};
-
 static void start_record(struct hf_recovering *recovering);
 static bool recover(struct hf_recovering *recovering, struct hf_error *err);
-static bool recover_named(struct hf_recovering *recovering, struct hf_error *err);
 static bool recover_at(struct hf_recovering *recovering, struct hf_error *err);
-static bool recover_newest(struct hf_recovering *recovering, int64_t before_ms, struct hf_error *err);
-static hf_snapshot_row_fn add_candidate;
-static bool check_age(const struct hf_recovering *recovering, int64_t cut_at_ms, struct hf_error *err);
-static bool use_snapshot(struct hf_recovering *recovering, const struct hf_snapshot_row *row, struct hf_error *err);
-static bool use_source(struct hf_recovering *recovering, struct hf_error *err);
+static bool leave_history(struct hf_recovering *recovering, const char *why, struct hf_error *err);
 static bool plan_only(struct hf_recovering *recovering, struct hf_error *err);
 static bool insert_row(struct hf_session *session, void *context, struct hf_error *err);
-static void note_damage(struct hf_recovering *recovering, const struct hf_snapshot_row *row,
-                        const struct hf_error *damage);
 static void tell_applied(struct hf_recovering *recovering);
 static void tell_failed(struct hf_recovering *recovering, const struct hf_error *failure);
 static void copy_row(struct hf_arena *arena, const struct hf_recovery_row *from, struct hf_recovery_row *to);
@@ -47,12 +34,12 @@ bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request 
         return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", request->system);
     hf_arena_init(&recovering.arena);
     hf_buf_init(&recovering.steps, 1 << 20);
-    hf_buf_init(&recovering.skipped, 1 << 20);
     start_record(&recovering);
 
     bool ok = recover(&recovering, err);
     if (ok) {
         copy_row(arena, &recovering.row, out);
+        hf_recovery_log_skipped(&recovering);
         if (strcmp(out->status, "applied") == 0)
             tell_applied(&recovering);
     } else {
@@ -61,7 +48,7 @@ bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request 
     hf_recovery_close_source(&recovering);
     hf_plan_done(&recovering);
     hf_buf_done(&recovering.steps);
-    hf_buf_done(&recovering.skipped);
+    free(recovering.skipped);
     hf_arena_done(&recovering.arena);
     return ok;
 }
@@ -104,147 +91,72 @@ void hf_recovery_step(struct hf_recovering *recovering, const char *format, ...)
            HF_LOG_TEXT("recovery", recovering->id));
 }
 
-void hf_recovery_skip(struct hf_recovering *recovering, const char *snapshot, const char *reason)
-{
-    struct hf_buf *skipped = &recovering->skipped;
-    hf_buf_add_text(skipped, skipped->bytes ? ",{\"snapshot\":" : "{\"snapshot\":");
-    hf_buf_add_json_string(skipped, snapshot, strlen(snapshot));
-    hf_buf_add_text(skipped, ",\"reason\":");
-    hf_buf_add_json_string(skipped, reason, strlen(reason));
-    hf_buf_add_char(skipped, '}');
-}
-
 static bool recover(struct hf_recovering *recovering, struct hf_error *err)
 {
-    const char *source = recovering->request->source;
+    const struct hf_recovery_request *request = recovering->request;
+    const char *source = request->source;
+    bool named = request->snapshot && strcmp(request->snapshot, "latest") != 0;
+    if (request->salvage && !named)
+        return hf_error_set(
+            err, HF_INVALID_REQUEST,
+            "only a snapshot that is named by its id can be salvaged: latest and at look for one that is whole");
     if (!hf_recovery_check_unmoved(recovering, &recovering->system, err))
         return false;
     if (strcmp(source, "head") == 0)
         return plan_only(recovering, err);
     bool at = strcmp(source, "at") == 0;
-    if (at && !recovering->request->snapshot)
+    if (at && !named)
         return recover_at(recovering, err);
     if (!at && strcmp(source, "snapshot") != 0)
         return hf_error_set(err, HF_INVALID_REQUEST, "a recovery's source is head, snapshot or at");
-    if (strcmp(recovering->request->snapshot, "latest") == 0)
-        return recover_newest(recovering, INT64_MAX, err);
-    return recover_named(recovering, err);
-}
-
-/* Who names a snapshot means that one: damage is an error, not a reason to take another. */
-static bool recover_named(struct hf_recovering *recovering, struct hf_error *err)
-{
-    struct hf_snapshot_row row;
-    if (!hf_snapshot_find(recovering->engine, recovering->system.name, recovering->request->snapshot,
-                          &recovering->arena, &row, err) ||
-        !check_age(recovering, row.cut_at_ms, err))
-        return false;
-    bool ok = use_snapshot(recovering, &row, err);
-    if (!ok && err->code == HF_DAMAGED)
-        note_damage(recovering, &row, err);
-    return ok;
+    return named ? hf_recovery_use_named(recovering, err) : hf_recovery_use_newest(recovering, INT64_MAX, err);
 }
 
 static bool recover_at(struct hf_recovering *recovering, struct hf_error *err)
 {
     int64_t at_ms = recovering->request->at_ms;
     bool reached = false;
-    if (!check_age(recovering, at_ms, err) || !hf_recovery_open_history(recovering, at_ms, &reached, err))
+    if (!hf_recovery_check_age(recovering, at_ms, err) || !hf_recovery_open_history(recovering, at_ms, &reached, err))
         return false;
-    if (reached)
-        return use_source(recovering, err);
-    hf_recovery_close_source(recovering);
+    if (!reached)
+        return leave_history(recovering, "does not reach back so far", err);
+    if (hf_recovery_use_source(recovering, err))
+        return true;
+    if (err->code != HF_DAMAGED)
+        return false;
+    struct hf_error damage = *err;
+    if (leave_history(recovering, damage.text, err))
+        return true;
+    if (err->code == HF_NOT_FOUND)
+        *err = damage;
+    return false;
+}
+
+/* The newest snapshot before that moment is used instead. */
+static bool leave_history(struct hf_recovering *recovering, const char *why, struct hf_error *err)
+{
+    int64_t at_ms = recovering->request->at_ms;
     char time[HF_TIME_BYTES];
     hf_time_format(at_ms, time);
+    hf_recovery_close_source(recovering);
     if (recovering->request->plan && !recovering->request->force)
         return hf_error_set(err, HF_PLAN_CHANGED,
-                            "the history that the plan was made from no longer reaches back to %s; make a new plan, or "
+                            "the history that the plan was made from no longer serves for %s (%s); make a new plan, or "
                             "apply this one with \"force\":true",
-                            time);
-    hf_recovery_step(recovering, "the history in the database does not reach back to %s: looking for a snapshot", time);
-    return recover_newest(recovering, at_ms + 1, err);
+                            time, why);
+    hf_recovery_step(recovering, "the history in the database does not serve for %s (%s): looking for a snapshot", time,
+                     why);
+    return hf_recovery_use_newest(recovering, at_ms + 1, err);
 }
 
-/* The newest snapshot that proves good. Only proven corruption moves on to an older one. */
-static bool recover_newest(struct hf_recovering *recovering, int64_t before_ms, struct hf_error *err)
+bool hf_recovery_use_source(struct hf_recovering *recovering, struct hf_error *err)
 {
-    struct hf_engine *engine = recovering->engine;
-    struct candidates candidates = {.arena = &recovering->arena};
-    struct hf_session *session;
-    if (!hf_sessions_take(engine->sessions, &session, err))
+    /* Before a plan is made, too: it tells what the restore will do, and that depends on what is whole. */
+    bool verify = recovering->engine->config->validate_on_restore || recovering->salvage.under_way;
+    if ((verify && !hf_recovery_verify_source(recovering, err)) || !hf_recovery_check_salvage(recovering, err))
         return false;
-    bool ok = hf_snapshots_list(session, recovering->system.id, NULL, before_ms, "", INT64_MAX, add_candidate,
-                                &candidates, err);
-    hf_sessions_give(engine->sessions, session);
-
-    bool found = false;
-    for (int64_t i = 0; ok && !found && i < candidates.count; i++) {
-        const struct hf_snapshot_row *row = &candidates.rows[i];
-        if (strcmp(row->state, "complete") != 0 || strcmp(row->validation_status, "damaged") == 0) {
-            hf_recovery_skip(recovering, row->id, "known to be damaged");
-            continue;
-        }
-        ok = check_age(recovering, row->cut_at_ms, err);
-        found = ok && use_snapshot(recovering, row, err);
-        if (ok && !found) {
-            ok = err->code == HF_DAMAGED;
-            if (ok) {
-                hf_recovery_skip(recovering, row->id, err->text);
-                note_damage(recovering, row, err);
-                hf_recovery_close_source(recovering);
-            }
-        }
-    }
-    int64_t count = candidates.count;
-    free(candidates.rows);
-    if (ok && !found && count == 0)
-        return hf_error_set(err, HF_NOT_FOUND, "system %s has no snapshot%s", recovering->system.name,
-                            before_ms == INT64_MAX ? "" : " that old");
-    if (ok && !found)
-        return hf_error_set(err, HF_DAMAGED, "none of the %lld snapshots of system %s is whole", (long long)count,
-                            recovering->system.name);
-    return ok && found;
-}
-
-static bool add_candidate(void *context, const struct hf_snapshot_row *row)
-{
-    struct candidates *candidates = context;
-    if (strcmp(row->state, "failed") == 0)
-        return true;
-    if (candidates->count == candidates->capacity) {
-        candidates->capacity = candidates->capacity ? candidates->capacity * 2 : 64;
-        candidates->rows = hf_realloc(candidates->rows, (size_t)candidates->capacity * sizeof(candidates->rows[0]));
-    }
-    struct hf_snapshot_row *copy = &candidates->rows[candidates->count++];
-    *copy = *row;
-    copy->id = hf_arena_strdup(candidates->arena, row->id);
-    copy->state = hf_arena_strdup(candidates->arena, row->state);
-    copy->validation_status = hf_arena_strdup(candidates->arena, row->validation_status);
-    return true;
-}
-
-static bool check_age(const struct hf_recovering *recovering, int64_t cut_at_ms, struct hf_error *err)
-{
-    int64_t age_ms = hf_clock_now_ms() - cut_at_ms, age_ms_max = recovering->request->age_ms_max;
-    if (!age_ms_max || age_ms <= age_ms_max)
-        return true;
-    char age[64], limit[64];
-    hf_duration_format(age_ms, age, sizeof(age));
-    hf_duration_format(age_ms_max, limit, sizeof(limit));
-    return hf_error_set(err, HF_PRECONDITION, "what would be restored is %s old; maxAgeMs allows %s", age, limit);
-}
-
-static bool use_snapshot(struct hf_recovering *recovering, const struct hf_snapshot_row *row, struct hf_error *err)
-{
-    return hf_recovery_open_snapshot(recovering, row, err) && use_source(recovering, err);
-}
-
-static bool use_source(struct hf_recovering *recovering, struct hf_error *err)
-{
     if (recovering->request->dry_run)
         return plan_only(recovering, err);
-    if (recovering->engine->config->validate_on_restore && !hf_recovery_verify_source(recovering, err))
-        return false;
     for (int try = 1;; try++) {
         if (hf_recovery_apply(recovering, err))
             return true;
@@ -274,31 +186,35 @@ static bool insert_row(struct hf_session *session, void *context, struct hf_erro
     return hf_recoveries_insert(session, context, err);
 }
 
-static void note_damage(struct hf_recovering *recovering, const struct hf_snapshot_row *row,
-                        const struct hf_error *damage)
-{
-    struct hf_error err;
-    if (!hf_snapshot_mark_damaged(recovering->engine, recovering->system.name, row->id, damage->text, &err))
-        hf_log(HF_LOG_WARNING, "snapshot_not_marked", err.text, HF_LOG_TEXT("snapshot", row->id));
-}
-
 static void tell_applied(struct hf_recovering *recovering)
 {
     struct hf_engine *engine = recovering->engine;
     const struct hf_recovery_row *row = &recovering->row;
     const struct hf_plan *plan = &recovering->plan;
-    char lost[64];
+    char lost[64], skipped[160] = "", salvaged[96] = "";
     hf_duration_format(row->data_loss_ms, lost, sizeof(lost));
+    if (recovering->skipped_count)
+        snprintf(skipped, sizeof(skipped), "; %d newer snapshots were passed over as damaged",
+                 recovering->skipped_count);
+    if (hf_recovery_skipped_ms(recovering) >= 0) {
+        char extra[64];
+        hf_duration_format(hf_recovery_skipped_ms(recovering), extra, sizeof(extra));
+        size_t used = strlen(skipped);
+        snprintf(skipped + used, sizeof(skipped) - used, ", which cost %s more", extra);
+    }
+    if (recovering->salvage.under_way)
+        snprintf(salvaged, sizeof(salvaged), "; salvaged, %lld components of it are lost",
+                 (long long)recovering->salvage.lost);
     hf_metric_add_labelled(HF_M_RECOVERIES, "applied", 1);
     HF_AUTO(free)
     char *data = hf_format("{\"recovery\":\"%s\",\"snapshot\":\"%s\",\"epoch\":%lld}", row->id, row->snapshot,
                            (long long)row->epoch);
     hf_event_emit(engine, row->system_id, recovering->system.name, HF_EV_RECOVERY_APPLIED, data,
                   "recovery %s brought back %lld components from %s, removed %lld; the epoch is %lld now; lost: %s, "
-                  "%lld versions in %lld components",
+                  "%lld versions in %lld components%s%s",
                   row->id, (long long)plan->restored, row->snapshot[0] ? row->snapshot : "history",
                   (long long)plan->buried, (long long)row->epoch, lost, (long long)row->data_loss_versions,
-                  (long long)row->data_loss_components);
+                  (long long)row->data_loss_components, salvaged, skipped);
     /* At once, so that a database rebuilt from files goes on above this epoch. */
     struct hf_snapshot_request request = {.system = recovering->system.name, .trigger = "event"};
     char id[HF_SNAPSHOT_ID_MAX];
@@ -311,7 +227,7 @@ static void tell_applied(struct hf_recovering *recovering)
 static void tell_failed(struct hf_recovering *recovering, const struct hf_error *failure)
 {
     if (failure->code != HF_DAMAGED && failure->code != HF_IO && failure->code != HF_INTERNAL &&
-        failure->code != HF_STORAGE_FULL)
+        failure->code != HF_STORAGE_FULL && failure->code != HF_KEY_MISSING)
         return;
     struct hf_error err;
     hf_plan_done(recovering);

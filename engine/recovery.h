@@ -23,9 +23,12 @@ struct hf_recovery_request {
 
 /* head: a plan of the present, in waves. snapshot, at: the old states become new versions in one transaction with a
  * raised epoch; a whole restore makes the system equal to the source (later components get tombstones). Every blob is
- * verified; with validate_on_restore all are before anything is written. A damaged snapshot is an error here when named
- * by id; "latest" falls back to the one before it and lists what was skipped. The row lands in system_recovery_logs;
- * *out (arena) holds it, detail as JSON {request, waves, removed, skipped, steps}.
+ * verified; with validate_on_restore all are before anything is planned or written. A snapshot that proves damaged gets
+ * one chance to be healed. Then it is HF_DAMAGED when named by id, unless salvage is set (a whole salvage deletes later
+ * components only where the snapshot's list of components is whole); "latest" and a moment before history fall back to
+ * the newest one before it that is whole and list what was skipped with what that costs. HF_IO (after some tries) and
+ * HF_KEY_MISSING prove nothing and end it. Imports are restored by their id alone. The row lands in
+ * system_recovery_logs; *out (arena) holds it, detail as JSON {request, waves, removed, lost, salvage, skipped, steps}.
  * With a plan: HF_PLAN_CHANGED when the system is at another sequence or epoch than the plan was made for (checked
  * where nothing else can move it) and force is not set; HF_CONFLICT when the plan was applied meanwhile. A failure
  * leaves the plan as it was. */

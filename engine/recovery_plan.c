@@ -13,9 +13,11 @@ static bool check_selection(struct hf_recovering *recovering, const struct hf_co
 static bool plan_component(struct hf_recovering *recovering, const struct hf_component_info *current,
                            const struct hf_source_entry *source, struct hf_error *err);
 static bool read_registration(struct hf_plan *plan, struct hf_plan_item *item, struct hf_error *err);
+static bool must_stay(struct hf_recovering *recovering, const struct hf_source_entry *source, bool now);
 static void choose_action(struct hf_recovering *recovering, struct hf_plan_item *item);
 static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *item);
 static void assign_waves(struct hf_plan *plan);
+static void write_lost(const struct hf_recovering *recovering, struct hf_buf *out);
 static void write_item(struct hf_buf *out, const struct hf_plan_item *item, int64_t now_ms);
 
 bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
@@ -49,6 +51,11 @@ bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
             return false;
     }
     assign_waves(plan);
+    if (plan->unproven)
+        hf_recovery_step(recovering,
+                         "%lld components that the snapshot does not show stay: its list is not whole (%s), so nothing "
+                         "tells whether they came later",
+                         (long long)plan->unproven, recovering->salvage.why);
     return true;
 }
 
@@ -67,7 +74,8 @@ static bool plan_component(struct hf_recovering *recovering, const struct hf_com
     struct hf_plan *plan = &recovering->plan;
     bool head = strcmp(recovering->request->source, "head") == 0;
     bool now = current && hf_head_is_present(&current->head);
-    bool then = head ? now : hf_source_entry_is_present(source);
+    bool stays = must_stay(recovering, source, now);
+    bool then = head || stays ? now : hf_source_entry_is_present(source);
     if ((!now && !then) || !hf_recovery_is_selected(recovering, current ? current->name : source->component))
         return true;
     if (plan->count == plan->capacity) {
@@ -77,12 +85,23 @@ static bool plan_component(struct hf_recovering *recovering, const struct hf_com
     struct hf_plan_item *item = &plan->items[plan->count++];
     *item = (struct hf_plan_item){.component = current ? current->name : source->component,
                                   .current = current,
-                                  .source = source,
+                                  .source = stays ? NULL : source,
+                                  .stays = stays,
                                   .component_id = current ? current->component_id : 0,
                                   .wave = then ? 0 : -1};
+    plan->unproven += stays && !(source && source->lost);
     choose_action(recovering, item);
     count_loss(recovering, item);
     return read_registration(plan, item, err);
+}
+
+/* What is lost stays as it is. What a damaged list does not show may have been there, and is not deleted for it. */
+static bool must_stay(struct hf_recovering *recovering, const struct hf_source_entry *source, bool now)
+{
+    const struct hf_salvage *salvage = &recovering->salvage;
+    if (!salvage->under_way)
+        return false;
+    return (source && source->lost) || (!salvage->whole && now && !hf_source_entry_is_present(source));
 }
 
 /* Every component asked for by name must be something the source can bring back. */
@@ -121,6 +140,10 @@ static void choose_action(struct hf_recovering *recovering, struct hf_plan_item 
     bool same = head && hf_head_is_present(head) && !item->current->damaged &&
                 hf_source_entry_is_present(item->source) && hf_hash_equal(&head->hash, &item->source->hash) &&
                 strcmp(head->content_type, item->source->content_type) == 0;
+    if (item->stays) {
+        item->action = HF_PLAN_KEEP;
+        return;
+    }
     if (same || strcmp(recovering->request->source, "head") == 0) {
         item->action = HF_PLAN_KEEP;
         plan->restored++;
@@ -146,7 +169,7 @@ static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *it
     if (item->action == HF_PLAN_KEEP || !item->current)
         return;
     const struct hf_head *head = &item->current->head;
-    int64_t then_version = item->source ? item->source->version : 0;
+    int64_t then_version = item->source && !recovering->foreign ? item->source->version : 0;
     int64_t then_ms = item->source && item->source->version ? item->source->committed_at_ms : recovering->cut_at_ms;
     item->loss_versions = not_negative(head->version - then_version);
     item->loss_ms = not_negative(head->committed_at_ms - then_ms);
@@ -236,10 +259,40 @@ bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, 
         hf_buf_add_text(out, removed++ ? "," : "");
         hf_buf_add_json_string(out, plan->items[i].component, strlen(plan->items[i].component));
     }
-    hf_buf_add_format(out, "],\"skipped\":[%s],\"steps\":[", recovering->skipped.data ? recovering->skipped.data : "");
+    write_lost(recovering, out);
+    hf_buf_add_text(out, ",\"skipped\":[");
+    hf_recovery_write_skipped(recovering, out);
+    hf_buf_add_text(out, "],\"steps\":[");
     hf_buf_add(out, recovering->steps.data ? recovering->steps.data : "", recovering->steps.bytes);
     hf_buf_add_text(out, "]}");
     return !out->failed || hf_error_set(err, HF_OVERLOADED, "the plan is larger than %zu bytes", out->bytes_max);
+}
+
+/* From the end of "removed" to the end of "salvage". */
+static void write_lost(const struct hf_recovering *recovering, struct hf_buf *out)
+{
+    const struct hf_salvage *salvage = &recovering->salvage;
+    hf_buf_add_text(out, "],\"lost\":[");
+    int lost = 0;
+    for (int64_t i = 0; i < recovering->source_count; i++) {
+        const struct hf_source_entry *entry = &recovering->sources[i];
+        char hash[HF_HASH_LABEL];
+        if (!entry->lost)
+            continue;
+        hf_hash_label(&entry->hash, hash);
+        hf_buf_add_text(out, lost++ ? ",{\"component\":" : "{\"component\":");
+        hf_buf_add_json_string(out, entry->component, strlen(entry->component));
+        hf_buf_add_format(out, ",\"version\":%lld,\"hash\":\"%s\",\"bytes\":%lld}", (long long)entry->version, hash,
+                          (long long)entry->bytes);
+    }
+    if (!salvage->under_way) {
+        hf_buf_add_text(out, "],\"salvage\":null");
+        return;
+    }
+    hf_buf_add_format(out, "],\"salvage\":{\"whole\":%s,\"detail\":", salvage->whole ? "true" : "false");
+    const char *why = salvage->whole ? "" : salvage->why;
+    hf_buf_add_json_string(out, why, strlen(why));
+    hf_buf_add_char(out, '}');
 }
 
 static void write_item(struct hf_buf *out, const struct hf_plan_item *item, int64_t now_ms)

@@ -1,6 +1,7 @@
-/* What the parts of a recovery share: recovery.c (the course of it), recovery_request.c (what was asked for, kept with
- * the plan), recovery_source.c (what is brought back), recovery_plan.c (what that means for the present),
- * recovery_apply.c (the transaction). Not for others. */
+/* What the parts of a recovery share: recovery.c (the course of it), recovery_choose.c (which snapshot it uses, and
+ * what becomes of damaged ones), recovery_skipped.c (those that it passed over), recovery_request.c (what was asked
+ * for, kept with the plan), recovery_source.c (what is brought back), recovery_plan.c (what that means for the
+ * present), recovery_apply.c (the transaction). Not for others. */
 #ifndef HF_ENGINE_RECOVERY_PRIVATE_H
 #define HF_ENGINE_RECOVERY_PRIVATE_H
 
@@ -9,6 +10,8 @@
 #include "engine/catalog_write.h"
 #include "engine/recovery.h"
 #include "engine/snapshot.h"
+
+#include <jansson.h>
 
 #define HF_RECOVERY_DETAIL_BYTES_MAX ((size_t)256 << 20)
 
@@ -22,6 +25,7 @@ struct hf_source_entry {
     const char *content_type;
     int64_t committed_at_ms;
     bool deleted;
+    bool lost;                              /* when salvaging: its content is not what it was, or nowhere */
     const struct hf_manifest_entry *stored; /* in the chain; NULL: read from the database by sequence */
 };
 
@@ -41,6 +45,7 @@ struct hf_plan_item {
     const struct hf_component_info *current; /* NULL: the catalogue does not know it */
     const struct hf_source_entry *source;    /* NULL: it came later */
     enum hf_plan_action action;
+    bool stays;                          /* when salvaging: nothing is known that it could become */
     struct hf_registration registration; /* the present one, or the source's for one that is not known */
     int64_t component_id;                /* given when applied, for one that is not known */
     int64_t new_version, new_sequence;   /* when action is not KEEP */
@@ -56,7 +61,24 @@ struct hf_plan {
     int count, capacity;
     int waves;
     int64_t changes, buried, restored;
+    int64_t unproven; /* stay only because it is not known whether the source held them */
     int64_t loss_ms, loss_versions, loss_bytes, loss_components;
+};
+
+/* A snapshot that was passed over. */
+struct hf_skipped_snapshot {
+    const char *snapshot, *reason;
+    int64_t cut_at_ms, sequence;          /* 0: not known */
+    bool planned;                         /* the plan that is applied told of it, and of its cost: */
+    int64_t planned_ms, planned_versions; /* -1: not known */
+};
+
+/* What is left of a snapshot, where that is what is restored. */
+struct hf_salvage {
+    bool under_way;
+    bool whole;    /* the list of components is */
+    char why[480]; /* it is not */
+    int64_t lost, lost_bytes;
 };
 
 struct hf_recovering {
@@ -67,14 +89,19 @@ struct hf_recovering {
     const char **selected; /* the components asked for, sorted; NULL: all */
     char id[40];
     int64_t started_at_ms;
-    uint64_t step_ns;             /* when the step under way began */
-    struct hf_buf steps, skipped; /* contents of JSON arrays */
+    uint64_t step_ns;                    /* when the step under way began */
+    struct hf_buf steps;                 /* content of a JSON array */
+    struct hf_skipped_snapshot *skipped; /* owns */
+    int skipped_count, skipped_capacity;
+    struct hf_salvage salvage;
+    struct hf_salvage planned; /* what the plan that is applied said of it */
 
     /* the source */
     struct hf_chain *chain;     /* NULL: head, or history in the database */
     const char *snapshot;       /* the chain's; "" */
     struct hf_session *session; /* the view that history is read from */
-    int64_t cut_at_ms;
+    int64_t cut_at_ms, cut_sequence;
+    bool foreign;                    /* of another system: its version numbers say nothing about this one's */
     struct hf_source_entry *sources; /* by name; owns; NULL for head */
     int64_t source_count;
 
@@ -85,17 +112,36 @@ struct hf_recovering {
 
 /* recovery.c */
 void hf_recovery_step(struct hf_recovering *recovering, const char *format, ...) HF_PRINTF(2, 3);
-void hf_recovery_skip(struct hf_recovering *recovering, const char *snapshot, const char *reason);
+/* Checks, plans and, unless it is a dry run, applies what was opened. HF_DAMAGED: nothing was changed. */
+HF_MUST_USE bool hf_recovery_use_source(struct hf_recovering *recovering, struct hf_error *err);
+
+/* recovery_choose.c: the snapshot that was named, or the newest before before_ms that is whole. */
+HF_MUST_USE bool hf_recovery_use_named(struct hf_recovering *recovering, struct hf_error *err);
+HF_MUST_USE bool hf_recovery_use_newest(struct hf_recovering *recovering, int64_t before_ms, struct hf_error *err);
+/* HF_PRECONDITION: what was cut then is older than the request allows. */
+HF_MUST_USE bool hf_recovery_check_age(const struct hf_recovering *recovering, int64_t cut_at_ms, struct hf_error *err);
+
+/* recovery_skipped.c: the "skipped" member of a row's detail. */
+void hf_recovery_skip(struct hf_recovering *recovering, const struct hf_snapshot_row *row, const char *reason);
+void hf_recovery_take_over_skipped(struct hf_recovering *recovering, const json_t *list);
+void hf_recovery_write_skipped(const struct hf_recovering *recovering, struct hf_buf *out);
+void hf_recovery_log_skipped(const struct hf_recovering *recovering); /* with what it cost */
+/* How much newer the newest of them is than what was used; -1: not known, or none. */
+int64_t hf_recovery_skipped_ms(const struct hf_recovering *recovering);
 
 /* recovery_request.c: the "request" member of a row's detail. */
 void hf_recovery_write_request(const struct hf_recovering *recovering, struct hf_buf *out);
-/* What the plan passed over stays told. */
+/* What the plan passed over stays told, and what it said of a salvage is kept. */
 void hf_recovery_take_over_plan(struct hf_recovering *recovering);
 /* HF_PLAN_CHANGED when a plan that is applied without force was made for another sequence or epoch than now. */
 HF_MUST_USE bool hf_recovery_check_unmoved(const struct hf_recovering *recovering, const struct hf_system_info *now,
                                            struct hf_error *err);
 
-/* recovery_source.c: opens the chain of one snapshot, leased; HF_DAMAGED names what is wrong. */
+/* HF_PLAN_CHANGED when other components are lost than the plan said, and it is not forced. */
+HF_MUST_USE bool hf_recovery_check_salvage(const struct hf_recovering *recovering, struct hf_error *err);
+
+/* recovery_source.c: opens the chain of one snapshot, leased; HF_DAMAGED names what is wrong. When salvaging: what
+ * is left of it. */
 HF_MUST_USE bool hf_recovery_open_snapshot(struct hf_recovering *recovering, const struct hf_snapshot_row *row,
                                            struct hf_error *err);
 /* From history. *reached_out false: history does not go back so far. */
@@ -104,7 +150,8 @@ HF_MUST_USE bool hf_recovery_open_history(struct hf_recovering *recovering, int6
 void hf_recovery_close_source(struct hf_recovering *recovering);
 HF_MUST_USE bool hf_recovery_read(struct hf_recovering *recovering, const struct hf_source_entry *entry,
                                   struct hf_blob **out, struct hf_error *err);
-/* Reads all that would be restored and checks it. */
+/* Reads all that would be restored and checks it. When salvaging, damage only marks the component as lost;
+ * HF_DAMAGED when none is left. */
 HF_MUST_USE bool hf_recovery_verify_source(struct hf_recovering *recovering, struct hf_error *err);
 bool hf_recovery_is_selected(const struct hf_recovering *recovering, const char *component);
 int hf_recovery_compare_names(const void *a, const void *b); /* of pointers to names */

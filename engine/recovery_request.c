@@ -8,8 +8,10 @@
 
 static bool find_row(struct hf_engine *engine, const char *system, const char *id, struct hf_arena *arena,
                      struct hf_recovery_row *out, struct hf_error *err);
-static bool read_components(const struct hf_recovery_row *plan, struct hf_arena *arena, struct hf_recovery_request *out,
-                            struct hf_error *err);
+static bool read_request(const struct hf_recovery_row *plan, struct hf_arena *arena, struct hf_recovery_request *out,
+                         struct hf_error *err);
+static bool read_components(const struct hf_recovery_row *plan, const json_t *components, struct hf_arena *arena,
+                            struct hf_recovery_request *out, struct hf_error *err);
 static json_t *parse_detail(const struct hf_recovery_row *row);
 
 bool hf_recovery_read_plan(struct hf_engine *engine, const char *system, const char *id, struct hf_arena *arena,
@@ -30,7 +32,7 @@ bool hf_recovery_read_plan(struct hf_engine *engine, const char *system, const c
                                           .at_ms = plan.at_ms,
                                           .reason = plan.reason,
                                           .plan = plan_out};
-    if (!read_components(&plan, arena, &request, err))
+    if (!read_request(&plan, arena, &request, err))
         return false;
     *plan_out = plan;
     *out = request;
@@ -54,12 +56,21 @@ static bool find_row(struct hf_engine *engine, const char *system, const char *i
     return ok;
 }
 
-static bool read_components(const struct hf_recovery_row *plan, struct hf_arena *arena, struct hf_recovery_request *out,
-                            struct hf_error *err)
+static bool read_request(const struct hf_recovery_row *plan, struct hf_arena *arena, struct hf_recovery_request *out,
+                         struct hf_error *err)
 {
     HF_AUTO(json) json_t *detail = parse_detail(plan);
     const json_t *request = json_object_get(detail, "request");
-    const json_t *components = json_object_get(request, "components");
+    /* Plans of earlier releases say neither: they had no such limit and salvaged nothing. */
+    if (!hf_json_get_int(request, "maxAgeMs", 1, INT64_MAX, &out->age_ms_max, err) ||
+        !hf_json_get_bool(request, "salvage", &out->salvage, err))
+        return hf_error_set(err, HF_DAMAGED, "recovery %s: what it was asked for cannot be read", plan->id);
+    return read_components(plan, json_object_get(request, "components"), arena, out, err);
+}
+
+static bool read_components(const struct hf_recovery_row *plan, const json_t *components, struct hf_arena *arena,
+                            struct hf_recovery_request *out, struct hf_error *err)
+{
     size_t count = json_array_size(components);
     /* A plan whose extent is not known must not become a restore of everything. */
     if (!json_is_null(components) && count == 0)
@@ -88,7 +99,10 @@ static json_t *parse_detail(const struct hf_recovery_row *row)
 void hf_recovery_write_request(const struct hf_recovering *recovering, struct hf_buf *out)
 {
     const struct hf_recovery_request *request = recovering->request;
-    hf_buf_add_text(out, request->components ? "\"request\":{\"components\":[" : "\"request\":{\"components\":null}");
+    hf_buf_add_format(out, "\"request\":{\"salvage\":%s,", request->salvage ? "true" : "false");
+    if (request->age_ms_max)
+        hf_buf_add_format(out, "\"maxAgeMs\":%lld,", (long long)request->age_ms_max);
+    hf_buf_add_text(out, request->components ? "\"components\":[" : "\"components\":null}");
     for (int i = 0; i < request->component_count; i++) {
         hf_buf_add_text(out, i ? "," : "");
         hf_buf_add_json_string(out, request->components[i], strlen(request->components[i]));
@@ -100,15 +114,11 @@ void hf_recovery_take_over_plan(struct hf_recovering *recovering)
 {
     const struct hf_recovery_row *plan = recovering->request->plan;
     HF_AUTO(json) json_t *detail = parse_detail(plan);
-    size_t index;
-    json_t *skipped;
-    json_array_foreach(json_object_get(detail, "skipped"), index, skipped)
-    {
-        const char *snapshot = json_string_value(json_object_get(skipped, "snapshot"));
-        const char *reason = json_string_value(json_object_get(skipped, "reason"));
-        if (snapshot && reason)
-            hf_recovery_skip(recovering, snapshot, reason);
-    }
+    hf_recovery_take_over_skipped(recovering, json_object_get(detail, "skipped"));
+    const json_t *salvage = json_object_get(detail, "salvage"), *lost = json_object_get(detail, "lost");
+    recovering->planned.under_way = json_is_object(salvage);
+    recovering->planned.whole = json_is_true(json_object_get(salvage, "whole"));
+    recovering->planned.lost = (int64_t)json_array_size(lost);
     char time[HF_TIME_BYTES];
     hf_time_format(plan->started_at_ms, time);
     hf_recovery_step(recovering, "applying the plan of %s, made at sequence %lld%s", time,
@@ -127,4 +137,18 @@ bool hf_recovery_check_unmoved(const struct hf_recovering *recovering, const str
                         "make a new plan, or apply this one with \"force\":true",
                         now->name, (long long)plan->sequence_before, (long long)plan->epoch, (long long)now->sequence,
                         (long long)now->epoch);
+}
+
+bool hf_recovery_check_salvage(const struct hf_recovering *recovering, struct hf_error *err)
+{
+    const struct hf_recovery_request *request = recovering->request;
+    const struct hf_salvage *planned = &recovering->planned, *now = &recovering->salvage;
+    if (!request->plan || request->force ||
+        (planned->under_way == now->under_way &&
+         (!now->under_way || (planned->whole == now->whole && planned->lost == now->lost))))
+        return true;
+    return hf_error_set(err, HF_PLAN_CHANGED,
+                        "%lld components of snapshot %s are lost, and %lld were when the plan was made; make a new "
+                        "plan, or apply this one with \"force\":true",
+                        (long long)now->lost, recovering->snapshot, (long long)planned->lost);
 }

@@ -13,6 +13,8 @@
 #define IO_PAUSE_MS  100
 
 static bool load_chain(struct hf_recovering *recovering, const char *id, struct hf_error *err);
+static bool try_chain(struct hf_recovering *recovering, const char *id, struct hf_error *err);
+static void note_lineage(struct hf_recovering *recovering, const struct hf_manifest_header *header);
 static void pause_before_try(int tries);
 static bool tell_unreadable(const char *snapshot, struct hf_error *err);
 static bool read_history(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
@@ -30,7 +32,9 @@ bool hf_recovery_open_snapshot(struct hf_recovering *recovering, const struct hf
     recovering->snapshot = hf_arena_strdup(&recovering->arena, row->id);
     if (!load_chain(recovering, row->id, err))
         return false;
-    recovering->cut_at_ms = hf_chain_header(recovering->chain)->cut_at_ms;
+    const struct hf_manifest_header *header = hf_chain_header(recovering->chain);
+    recovering->cut_at_ms = header->cut_at_ms;
+    recovering->cut_sequence = header->sequence;
     recovering->source_count = hf_chain_count(recovering->chain);
     recovering->sources = hf_alloc(((size_t)recovering->source_count + 1) * sizeof(recovering->sources[0]));
     for (int64_t i = 0; i < recovering->source_count; i++) {
@@ -48,14 +52,30 @@ bool hf_recovery_open_snapshot(struct hf_recovering *recovering, const struct hf
     char time[HF_TIME_BYTES];
     hf_time_format(recovering->cut_at_ms, time);
     hf_recovery_step(recovering, "read snapshot %s, cut at %s", row->id, time);
+    note_lineage(recovering, header);
     return true;
+}
+
+/* Another system, or one that was deleted and had the same name, counted its versions by itself. */
+static void note_lineage(struct hf_recovering *recovering, const struct hf_manifest_header *header)
+{
+    const struct hf_system_info *system = &recovering->system;
+    recovering->foreign = strcmp(header->system, system->name) != 0 || header->created_at_ms != system->created_at_ms;
+    if (!recovering->foreign)
+        return;
+    char created[HF_TIME_BYTES];
+    hf_time_format(header->created_at_ms, created);
+    hf_recovery_step(recovering,
+                     "snapshot %s comes from another system (%s, created at %s): its version numbers do not compare "
+                     "with those here, so every version that is replaced counts as lost",
+                     header->id, header->system, created);
 }
 
 /* An I/O error is no proof of anything: it is tried again, and never makes an older snapshot the answer. */
 static bool load_chain(struct hf_recovering *recovering, const char *id, struct hf_error *err)
 {
     for (int try = 1;; try++) {
-        if (hf_chain_load(&recovering->chain, recovering->engine->repository, recovering->system.name, id, err))
+        if (try_chain(recovering, id, err))
             return true;
         if (err->code == HF_NOT_FOUND)
             return hf_error_set(err, HF_DAMAGED, "the file of snapshot %s is missing", id);
@@ -66,6 +86,16 @@ static bool load_chain(struct hf_recovering *recovering, const char *id, struct 
         hf_log(HF_LOG_WARNING, "snapshot_read_again", err->text, HF_LOG_TEXT("snapshot", id));
         pause_before_try(try);
     }
+}
+
+static bool try_chain(struct hf_recovering *recovering, const char *id, struct hf_error *err)
+{
+    struct hf_repository *repository = recovering->engine->repository;
+    struct hf_salvage *salvage = &recovering->salvage;
+    if (!salvage->under_way)
+        return hf_chain_load(&recovering->chain, repository, recovering->system.name, id, err);
+    return hf_chain_salvage(&recovering->chain, repository, recovering->system.name, id, &salvage->whole, salvage->why,
+                            err);
 }
 
 static void pause_before_try(int tries)
@@ -178,6 +208,7 @@ void hf_recovery_close_source(struct hf_recovering *recovering)
     free(recovering->sources);
     recovering->sources = NULL;
     recovering->source_count = 0;
+    recovering->foreign = false;
 }
 
 /* An I/O error is tried again, as for the chain; it never proves anything. */
@@ -214,16 +245,34 @@ static bool read_history(struct hf_recovering *recovering, const struct hf_sourc
 
 bool hf_recovery_verify_source(struct hf_recovering *recovering, struct hf_error *err)
 {
+    struct hf_salvage *salvage = &recovering->salvage;
     int64_t checked = 0;
+    salvage->lost = salvage->lost_bytes = 0;
     for (int64_t i = 0; i < recovering->source_count; i++) {
-        const struct hf_source_entry *entry = &recovering->sources[i];
+        struct hf_source_entry *entry = &recovering->sources[i];
         if (!hf_source_entry_is_present(entry) || !hf_recovery_is_selected(recovering, entry->component))
             continue;
         HF_AUTO(blob) struct hf_blob *blob = NULL;
-        if (!hf_recovery_read(recovering, entry, &blob, err))
+        if (hf_recovery_read(recovering, entry, &blob, err)) {
+            checked++;
+            continue;
+        }
+        if (!salvage->under_way || (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND))
             return false;
-        checked++;
+        hf_log(HF_LOG_WARNING, "component_lost", err->text, HF_LOG_TEXT("system", recovering->system.name),
+               HF_LOG_TEXT("snapshot", recovering->snapshot), HF_LOG_TEXT("component", entry->component));
+        entry->lost = true;
+        salvage->lost++;
+        salvage->lost_bytes += entry->bytes;
     }
+    if (salvage->lost && !checked)
+        return hf_error_set(
+            err, HF_DAMAGED,
+            "nothing that was asked for is left in snapshot %s: %lld components are lost; nothing was changed",
+            recovering->snapshot, (long long)salvage->lost);
+    if (salvage->under_way)
+        hf_recovery_step(recovering, "%lld components are lost (%lld bytes) and stay as they are now",
+                         (long long)salvage->lost, (long long)salvage->lost_bytes);
     hf_recovery_step(recovering, "verified the content of %lld components", (long long)checked);
     return true;
 }
