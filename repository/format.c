@@ -5,6 +5,7 @@
 #define MAGIC_BYTES          8
 #define HEADER_FIXED_BYTES   44
 #define FOOTER_CHECKED_BYTES 144
+#define SALT_HEX_BYTES       (2 * HF_FORMAT_SALT_BYTES + 1)
 
 /* Like PNG's: a byte over 127, a CR LF pair and a control-Z catch transfers that "correct" text. */
 static const unsigned char header_magic[MAGIC_BYTES] = {0x89, 'H', 'F', 'S', 'N', '\r', '\n', 0x1a};
@@ -18,7 +19,10 @@ static uint64_t get_number(const unsigned char *data, int bytes);
 static bool get_size(const unsigned char *data, int64_t *out);
 static size_t put_text(unsigned char *out, const char *text);
 static bool get_text(const unsigned char *data, size_t end, size_t *at, char *out, size_t text_max);
-static bool decode_header_fields(const unsigned char *data, size_t end, struct hf_format_header *out);
+static bool decode_header_fields(const unsigned char *data, size_t end, bool encrypted, struct hf_format_header *out);
+static bool get_key(const unsigned char *data, size_t end, size_t *at, struct hf_format_header *out);
+static bool get_hex(const char *text, unsigned char *out, size_t bytes);
+static void put_hex(const unsigned char *data, size_t bytes, char *out);
 
 bool hf_format_id_is_valid(const char *id)
 {
@@ -28,9 +32,10 @@ bool hf_format_id_is_valid(const char *id)
 
 size_t hf_format_encode_header(const struct hf_format_header *header, unsigned char out[HF_FORMAT_HEADER_BYTES_MAX])
 {
+    bool encrypted = header->key_id[0] != '\0';
     memset(out, 0, HEADER_FIXED_BYTES);
     memcpy(out, header_magic, MAGIC_BYTES);
-    put_number(out + 8, HF_FORMAT_VERSION, 4);
+    put_number(out + 8, encrypted ? HF_FORMAT_VERSION_ENCRYPTED : HF_FORMAT_VERSION_PLAIN, 4);
     put_number(out + 16, (uint64_t)header->sequence, 8);
     put_number(out + 24, (uint64_t)header->epoch, 8);
     put_number(out + 32, (uint64_t)header->cut_at_ms, 8);
@@ -40,6 +45,12 @@ size_t hf_format_encode_header(const struct hf_format_header *header, unsigned c
     at += put_text(out + at, header->id);
     at += put_text(out + at, header->generation);
     at += put_text(out + at, header->parent);
+    if (encrypted) {
+        char salt[SALT_HEX_BYTES];
+        put_hex(header->salt, HF_FORMAT_SALT_BYTES, salt);
+        at += put_text(out + at, header->key_id);
+        at += put_text(out + at, salt);
+    }
     put_number(out + 12, at + HF_HASH_BYTES, 4);
     struct hf_hash checksum;
     hf_hash_of(out, at, &checksum);
@@ -63,18 +74,18 @@ bool hf_format_decode_header(const unsigned char *data, size_t bytes, struct hf_
     hf_hash_of(data, end, &checksum);
     if (memcmp(data + end, checksum.bytes, HF_HASH_BYTES) != 0)
         return hf_error_set(err, HF_DAMAGED, "the header does not match its checksum");
-    if (version != HF_FORMAT_VERSION)
-        return hf_error_set(err, HF_IO, "the file has format version %llu; this program reads version %d",
-                            (unsigned long long)version, HF_FORMAT_VERSION);
+    if (version != HF_FORMAT_VERSION_PLAIN && version != HF_FORMAT_VERSION_ENCRYPTED)
+        return hf_error_set(err, HF_IO, "the file has format version %llu; this program reads versions up to %d",
+                            (unsigned long long)version, HF_FORMAT_VERSION_ENCRYPTED);
     struct hf_format_header header = {0};
-    if (!decode_header_fields(data, end, &header))
+    if (!decode_header_fields(data, end, version == HF_FORMAT_VERSION_ENCRYPTED, &header))
         return hf_error_set(err, HF_DAMAGED, "the header holds an impossible field");
     *out = header;
     *header_bytes_out = header_bytes;
     return true;
 }
 
-static bool decode_header_fields(const unsigned char *data, size_t end, struct hf_format_header *out)
+static bool decode_header_fields(const unsigned char *data, size_t end, bool encrypted, struct hf_format_header *out)
 {
     uint64_t kind = get_number(data + 40, 4);
     out->full = kind == KIND_FULL;
@@ -84,9 +95,19 @@ static bool decode_header_fields(const unsigned char *data, size_t end, struct h
            get_text(data, end, &at, out->system, HF_NAME_MAX) &&
            get_text(data, end, &at, out->id, HF_SNAPSHOT_ID_MAX) &&
            get_text(data, end, &at, out->generation, HF_SNAPSHOT_ID_MAX) &&
-           get_text(data, end, &at, out->parent, HF_SNAPSHOT_ID_MAX) && at == end &&
-           hf_name_is_valid(out->system, strlen(out->system)) && hf_format_id_is_valid(out->id) &&
+           get_text(data, end, &at, out->parent, HF_SNAPSHOT_ID_MAX) && (!encrypted || get_key(data, end, &at, out)) &&
+           at == end && hf_name_is_valid(out->system, strlen(out->system)) && hf_format_id_is_valid(out->id) &&
            hf_format_id_is_valid(out->generation) && (!out->parent[0] || hf_format_id_is_valid(out->parent));
+}
+
+/* A text that says another thing in other digits would let one file have two headers: hex is lower case only. */
+static bool get_key(const unsigned char *data, size_t end, size_t *at, struct hf_format_header *out)
+{
+    unsigned char key_id[(HF_FORMAT_KEY_ID_BYTES - 1) / 2];
+    char salt[SALT_HEX_BYTES];
+    return get_text(data, end, at, out->key_id, HF_FORMAT_KEY_ID_BYTES - 1) &&
+           get_hex(out->key_id, key_id, sizeof(key_id)) && get_text(data, end, at, salt, sizeof(salt) - 1) &&
+           get_hex(salt, out->salt, sizeof(out->salt));
 }
 
 void hf_format_encode_record(const struct hf_format_record *record, unsigned char out[HF_FORMAT_RECORD_BYTES])
@@ -99,26 +120,35 @@ void hf_format_encode_record(const struct hf_format_record *record, unsigned cha
     memcpy(out + 32, record->hash.bytes, HF_HASH_BYTES);
 }
 
-bool hf_format_decode_record(const unsigned char data[HF_FORMAT_RECORD_BYTES], struct hf_format_record *out,
-                             struct hf_error *err)
+bool hf_format_decode_record_fields(const unsigned char data[HF_FORMAT_RECORD_FIELDS], bool sealed,
+                                    struct hf_format_record *out, struct hf_error *err)
 {
     struct hf_format_record record = {0};
     uint64_t encoding = get_number(data + 4, 4);
+    int64_t extra = sealed ? HF_FORMAT_SEAL_BYTES : 0;
     if (memcmp(data, record_magic, sizeof(record_magic)) != 0)
         return hf_error_set(err, HF_DAMAGED, "no blob record starts here");
     if (encoding != HF_ENCODING_RAW && encoding != HF_ENCODING_ZSTD)
         return hf_error_set(err, HF_DAMAGED, "the blob record has an unknown encoding");
     record.encoding = (enum hf_format_encoding)encoding;
     if (!get_size(data + 8, &record.bytes) || record.bytes > HF_FORMAT_BLOB_BYTES_MAX ||
-        !get_size(data + 16, &record.stored_bytes) || record.stored_bytes > HF_FORMAT_BLOB_BYTES_MAX)
+        !get_size(data + 16, &record.stored_bytes) || record.stored_bytes < extra ||
+        record.stored_bytes > HF_FORMAT_BLOB_BYTES_MAX + extra)
         return hf_error_set(err, HF_DAMAGED, "the blob record has an impossible length");
-    bool fits =
-        record.encoding == HF_ENCODING_RAW ? record.stored_bytes == record.bytes : record.stored_bytes < record.bytes;
-    if (!fits)
+    int64_t inner = record.stored_bytes - extra;
+    if (record.encoding == HF_ENCODING_RAW ? inner != record.bytes : inner >= record.bytes)
         return hf_error_set(err, HF_DAMAGED, "the blob record's lengths do not fit its encoding");
     memcpy(record.stored_check, data + 24, sizeof(record.stored_check));
-    memcpy(record.hash.bytes, data + 32, HF_HASH_BYTES);
     *out = record;
+    return true;
+}
+
+bool hf_format_decode_record(const unsigned char data[HF_FORMAT_RECORD_BYTES], struct hf_format_record *out,
+                             struct hf_error *err)
+{
+    if (!hf_format_decode_record_fields(data, false, out, err))
+        return false;
+    memcpy(out->hash.bytes, data + HF_FORMAT_RECORD_FIELDS, HF_HASH_BYTES);
     return true;
 }
 
@@ -211,4 +241,25 @@ static bool get_text(const unsigned char *data, size_t end, size_t *at, char *ou
     out[bytes] = '\0';
     *at += 2 + bytes;
     return true;
+}
+
+static bool get_hex(const char *text, unsigned char *out, size_t bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    if (strlen(text) != 2 * bytes || strspn(text, digits) != 2 * bytes)
+        return false;
+    for (size_t i = 0; i < bytes; i++)
+        out[i] =
+            (unsigned char)((strchr(digits, text[2 * i]) - digits) << 4 | (strchr(digits, text[2 * i + 1]) - digits));
+    return true;
+}
+
+static void put_hex(const unsigned char *data, size_t bytes, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < bytes; i++) {
+        out[2 * i] = digits[data[i] >> 4];
+        out[2 * i + 1] = digits[data[i] & 15];
+    }
+    out[2 * bytes] = '\0';
 }

@@ -12,15 +12,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HF_FORMAT_VERSION          1
-#define HF_FORMAT_HEADER_BYTES_MIN 84 /* fixed fields, four empty texts, checksum */
-#define HF_FORMAT_HEADER_BYTES_MAX 1024
-#define HF_FORMAT_RECORD_BYTES     64 /* of a plain file */
-#define HF_FORMAT_RECORD_BYTES_MAX 92 /* of an encrypted file: its hash is sealed */
-#define HF_FORMAT_FOOTER_BYTES     184
-#define HF_FORMAT_BLOB_BYTES_MAX   (INT64_C(4) << 30)
-#define HF_FORMAT_LINE_BYTES_MAX   ((size_t)4 << 20) /* of the manifest, with its newline */
-#define HF_FORMAT_WINDOW_LOG_MAX   23                /* of the manifest's zstd frames: at most 8 MiB to decode them */
+#define HF_FORMAT_VERSION_PLAIN     1
+#define HF_FORMAT_VERSION_ENCRYPTED 2
+#define HF_FORMAT_HEADER_BYTES_MIN  84 /* fixed fields, four empty texts, checksum */
+#define HF_FORMAT_HEADER_BYTES_MAX  1024
+#define HF_FORMAT_RECORD_FIELDS     32 /* bytes of a record before the content's hash */
+#define HF_FORMAT_RECORD_BYTES      64 /* of a plain file */
+#define HF_FORMAT_RECORD_BYTES_MAX  92 /* of an encrypted file: its hash is sealed */
+#define HF_FORMAT_SEAL_BYTES        28 /* what sealing adds: a nonce of 12 and a tag of 16 */
+#define HF_FORMAT_KEY_ID_BYTES      17 /* 16 hex digits and the NUL */
+#define HF_FORMAT_SALT_BYTES        16
+#define HF_FORMAT_FOOTER_BYTES      184
+#define HF_FORMAT_BLOB_BYTES_MAX    (INT64_C(4) << 30)
+#define HF_FORMAT_LINE_BYTES_MAX    ((size_t)4 << 20) /* of the manifest, with its newline */
+#define HF_FORMAT_WINDOW_LOG_MAX    23                /* of the manifest's zstd frames: at most 8 MiB to decode them */
 
 struct hf_format_header {
     bool full;
@@ -31,6 +36,8 @@ struct hf_format_header {
     char id[HF_SNAPSHOT_ID_MAX + 1];
     char generation[HF_SNAPSHOT_ID_MAX + 1];
     char parent[HF_SNAPSHOT_ID_MAX + 1];
+    char key_id[HF_FORMAT_KEY_ID_BYTES]; /* "": a plain file (version 1); else an encrypted one (version 2) */
+    unsigned char salt[HF_FORMAT_SALT_BYTES];
 };
 
 enum hf_format_encoding { HF_ENCODING_RAW = 0, HF_ENCODING_ZSTD = 1 };
@@ -38,7 +45,7 @@ enum hf_format_encoding { HF_ENCODING_RAW = 0, HF_ENCODING_ZSTD = 1 };
 struct hf_format_record {
     enum hf_format_encoding encoding;
     int64_t bytes;
-    int64_t stored_bytes;
+    int64_t stored_bytes;          /* what sealing adds included */
     unsigned char stored_check[8]; /* first bytes of the SHA-256 of the stored bytes */
     struct hf_hash hash;           /* of the content */
 };
@@ -49,8 +56,8 @@ struct hf_format_footer {
     int64_t manifest_bytes;
     int64_t entries;
     struct hf_hash manifest_hash; /* of the stored manifest */
-    struct hf_hash root_hash;
-    struct hf_hash header_hash; /* of the whole header, its checksum included */
+    struct hf_hash root_hash;     /* zeros in an encrypted file: there only the manifest says it */
+    struct hf_hash header_hash;   /* of the whole header, its checksum included */
     int64_t file_bytes;
     int64_t blobs;
 };
@@ -67,6 +74,10 @@ HF_MUST_USE bool hf_format_decode_header(const unsigned char *data, size_t bytes
                                          size_t *header_bytes_out, struct hf_error *err);
 
 void hf_format_encode_record(const struct hf_format_record *record, unsigned char out[HF_FORMAT_RECORD_BYTES]);
+/* The first HF_FORMAT_RECORD_FIELDS bytes of a record of either kind; the hash is left as zeros. */
+HF_MUST_USE bool hf_format_decode_record_fields(const unsigned char data[HF_FORMAT_RECORD_FIELDS], bool sealed,
+                                                struct hf_format_record *out, struct hf_error *err);
+/* Of a plain file. */
 HF_MUST_USE bool hf_format_decode_record(const unsigned char data[HF_FORMAT_RECORD_BYTES], struct hf_format_record *out,
                                          struct hf_error *err);
 

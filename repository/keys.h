@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #define HF_KEY_ID_BYTES    17 /* 16 hex digits and the NUL */
+#define HF_KEY_BYTES       32 /* of AES-256 */
 #define HF_SIGNATURE_BYTES 89 /* base64 of 64 bytes and the NUL */
 
 struct hf_keys;
@@ -25,6 +26,12 @@ void hf_keys_free(struct hf_keys *keys); /* accepts NULL; wipes */
 
 bool hf_keys_encrypt(const struct hf_keys *keys); /* new files are encrypted; keys NULL: false */
 bool hf_keys_sign(const struct hf_keys *keys);    /* new snapshots are signed; keys NULL: false */
+
+/* The key of one file, for seal.c: HKDF-SHA-256 of the key of that id (NULL: the first one) and the salt.
+ * HF_KEY_MISSING names the key that is wanted and those at hand. key_out is the caller's to wipe. */
+HF_MUST_USE bool hf_keys_derive(const struct hf_keys *keys, const char *key_id, const unsigned char *salt,
+                                size_t salt_bytes, unsigned char key_out[HF_KEY_BYTES],
+                                char key_id_out[HF_KEY_ID_BYTES], struct hf_error *err);
 
 /* What is signed: "holdfast snapshot root v1\n" system "\n" id "\n" root hash as sha256:HEX "\n". Fills both. */
 HF_MUST_USE bool hf_keys_sign_root(const struct hf_keys *keys, const char *system, const char *id,

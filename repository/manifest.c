@@ -49,6 +49,8 @@ static const struct field header_fields[] = {
     {"incrementalIntervalMs", FIELD_NUMBER, H(incremental_interval_ms), -1},
     {"maxRetentionHours", FIELD_NUMBER, H(max_retention_hours), -1},
     {"createdAtMs", FIELD_NUMBER, H(created_at_ms), -1},
+    {"signedBy", FIELD_TEXT, H(signed_by), 0, true},
+    {"signature", FIELD_TEXT, H(signature), 0, true},
 };
 
 static const struct field entry_fields[] = {
@@ -106,6 +108,8 @@ bool hf_manifest_read_header(const char *line, size_t bytes, struct hf_arena *ar
         return hf_error_set(err, HF_DAMAGED, "the manifest's kind is neither full nor incremental");
     if (!full && !header.parent[0])
         return hf_error_set(err, HF_DAMAGED, "the manifest is of an incremental but names no parent");
+    if (!header.signed_by[0] != !header.signature[0])
+        return hf_error_set(err, HF_DAMAGED, "the manifest has half a signature: key and value belong together");
     *out = header;
     return true;
 }
@@ -137,6 +141,8 @@ void hf_manifest_header_copy(struct hf_arena *arena, const struct hf_manifest_he
     to->generation = copy_text(arena, from->generation);
     to->parent = copy_text(arena, from->parent);
     to->description = copy_text(arena, from->description);
+    to->signed_by = copy_text(arena, from->signed_by);
+    to->signature = copy_text(arena, from->signature);
 }
 
 void hf_root_hash_add(struct hf_hasher *hasher, const char *component, const struct hf_hash *hash)
@@ -298,7 +304,7 @@ static bool check_entry(const struct hf_manifest_entry *entry, struct hf_error *
         return true;
     if (!entry->blob_file[0])
         return hf_error_set(err, HF_DAMAGED, "the manifest does not say where the state of %s lies", entry->component);
-    if (entry->bytes > HF_FORMAT_BLOB_BYTES_MAX || entry->blob_stored_bytes > entry->bytes)
+    if (entry->bytes > HF_FORMAT_BLOB_BYTES_MAX || entry->blob_stored_bytes > entry->bytes + HF_FORMAT_SEAL_BYTES)
         return hf_error_set(err, HF_DAMAGED, "the manifest gives the state of %s an impossible length",
                             entry->component);
     return true;

@@ -35,7 +35,7 @@ struct hf_manifest_header {
     int64_t incremental_interval_ms;
     int64_t max_retention_hours;
     int64_t created_at_ms;
-    /* of hf_signature_message (keys.h); both "" where the snapshot is not signed */
+    /* of the root hash (keys.h); both "" where the snapshot is not signed */
     const char *signed_by; /* id of the public key */
     const char *signature; /* base64 */
 };

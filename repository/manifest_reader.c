@@ -14,6 +14,9 @@
 struct manifest_reader {
     struct hf_snapshot_file *file;
     ZSTD_DStream *stream;
+    int64_t frames_offset, frames_bytes; /* without the nonce and the tag of an encrypted file */
+    struct hf_seal_stream *unlocking;    /* NULL: a plain file */
+    unsigned char nonce[HF_SEAL_NONCE_BYTES], tag[HF_SEAL_TAG_BYTES];
     unsigned char *packed; /* CHUNK_BYTES of the file */
     char *unpacked;        /* CHUNK_BYTES of lines */
     struct hf_buf rest;    /* the start of a line whose end has not come yet */
@@ -29,7 +32,12 @@ struct manifest_reader {
     void *context;
 };
 
-static bool check_hash(struct manifest_reader *reader, struct hf_error *err);
+static bool check_stored(struct manifest_reader *reader, struct hf_error *err);
+static bool place_frames(struct manifest_reader *reader, struct hf_error *err);
+static bool start_unlocking(struct manifest_reader *reader, struct hf_error *err);
+static bool end_unlocking(struct manifest_reader *reader, struct hf_error *err);
+static bool read_piece(struct manifest_reader *reader, int64_t at, struct hf_hasher *hasher, size_t *bytes_out,
+                       struct hf_error *err);
 static bool read_stream(struct manifest_reader *reader, struct hf_error *err);
 static bool unpack(struct manifest_reader *reader, ZSTD_inBuffer *in, size_t *hint_out, struct hf_error *err);
 static bool take_lines(struct manifest_reader *reader, const char *data, size_t bytes, struct hf_error *err);
@@ -42,6 +50,8 @@ bool hf_snapshot_file_read_manifest(struct hf_snapshot_file *file, struct hf_are
                                     struct hf_manifest_header *header_out, hf_entry_fn *each, void *context,
                                     struct hf_error *err)
 {
+    if (!hf_snapshot_file_unlock(file, err))
+        return false;
     struct hf_manifest_header header;
     struct manifest_reader reader = {.file = file, .arena = arena, .header = &header, .each = each, .context = context};
     reader.packed = hf_alloc(CHUNK_BYTES);
@@ -51,9 +61,10 @@ bool hf_snapshot_file_read_manifest(struct hf_snapshot_file *file, struct hf_are
     ZSTD_DCtx_setParameter(reader.stream, ZSTD_d_windowLogMax, HF_FORMAT_WINDOW_LOG_MAX);
     hf_buf_init(&reader.rest, HF_FORMAT_LINE_BYTES_MAX);
     hf_arena_init(&reader.scratch);
-    bool ok = check_hash(&reader, err) && read_stream(&reader, err) && check_end(&reader, err);
+    bool ok = check_stored(&reader, err) && read_stream(&reader, err) && check_end(&reader, err);
     hf_arena_done(&reader.scratch);
     hf_buf_done(&reader.rest);
+    hf_seal_stream_free(reader.unlocking);
     ZSTD_freeDStream(reader.stream);
     free(reader.unpacked);
     free(reader.packed);
@@ -74,40 +85,89 @@ struct hf_manifest_entry *hf_manifest_entry_copy(struct hf_arena *arena, const s
     return copy;
 }
 
-static bool check_hash(struct manifest_reader *reader, struct hf_error *err)
+/* Hash and, of an encrypted file, tag: before both fit, nothing of the manifest is looked at. */
+static bool check_stored(struct manifest_reader *reader, struct hf_error *err)
 {
-    const struct hf_format_footer *footer = &reader->file->footer;
+    bool encrypted = reader->file->seal != NULL;
     struct hf_hasher *hasher = hf_hasher_new();
-    bool ok = true;
-    for (int64_t at = 0; ok && at < footer->manifest_stored_bytes; at += (int64_t)CHUNK_BYTES) {
-        int64_t left = footer->manifest_stored_bytes - at;
-        size_t bytes = left < (int64_t)CHUNK_BYTES ? (size_t)left : CHUNK_BYTES;
-        ok = hf_snapshot_file_read(reader->file, reader->packed, bytes, footer->manifest_offset + at, err);
-        if (ok)
-            hf_hasher_add(hasher, reader->packed, bytes);
-    }
     struct hf_hash hash;
+    bool ok = place_frames(reader, err) && start_unlocking(reader, err);
+    if (ok && encrypted)
+        hf_hasher_add(hasher, reader->nonce, sizeof(reader->nonce));
+    for (int64_t at = 0; ok && at < reader->frames_bytes; at += (int64_t)CHUNK_BYTES) {
+        size_t bytes;
+        ok = read_piece(reader, at, hasher, &bytes, err);
+    }
+    if (ok && encrypted)
+        hf_hasher_add(hasher, reader->tag, sizeof(reader->tag));
     hf_hasher_finish(hasher, &hash);
     hf_hasher_free(hasher);
-    if (ok && !hf_hash_equal(&hash, &footer->manifest_hash))
+    if (ok && !hf_hash_equal(&hash, &reader->file->footer.manifest_hash))
         return hf_error_set(err, HF_DAMAGED, "the manifest does not match its hash");
-    return ok;
+    return ok && end_unlocking(reader, err);
+}
+
+static bool place_frames(struct manifest_reader *reader, struct hf_error *err)
+{
+    const struct hf_format_footer *footer = &reader->file->footer;
+    reader->frames_offset = footer->manifest_offset;
+    reader->frames_bytes = footer->manifest_stored_bytes;
+    if (!reader->file->seal)
+        return true;
+    if (footer->manifest_stored_bytes < HF_SEAL_EXTRA_BYTES)
+        return hf_error_set(err, HF_DAMAGED, "the manifest is too short for an encrypted one");
+    reader->frames_offset += HF_SEAL_NONCE_BYTES;
+    reader->frames_bytes -= HF_SEAL_EXTRA_BYTES;
+    return hf_snapshot_file_read(reader->file, reader->nonce, sizeof(reader->nonce), footer->manifest_offset, err) &&
+           hf_snapshot_file_read(reader->file, reader->tag, sizeof(reader->tag),
+                                 reader->frames_offset + reader->frames_bytes, err);
+}
+
+/* The header is what the tag vouches for beside the manifest: neither can be put to another file. */
+static bool start_unlocking(struct manifest_reader *reader, struct hf_error *err)
+{
+    unsigned char head[HF_FORMAT_HEADER_BYTES_MAX];
+    if (!reader->file->seal)
+        return true;
+    size_t bytes = hf_format_encode_header(&reader->file->header, head);
+    hf_seal_stream_free(reader->unlocking);
+    reader->unlocking = NULL;
+    return hf_seal_stream_unlock(&reader->unlocking, reader->file->seal, head, bytes, reader->nonce, err);
+}
+
+static bool end_unlocking(struct manifest_reader *reader, struct hf_error *err)
+{
+    return !reader->unlocking || hf_seal_stream_end(reader->unlocking, reader->tag, err) ||
+           hf_error_wrap(err, "the manifest");
+}
+
+/* Into packed: the frames' bytes at most CHUNK_BYTES from at on. hasher, which may be NULL, sees them as stored. */
+static bool read_piece(struct manifest_reader *reader, int64_t at, struct hf_hasher *hasher, size_t *bytes_out,
+                       struct hf_error *err)
+{
+    int64_t left = reader->frames_bytes - at;
+    size_t bytes = left < (int64_t)CHUNK_BYTES ? (size_t)left : CHUNK_BYTES;
+    if (!hf_snapshot_file_read(reader->file, reader->packed, bytes, reader->frames_offset + at, err))
+        return false;
+    if (hasher)
+        hf_hasher_add(hasher, reader->packed, bytes);
+    *bytes_out = bytes;
+    return !reader->unlocking || hf_seal_stream_turn(reader->unlocking, reader->packed, bytes, err);
 }
 
 static bool read_stream(struct manifest_reader *reader, struct hf_error *err)
 {
-    const struct hf_format_footer *footer = &reader->file->footer;
     size_t hint = 0; /* 0 at the end of a frame */
-    for (int64_t at = 0; !reader->done && at < footer->manifest_stored_bytes; at += (int64_t)CHUNK_BYTES) {
-        int64_t left = footer->manifest_stored_bytes - at;
-        ZSTD_inBuffer in = {reader->packed, left < (int64_t)CHUNK_BYTES ? (size_t)left : CHUNK_BYTES, 0};
-        if (!hf_snapshot_file_read(reader->file, reader->packed, in.size, footer->manifest_offset + at, err) ||
-            !unpack(reader, &in, &hint, err))
+    if (!start_unlocking(reader, err))
+        return false;
+    for (int64_t at = 0; !reader->done && at < reader->frames_bytes; at += (int64_t)CHUNK_BYTES) {
+        ZSTD_inBuffer in = {reader->packed, 0, 0};
+        if (!read_piece(reader, at, NULL, &in.size, err) || !unpack(reader, &in, &hint, err))
             return false;
     }
     if (!reader->done && hint != 0)
         return hf_error_set(err, HF_DAMAGED, "the manifest ends inside a compressed frame");
-    return true;
+    return reader->done || end_unlocking(reader, err);
 }
 
 /* Decompresses all of in, and what the decompressor still holds of it. */
@@ -172,11 +232,12 @@ static bool take_header(struct manifest_reader *reader, const char *line, size_t
     if (!hf_manifest_read_header(line, bytes, reader->arena, header, err))
         return false;
     const struct hf_format_header *head = &reader->file->header;
+    const struct hf_hash no_hash = {{0}}; /* an encrypted file's footer does not say it */
     bool same = strcmp(header->system, head->system) == 0 && strcmp(header->id, head->id) == 0 &&
                 strcmp(header->generation, head->generation) == 0 && strcmp(header->parent, head->parent) == 0 &&
                 strcmp(header->kind, head->full ? "full" : "incremental") == 0 && header->sequence == head->sequence &&
                 header->epoch == head->epoch && header->cut_at_ms == head->cut_at_ms &&
-                hf_hash_equal(&header->root_hash, &reader->file->footer.root_hash);
+                hf_hash_equal(reader->file->seal ? &no_hash : &header->root_hash, &reader->file->footer.root_hash);
     if (!same)
         return hf_error_set(err, HF_DAMAGED, "the manifest is not the one of this header and footer");
     return true;

@@ -16,7 +16,8 @@ enum { HF_ROOT_FULL, HF_ROOT_INCREMENTAL, HF_ROOTS };
 
 struct hf_repository {
     char *roots[HF_ROOTS];
-    int roots_count; /* 1 when both are the same place */
+    int roots_count;            /* 1 when both are the same place */
+    const struct hf_keys *keys; /* borrowed; NULL: none */
 };
 
 /* The root for a kind; HF_ROOT_FULL for everything when both are the same place. */

@@ -59,6 +59,11 @@ void hf_repository_close(struct hf_repository *repository)
     free(repository);
 }
 
+void hf_repository_use_keys(struct hf_repository *repository, const struct hf_keys *keys)
+{
+    repository->keys = keys;
+}
+
 bool hf_repository_sweep(struct hf_repository *repository, hf_leftover_fn *each, void *context, struct hf_error *err)
 {
     for (int root = 0; root < repository->roots_count; root++) {

@@ -26,8 +26,30 @@ void hf_seal_free(struct hf_seal *seal); /* accepts NULL; wipes */
 /* out: bytes + HF_SEAL_EXTRA_BYTES; must not overlap data. */
 HF_MUST_USE bool hf_seal_close(struct hf_seal *seal, const void *aad, size_t aad_bytes, const void *data, size_t bytes,
                                unsigned char *out, struct hf_error *err);
-/* sealed_bytes includes HF_SEAL_EXTRA_BYTES; out: sealed_bytes less those. HF_DAMAGED: the tag does not fit. */
+/* sealed_bytes includes HF_SEAL_EXTRA_BYTES; out: sealed_bytes less those; apart, or exactly where the ciphertext lies
+ * (sealed + HF_SEAL_NONCE_BYTES). HF_DAMAGED: the tag does not fit, and out holds nothing. */
 HF_MUST_USE bool hf_seal_unlock(struct hf_seal *seal, const void *aad, size_t aad_bytes, const unsigned char *sealed,
                                 size_t sealed_bytes, void *out, struct hf_error *err);
+
+/* A ciphertext too large to be held: sealed or unlocked piece by piece, in place. Apart from the seal it was made of,
+ * so that others may go on meanwhile. What comes out of unlocking is not to be believed before the end. */
+struct hf_seal_stream;
+HF_MUST_USE bool hf_seal_stream_close(struct hf_seal_stream **out, const struct hf_seal *seal, const void *aad,
+                                      size_t aad_bytes, unsigned char nonce_out[HF_SEAL_NONCE_BYTES],
+                                      struct hf_error *err);
+HF_MUST_USE bool hf_seal_stream_unlock(struct hf_seal_stream **out, const struct hf_seal *seal, const void *aad,
+                                       size_t aad_bytes, const unsigned char nonce[HF_SEAL_NONCE_BYTES],
+                                       struct hf_error *err);
+HF_MUST_USE bool hf_seal_stream_turn(struct hf_seal_stream *stream, unsigned char *data, size_t bytes,
+                                     struct hf_error *err);
+/* Closing: fills the tag. Unlocking: compares it; HF_DAMAGED when it does not fit. */
+HF_MUST_USE bool hf_seal_stream_end(struct hf_seal_stream *stream, unsigned char tag[HF_SEAL_TAG_BYTES],
+                                    struct hf_error *err);
+void hf_seal_stream_free(struct hf_seal_stream *stream); /* accepts NULL; wipes */
+
+static inline void hf_auto_seal_stream(struct hf_seal_stream **slot)
+{
+    hf_seal_stream_free(*slot);
+}
 
 #endif

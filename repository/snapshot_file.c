@@ -10,12 +10,18 @@
 #include <unistd.h>
 #include <zstd.h>
 
-static bool open_path(struct hf_snapshot_file **out, const char *path, const char *name, struct hf_error *err);
+static bool open_path(struct hf_snapshot_file **out, const struct hf_repository *repository, const char *path,
+                      const char *name, struct hf_error *err);
 static bool read_ends(struct hf_snapshot_file *file, struct hf_error *err);
+static bool take_key(struct hf_snapshot_file *file, struct hf_error *err);
 static bool check_place(const struct hf_snapshot_file *file, const struct hf_repository *repository, int root,
                         const char *system, const char *id, struct hf_error *err);
-static bool decode_content(const struct hf_format_record *record, const unsigned char *stored, struct hf_blob *blob,
-                           struct hf_error *err);
+static bool decode_record(struct hf_snapshot_file *file, const unsigned char *data, struct hf_format_record *out,
+                          struct hf_error *err);
+static bool check_stored(const struct hf_format_record *record, const unsigned char *stored, struct hf_hash *hash_out,
+                         struct hf_error *err);
+static bool decode_content(struct hf_snapshot_file *file, const struct hf_format_record *record, unsigned char *stored,
+                           const struct hf_hash *stored_hash, struct hf_blob *blob, struct hf_error *err);
 
 bool hf_snapshot_file_open(struct hf_snapshot_file **out, const struct hf_repository *repository, const char *system,
                            const char *kind, const char *id, struct hf_error *err)
@@ -30,7 +36,7 @@ bool hf_snapshot_file_open(struct hf_snapshot_file **out, const struct hf_reposi
         int root = i == 0 ? first : HF_ROOTS - 1 - first;
         HF_AUTO(free) char *path = hf_place_path(repository, root, system, id);
         HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
-        if (!open_path(&file, path, name, err)) {
+        if (!open_path(&file, repository, path, name, err)) {
             if (err->code == HF_NOT_FOUND && i + 1 < tries)
                 continue;
             return false;
@@ -44,7 +50,8 @@ bool hf_snapshot_file_open(struct hf_snapshot_file **out, const struct hf_reposi
     return false;
 }
 
-static bool open_path(struct hf_snapshot_file **out, const char *path, const char *name, struct hf_error *err)
+static bool open_path(struct hf_snapshot_file **out, const struct hf_repository *repository, const char *path,
+                      const char *name, struct hf_error *err)
 {
     /* O_NONBLOCK: a pipe of that name must not hang us; it means nothing for regular files. */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -52,13 +59,15 @@ static bool open_path(struct hf_snapshot_file **out, const char *path, const cha
         return hf_error_set(err, HF_NOT_FOUND, "there is no snapshot file %s", name);
     if (fd < 0)
         return hf_error_errno(err, errno, "snapshot file %s cannot be opened", path);
-    return hf_snapshot_file_open_fd(out, fd, name, err);
+    return hf_snapshot_file_open_fd(out, fd, repository->keys, name, err);
 }
 
-bool hf_snapshot_file_open_fd(struct hf_snapshot_file **out, int fd, const char *name, struct hf_error *err)
+bool hf_snapshot_file_open_fd(struct hf_snapshot_file **out, int fd, const struct hf_keys *keys, const char *name,
+                              struct hf_error *err)
 {
     struct hf_snapshot_file *file = hf_alloc(sizeof(*file));
     file->fd = fd;
+    file->keys = keys;
     file->name = hf_strdup(name);
     struct stat status;
     bool ok;
@@ -68,7 +77,7 @@ bool hf_snapshot_file_open_fd(struct hf_snapshot_file **out, int fd, const char 
         ok = hf_error_set(err, HF_DAMAGED, "it is not a regular file");
     else {
         file->bytes = status.st_size;
-        ok = read_ends(file, err);
+        ok = read_ends(file, err) && take_key(file, err);
     }
     if (!ok) {
         hf_error_wrap(err, "snapshot file %s", name);
@@ -84,8 +93,17 @@ void hf_snapshot_file_close(struct hf_snapshot_file *file)
     if (!file)
         return;
     close(file->fd);
+    hf_seal_free(file->seal);
     free(file->name);
     free(file);
+}
+
+bool hf_snapshot_file_unlock(struct hf_snapshot_file *file, struct hf_error *err)
+{
+    const struct hf_format_header *header = &file->header;
+    return !header->key_id[0] || file->seal ||
+           hf_seal_open(&file->seal, file->keys, header->key_id, header->salt, err) ||
+           hf_error_wrap(err, "snapshot file %s", file->name);
 }
 
 bool hf_snapshot_file_read(struct hf_snapshot_file *file, void *out, size_t bytes, int64_t offset, struct hf_error *err)
@@ -127,6 +145,16 @@ static bool read_ends(struct hf_snapshot_file *file, struct hf_error *err)
     return true;
 }
 
+/* A key that is not at hand is no reason not to open: the file is there, and says what it is. */
+static bool take_key(struct hf_snapshot_file *file, struct hf_error *err)
+{
+    const struct hf_format_header *header = &file->header;
+    bool encrypted = header->key_id[0] != '\0';
+    file->record_bytes = encrypted ? HF_FORMAT_RECORD_BYTES_MAX : HF_FORMAT_RECORD_BYTES;
+    return !encrypted || hf_seal_open(&file->seal, file->keys, header->key_id, header->salt, err) ||
+           err->code == HF_KEY_MISSING;
+}
+
 /* A file that was renamed, or copied over another, is sound in itself and still wrong here. */
 static bool check_place(const struct hf_snapshot_file *file, const struct hf_repository *repository, int root,
                         const char *system, const char *id, struct hf_error *err)
@@ -143,15 +171,17 @@ bool hf_snapshot_file_read_record(struct hf_snapshot_file *file, int64_t offset,
                                   struct hf_error *err)
 {
     int64_t end = file->footer.manifest_offset;
-    unsigned char data[HF_FORMAT_RECORD_BYTES];
+    unsigned char data[HF_FORMAT_RECORD_BYTES_MAX];
     struct hf_format_record record;
+    if (!hf_snapshot_file_unlock(file, err))
+        return false;
     bool ok;
-    if (offset < file->header_bytes || offset > end - HF_FORMAT_RECORD_BYTES)
+    if (offset < file->header_bytes || offset > end - file->record_bytes)
         ok = hf_error_set(err, HF_DAMAGED, "it lies outside the blobs");
     else
-        ok =
-            hf_snapshot_file_read(file, data, sizeof(data), offset, err) && hf_format_decode_record(data, &record, err);
-    if (ok && record.stored_bytes > end - HF_FORMAT_RECORD_BYTES - offset)
+        ok = hf_snapshot_file_read(file, data, (size_t)file->record_bytes, offset, err) &&
+             decode_record(file, data, &record, err);
+    if (ok && record.stored_bytes > end - file->record_bytes - offset)
         ok = hf_error_set(err, HF_DAMAGED, "it reaches past the blobs");
     if (!ok)
         return hf_error_wrap(err, "snapshot file %s: blob at offset %lld", file->name, (long long)offset);
@@ -159,43 +189,73 @@ bool hf_snapshot_file_read_record(struct hf_snapshot_file *file, int64_t offset,
     return true;
 }
 
+static bool decode_record(struct hf_snapshot_file *file, const unsigned char *data, struct hf_format_record *out,
+                          struct hf_error *err)
+{
+    if (!file->seal)
+        return hf_format_decode_record(data, out, err);
+    return hf_format_decode_record_fields(data, true, out, err) &&
+           hf_seal_unlock(file->seal, data, HF_FORMAT_RECORD_FIELDS, data + HF_FORMAT_RECORD_FIELDS,
+                          HF_HASH_BYTES + HF_SEAL_EXTRA_BYTES, out->hash.bytes, err);
+}
+
 bool hf_snapshot_file_read_content(struct hf_snapshot_file *file, int64_t offset, const struct hf_format_record *record,
                                    struct hf_blob **out, struct hf_error *err)
 {
-    bool raw = record->encoding == HF_ENCODING_RAW;
+    if (!hf_snapshot_file_unlock(file, err))
+        return false;
+    bool in_place = record->encoding == HF_ENCODING_RAW && !file->seal;
     HF_AUTO(blob) struct hf_blob *blob = hf_blob_new((size_t)record->bytes);
-    HF_AUTO(free) unsigned char *packed = raw ? NULL : malloc((size_t)record->stored_bytes + 1);
-    if (!blob || (!raw && !packed))
+    HF_AUTO(free) unsigned char *apart = in_place ? NULL : malloc((size_t)record->stored_bytes + 1);
+    if (!blob || (!in_place && !apart))
         return hf_error_set(err, HF_OVERLOADED, "there is no memory for a state of %lld bytes",
                             (long long)record->bytes);
-    unsigned char *stored = raw ? blob->data : packed;
-    if (!hf_snapshot_file_read(file, stored, (size_t)record->stored_bytes, offset + HF_FORMAT_RECORD_BYTES, err) ||
-        !decode_content(record, stored, blob, err))
+    unsigned char *stored = in_place ? blob->data : apart;
+    struct hf_hash hash;
+    if (!hf_snapshot_file_read(file, stored, (size_t)record->stored_bytes, offset + file->record_bytes, err) ||
+        !check_stored(record, stored, &hash, err) || !decode_content(file, record, stored, &hash, blob, err))
         return hf_error_wrap(err, "snapshot file %s: blob at offset %lld", file->name, (long long)offset);
     *out = blob;
     blob = NULL;
     return true;
 }
 
-static bool decode_content(const struct hf_format_record *record, const unsigned char *stored, struct hf_blob *blob,
-                           struct hf_error *err)
+/* Checked first, so that the decompressor is given only what was written; and a flipped bit is found even where it
+ * would not change the content. */
+static bool check_stored(const struct hf_format_record *record, const unsigned char *stored, struct hf_hash *hash_out,
+                         struct hf_error *err)
 {
-    struct hf_hash hash;
-    hf_hash_of(stored, (size_t)record->stored_bytes, &hash);
-    /* Checked first, so that the decompressor is given only what was written; and a flipped bit is found even where
-     * it would not change the content. */
-    if (memcmp(hash.bytes, record->stored_check, sizeof(record->stored_check)) != 0)
+    hf_hash_of(stored, (size_t)record->stored_bytes, hash_out);
+    if (memcmp(hash_out->bytes, record->stored_check, sizeof(record->stored_check)) != 0)
         return hf_error_set(err, HF_DAMAGED, "the stored bytes do not match their checksum");
-    if (record->encoding == HF_ENCODING_ZSTD) {
-        size_t got = ZSTD_decompress(blob->data, (size_t)record->bytes, stored, (size_t)record->stored_bytes);
+    return true;
+}
+
+/* The content may lie in stored already, and then stored_hash is its hash. */
+static bool decode_content(struct hf_snapshot_file *file, const struct hf_format_record *record, unsigned char *stored,
+                           const struct hf_hash *stored_hash, struct hf_blob *blob, struct hf_error *err)
+{
+    bool raw = record->encoding == HF_ENCODING_RAW;
+    size_t bytes = (size_t)record->bytes, inner_bytes = (size_t)record->stored_bytes;
+    unsigned char *inner = stored;
+    struct hf_hash hash = *stored_hash;
+    if (file->seal) {
+        inner = raw ? blob->data : stored + HF_SEAL_NONCE_BYTES;
+        if (!hf_seal_unlock(file->seal, record->hash.bytes, HF_HASH_BYTES, stored, inner_bytes, inner, err))
+            return false;
+        inner_bytes -= HF_SEAL_EXTRA_BYTES;
+    }
+    if (!raw) {
+        size_t got = ZSTD_decompress(blob->data, bytes, inner, inner_bytes);
         if (ZSTD_isError(got))
             return hf_error_set(err, HF_DAMAGED, "the stored bytes do not decompress: %s", ZSTD_getErrorName(got));
-        if (got != (size_t)record->bytes)
+        if (got != bytes)
             return hf_error_set(err, HF_DAMAGED, "the content is shorter than its record says");
-        hf_hash_of(blob->data, got, &hash);
     }
+    if (!raw || file->seal)
+        hf_hash_of(blob->data, bytes, &hash);
     if (!hf_hash_equal(&hash, &record->hash))
         return hf_error_set(err, HF_DAMAGED, "the content does not match its hash");
-    blob->bytes = (size_t)record->bytes;
+    blob->bytes = bytes;
     return true;
 }

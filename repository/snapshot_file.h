@@ -1,19 +1,23 @@
 /* One snapshot file, opened for reading: its header and footer are checked when it is opened, its manifest and its
  * blobs when they are read. Not thread-safe. Private to repository/.
  *
- * Codes: HF_DAMAGED is proven corruption, HF_IO a failed read (or a newer format version), HF_NOT_FOUND no such file.
- */
+ * Codes: HF_DAMAGED is proven corruption, HF_IO a failed read (or a newer format version), HF_NOT_FOUND no such file,
+ * HF_KEY_MISSING that the file is encrypted with a key that is not at hand: opening it needs none, all else does. */
 #ifndef HF_REPOSITORY_SNAPSHOT_FILE_H
 #define HF_REPOSITORY_SNAPSHOT_FILE_H
 
 #include "repository/format.h"
 #include "repository/repository.h"
+#include "repository/seal.h"
 
 struct hf_snapshot_file {
     int fd;
     char *name; /* for messages: <system>/<id>.snapshot */
     int64_t bytes;
     int64_t header_bytes;
+    int64_t record_bytes; /* HF_FORMAT_RECORD_BYTES, or those of an encrypted file */
+    const struct hf_keys *keys;
+    struct hf_seal *seal; /* NULL: plain, or its key is not at hand (hf_snapshot_file_unlock says which) */
     struct hf_format_header header;
     struct hf_format_footer footer;
 };
@@ -22,9 +26,12 @@ struct hf_snapshot_file {
 HF_MUST_USE bool hf_snapshot_file_open(struct hf_snapshot_file **out, const struct hf_repository *repository,
                                        const char *system, const char *kind, const char *id, struct hf_error *err);
 
-/* Takes fd, also on failure. name is copied. */
-HF_MUST_USE bool hf_snapshot_file_open_fd(struct hf_snapshot_file **out, int fd, const char *name,
-                                          struct hf_error *err);
+/* Takes fd, also on failure. keys are borrowed, NULL: none. name is copied. */
+HF_MUST_USE bool hf_snapshot_file_open_fd(struct hf_snapshot_file **out, int fd, const struct hf_keys *keys,
+                                          const char *name, struct hf_error *err);
+
+/* Is what it takes to read it at hand? A plain file: always. */
+HF_MUST_USE bool hf_snapshot_file_unlock(struct hf_snapshot_file *file, struct hf_error *err);
 void hf_snapshot_file_close(struct hf_snapshot_file *file); /* accepts NULL */
 
 static inline void hf_auto_snapshot_file(struct hf_snapshot_file **slot)

@@ -1,7 +1,7 @@
 /* Writes one snapshot file: blobs as they come, manifest and footer at the end, then publishes it under its name. It
  * holds the compressed manifest in memory until then; nothing else grows with the system. */
-#include "repository/format.h"
 #include "repository/place.h"
+#include "repository/record.h"
 
 #include "core/auto.h"
 #include "core/fault.h"
@@ -14,9 +14,7 @@
 
 #define FILE_MODE           0640
 #define BUFFER_BYTES        ((size_t)1 << 20)
-#define SCRATCH_KEPT_BYTES  ((size_t)8 << 20) /* a larger one is given back after use */
 #define MANIFEST_PACKED_MAX ((size_t)16 << 30)
-#define BLOB_LEVEL          1 /* snapshots must be quick: 400 MB/s and more; level 3 saves a few percent at half that */
 #define MANIFEST_LEVEL      3
 #define SPREAD_BYTES        (INT64_C(4) << 20)
 
@@ -31,9 +29,9 @@ struct hf_snapshot_writer {
     int64_t offset;  /* of the next byte, buffered ones counted */
     int64_t started; /* up to here the system has been told to write to the disk */
     size_t header_bytes;
-    ZSTD_CCtx *blob_packer, *manifest_packer;
-    unsigned char *scratch;
-    size_t scratch_bytes;
+    struct hf_seal *seal; /* NULL: a plain file */
+    struct hf_packer *packer;
+    ZSTD_CCtx *manifest_packer;
     struct hf_blob_index *own; /* blobs of this file */
     int64_t blobs;
     struct hf_buf line;   /* one of the manifest */
@@ -42,11 +40,14 @@ struct hf_snapshot_writer {
     char last[HF_NAME_MAX + 1];
 };
 
+struct manifest_output {
+    struct hf_hasher *hasher;
+    struct hf_seal_stream *sealing; /* NULL: a plain file */
+};
+
 static bool take_header(struct hf_format_header *out, const struct hf_manifest_header *header, struct hf_error *err);
+static bool take_key(struct hf_snapshot_writer *writer, const struct hf_keys *keys, struct hf_error *err);
 static bool create_file(struct hf_snapshot_writer *writer, struct hf_repository *repository, struct hf_error *err);
-static bool pack_blob(struct hf_snapshot_writer *writer, const void *data, size_t bytes,
-                      struct hf_format_record *record, const void **stored_out, struct hf_error *err);
-static bool reserve_scratch(struct hf_snapshot_writer *writer, size_t bytes, struct hf_error *err);
 static bool write_bytes(struct hf_snapshot_writer *writer, const void *data, size_t bytes, struct hf_error *err);
 static bool flush(struct hf_snapshot_writer *writer, struct hf_error *err);
 static void spread(struct hf_snapshot_writer *writer);
@@ -56,6 +57,10 @@ static bool pack_line(struct hf_snapshot_writer *writer, struct hf_buf *into, ZS
                       struct hf_error *err);
 static bool write_manifest(struct hf_snapshot_writer *writer, const struct hf_manifest_header *header,
                            struct hf_format_footer *footer, struct hf_error *err);
+static bool begin_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_error *err);
+static bool put_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_buf *packed,
+                         struct hf_error *err);
+static bool end_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_error *err);
 static bool write_header_and_footer(struct hf_snapshot_writer *writer, struct hf_format_footer *footer,
                                     struct hf_error *err);
 static bool publish(struct hf_snapshot_writer *writer, struct hf_error *err);
@@ -68,17 +73,18 @@ bool hf_snapshot_writer_new(struct hf_snapshot_writer **out, struct hf_repositor
     writer->fd = -1;
     hf_buf_init(&writer->line, HF_FORMAT_LINE_BYTES_MAX);
     hf_buf_init(&writer->packed, MANIFEST_PACKED_MAX);
-    if (!take_header(&writer->header, header, err) || !create_file(writer, repository, err)) {
+    if (!take_header(&writer->header, header, err) || !take_key(writer, repository->keys, err) ||
+        !create_file(writer, repository, err)) {
         hf_snapshot_writer_free(writer);
         return false;
     }
     writer->buffer = hf_alloc(BUFFER_BYTES);
     writer->own = hf_blob_index_new();
-    writer->blob_packer = ZSTD_createCCtx();
+    writer->packer = hf_packer_new(writer->seal);
     writer->manifest_packer = ZSTD_createCCtx();
-    HF_ASSERT(writer->blob_packer && writer->manifest_packer);
-    ZSTD_CCtx_setParameter(writer->blob_packer, ZSTD_c_compressionLevel, BLOB_LEVEL);
+    HF_ASSERT(writer->manifest_packer);
     ZSTD_CCtx_setParameter(writer->manifest_packer, ZSTD_c_compressionLevel, MANIFEST_LEVEL);
+    ZSTD_CCtx_setParameter(writer->manifest_packer, ZSTD_c_checksumFlag, 1); /* proves itself without the footer */
     /* Holds the place; the final header has the same length and is written over it at the end. */
     unsigned char head[HF_FORMAT_HEADER_BYTES_MAX];
     writer->header_bytes = hf_format_encode_header(&writer->header, head);
@@ -101,19 +107,17 @@ bool hf_snapshot_writer_add_blob(struct hf_snapshot_writer *writer, const struct
     }
     if (bytes > (size_t)HF_FORMAT_BLOB_BYTES_MAX)
         return hf_error_set(err, HF_BODY_TOO_LARGE, "a state of %zu bytes is too large for a snapshot file", bytes);
-    struct hf_format_record record = {.bytes = (int64_t)bytes, .hash = *hash};
-    const void *stored = NULL;
-    if (!pack_blob(writer, data, bytes, &record, &stored, err))
+    struct hf_packed packed;
+    if (!hf_packer_pack(writer->packer, hash, data, bytes, &packed, err))
         return false;
-    unsigned char head[HF_FORMAT_RECORD_BYTES];
-    hf_format_encode_record(&record, head);
     int64_t offset = writer->offset;
-    if (!write_bytes(writer, head, sizeof(head), err) || !write_bytes(writer, stored, (size_t)record.stored_bytes, err))
+    if (!write_bytes(writer, packed.head, packed.head_bytes, err) ||
+        !write_bytes(writer, packed.stored, packed.stored_bytes, err))
         return false;
-    hf_blob_index_add(writer->own, hash, "", offset, record.stored_bytes);
+    hf_blob_index_add(writer->own, hash, "", offset, (int64_t)packed.stored_bytes);
     writer->blobs++;
     *offset_out = offset;
-    *stored_bytes_out = record.stored_bytes;
+    *stored_bytes_out = (int64_t)packed.stored_bytes;
     return true;
 }
 
@@ -148,6 +152,8 @@ bool hf_snapshot_writer_finish(struct hf_snapshot_writer *writer, const struct h
         final.full != writer->header.full)
         return hf_error_set(err, HF_INTERNAL, "snapshot %s changed its identity while it was written",
                             writer->header.id);
+    memcpy(final.key_id, writer->header.key_id, sizeof(final.key_id));
+    memcpy(final.salt, writer->header.salt, sizeof(final.salt));
     writer->header = final;
     struct hf_format_footer footer = {0};
     if (!write_manifest(writer, header, &footer, err) || !write_header_and_footer(writer, &footer, err) ||
@@ -167,12 +173,12 @@ void hf_snapshot_writer_free(struct hf_snapshot_writer *writer)
         if (!writer->published)
             unlink(writer->temporary_path);
     }
-    ZSTD_freeCCtx(writer->blob_packer);
+    hf_packer_free(writer->packer);
+    hf_seal_free(writer->seal);
     ZSTD_freeCCtx(writer->manifest_packer);
     hf_blob_index_free(writer->own);
     hf_buf_done(&writer->line);
     hf_buf_done(&writer->packed);
-    free(writer->scratch);
     free(writer->buffer);
     free(writer->directory);
     free(writer->temporary_path);
@@ -201,6 +207,11 @@ static bool take_header(struct hf_format_header *out, const struct hf_manifest_h
     return true;
 }
 
+static bool take_key(struct hf_snapshot_writer *writer, const struct hf_keys *keys, struct hf_error *err)
+{
+    return !hf_keys_encrypt(keys) || hf_seal_new(&writer->seal, keys, writer->header.key_id, writer->header.salt, err);
+}
+
 static bool create_file(struct hf_snapshot_writer *writer, struct hf_repository *repository, struct hf_error *err)
 {
     const char *system = writer->header.system, *id = writer->header.id;
@@ -215,44 +226,6 @@ static bool create_file(struct hf_snapshot_writer *writer, struct hf_repository 
     writer->fd = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (writer->fd < 0)
         return hf_error_errno(err, errno, "the file %s cannot be created", writer->temporary_path);
-    return true;
-}
-
-/* Compresses into scratch when that is smaller; else the data itself is what is stored. */
-static bool pack_blob(struct hf_snapshot_writer *writer, const void *data, size_t bytes,
-                      struct hf_format_record *record, const void **stored_out, struct hf_error *err)
-{
-    size_t bound = ZSTD_compressBound(bytes);
-    if (!reserve_scratch(writer, bound, err))
-        return false;
-    size_t packed = ZSTD_compress2(writer->blob_packer, writer->scratch, bound, data, bytes);
-    if (ZSTD_isError(packed))
-        return hf_error_set(err, HF_INTERNAL, "a state could not be compressed: %s", ZSTD_getErrorName(packed));
-    struct hf_hash check = record->hash;
-    if (packed < bytes) {
-        record->encoding = HF_ENCODING_ZSTD;
-        record->stored_bytes = (int64_t)packed;
-        hf_hash_of(writer->scratch, packed, &check);
-        *stored_out = writer->scratch;
-    } else {
-        record->encoding = HF_ENCODING_RAW;
-        record->stored_bytes = record->bytes;
-        *stored_out = data;
-    }
-    memcpy(record->stored_check, check.bytes, sizeof(record->stored_check));
-    return true;
-}
-
-static bool reserve_scratch(struct hf_snapshot_writer *writer, size_t bytes, struct hf_error *err)
-{
-    if (bytes <= writer->scratch_bytes && (writer->scratch_bytes <= SCRATCH_KEPT_BYTES || bytes > SCRATCH_KEPT_BYTES))
-        return true;
-    free(writer->scratch);
-    size_t wanted = bytes < BUFFER_BYTES ? BUFFER_BYTES : bytes;
-    writer->scratch = malloc(wanted);
-    writer->scratch_bytes = writer->scratch ? wanted : 0;
-    if (!writer->scratch)
-        return hf_error_set(err, HF_OVERLOADED, "there is no memory to compress a state of %zu bytes", bytes);
     return true;
 }
 
@@ -348,18 +321,53 @@ static bool write_manifest(struct hf_snapshot_writer *writer, const struct hf_ma
     if (!pack_line(writer, &head, ZSTD_e_end, err))
         return false;
     footer->manifest_offset = writer->offset;
-    footer->manifest_stored_bytes = (int64_t)(head.bytes + writer->packed.bytes);
     footer->manifest_bytes = writer->manifest_bytes;
     footer->entries = writer->entries;
-    footer->root_hash = header->root_hash;
+    if (!writer->seal)
+        footer->root_hash = header->root_hash;
     footer->blobs = writer->blobs;
-    struct hf_hasher *hasher = hf_hasher_new();
-    hf_hasher_add(hasher, head.data, head.bytes);
-    hf_hasher_add(hasher, writer->packed.data, writer->packed.bytes);
-    hf_hasher_finish(hasher, &footer->manifest_hash);
-    hf_hasher_free(hasher);
-    return write_bytes(writer, head.data, head.bytes, err) &&
-           write_bytes(writer, writer->packed.data, writer->packed.bytes, err);
+    struct manifest_output output = {.hasher = hf_hasher_new()};
+    bool ok = begin_manifest(writer, &output, err) && put_manifest(writer, &output, &head, err) &&
+              put_manifest(writer, &output, &writer->packed, err) && end_manifest(writer, &output, err);
+    hf_hasher_finish(output.hasher, &footer->manifest_hash);
+    hf_hasher_free(output.hasher);
+    hf_seal_stream_free(output.sealing);
+    footer->manifest_stored_bytes = writer->offset - footer->manifest_offset;
+    return ok;
+}
+
+static bool begin_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_error *err)
+{
+    if (!writer->seal)
+        return true;
+    unsigned char head[HF_FORMAT_HEADER_BYTES_MAX], nonce[HF_SEAL_NONCE_BYTES];
+    size_t bytes = hf_format_encode_header(&writer->header, head);
+    if (!hf_seal_stream_close(&output->sealing, writer->seal, head, bytes, nonce, err))
+        return false;
+    hf_hasher_add(output->hasher, nonce, sizeof(nonce));
+    return write_bytes(writer, nonce, sizeof(nonce), err);
+}
+
+/* Seals in place: what was packed is not needed any more. */
+static bool put_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_buf *packed,
+                         struct hf_error *err)
+{
+    unsigned char *data = (unsigned char *)packed->data;
+    if (output->sealing && !hf_seal_stream_turn(output->sealing, data, packed->bytes, err))
+        return false;
+    hf_hasher_add(output->hasher, data, packed->bytes);
+    return write_bytes(writer, data, packed->bytes, err);
+}
+
+static bool end_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_error *err)
+{
+    unsigned char tag[HF_SEAL_TAG_BYTES];
+    if (!output->sealing)
+        return true;
+    if (!hf_seal_stream_end(output->sealing, tag, err))
+        return false;
+    hf_hasher_add(output->hasher, tag, sizeof(tag));
+    return write_bytes(writer, tag, sizeof(tag), err);
 }
 
 static bool write_header_and_footer(struct hf_snapshot_writer *writer, struct hf_format_footer *footer,

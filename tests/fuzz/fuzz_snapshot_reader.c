@@ -61,7 +61,7 @@ static void read_whole(const void *data, size_t bytes)
     struct hf_error err;
     int fd = memfd_create("snapshot", MFD_CLOEXEC);
     HF_ASSERT(fd >= 0 && write(fd, data, bytes) == (ssize_t)bytes);
-    if (!hf_snapshot_file_open_fd(&file, fd, "fuzz", &err)) {
+    if (!hf_snapshot_file_open_fd(&file, fd, NULL, "fuzz", &err)) {
         HF_ASSERT(err.code == HF_DAMAGED || err.code == HF_IO);
         return;
     }

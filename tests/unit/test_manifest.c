@@ -178,7 +178,7 @@ START_TEST(damaged_lines_are_refused_with_what_is_wrong)
         {"agent-7:q.table", "a\\u0000b", "component"},
         {"agent-7:q.table", "", "component"},
         {"\"bytes\":1834", "\"bytes\":-5", "bytes"},
-        {"\"bytes\":1834", "\"bytes\":899", "impossible length"},
+        {"\"bytes\":1834", "\"bytes\":871", "impossible length"},
         {"\"bytes\":1834", "\"bytes\":4294967297", "impossible length"},
         {"sha256:ff01", "sha256:fg01", "hash"},
         {"sha256:ff01", "sha256:f", "hash"},

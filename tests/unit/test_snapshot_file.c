@@ -244,13 +244,13 @@ START_TEST(newer_format_version_is_not_called_damaged)
     struct hf_error err = {0};
     struct hf_hash checksum;
     size_t header_bytes = (unsigned char)data[12] + 256u * (unsigned char)data[13];
-    data[8] = 2;
+    data[8] = 3;
     hf_hash_of(data, header_bytes - HF_HASH_BYTES, &checksum);
     memcpy(data + header_bytes - HF_HASH_BYTES, checksum.bytes, HF_HASH_BYTES);
     hf_test_write_file(path, data, bytes);
     ck_assert(!is_sound(&err));
     ck_assert_int_eq(err.code, HF_IO);
-    ck_assert_ptr_nonnull(strstr(err.text, "version 2"));
+    ck_assert_ptr_nonnull(strstr(err.text, "version 3"));
 }
 END_TEST
 
