@@ -201,6 +201,7 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                 NULL},
     [HF_STMT_SNAPSHOT_LATEST] = {"snapshot_latest", "it", false,
                                  "SELECT " SNAPSHOT_COLUMNS " FROM system_state_snapshots WHERE system_id = $1"
+                                 " AND trigger_name <> 'import'"
                                  " AND ($2 IS NULL OR kind = $2) AND state = 'complete'"
                                  " ORDER BY cut_at_ms DESC, id DESC LIMIT 1",
                                  NULL},

@@ -42,6 +42,12 @@ struct reading {
     bool in_chunks;
     bool no_memory;
     bool too_long;
+    bool complete; /* all of it was read, whatever it is */
+};
+
+struct sequences {
+    int64_t *list;
+    int count, limit;
 };
 
 struct moment {
@@ -70,6 +76,8 @@ static bool read_whole(struct hf_session *session, void *context, struct hf_erro
 static bool read_state(void *context, const struct hf_value *values, int count);
 static bool read_chunk(void *context, const struct hf_value *values, int count);
 static bool check_content(const struct reading *reading, struct hf_error *err);
+static bool replace_row(struct hf_session *session, void *context, struct hf_error *err);
+static bool note_sequence(void *context, const struct hf_value *values, int count);
 static bool read_moment(void *context, const struct hf_value *values, int count);
 static bool moment_before(struct hf_session *session, int64_t system_id, int64_t sequence, struct moment *out,
                           struct hf_error *err);
@@ -143,6 +151,21 @@ static bool insert_chunks(struct hf_session *session, const struct hf_state_row 
     return true;
 }
 
+bool hf_states_replace(struct hf_session *session, const struct hf_state_row *row, struct hf_error *err)
+{
+    struct insertion insertion = {row, 1};
+    return hf_session_transaction(session, replace_row, &insertion, err);
+}
+
+static bool replace_row(struct hf_session *session, void *context, struct hf_error *err)
+{
+    const struct insertion *insertion = context;
+    const struct hf_value system_id = HF_INT(insertion->rows->system_id), sequence = HF_INT(insertion->rows->sequence);
+    return hf_session_run(session, HF_STMT_CHUNKS_TRIM, NULL, NULL, NULL, err, system_id, sequence) &&
+           hf_session_run(session, HF_STMT_STATE_DELETE, NULL, NULL, NULL, err, system_id, sequence) &&
+           insert_rows(session, context, err);
+}
+
 bool hf_states_tail(struct hf_session *session, int64_t system_id, int64_t after, int64_t up_to, hf_state_row_fn *each,
                     void *context, struct hf_error *err)
 {
@@ -208,7 +231,7 @@ static bool read_whole(struct hf_session *session, void *context, struct hf_erro
     struct reading *reading = context;
     hf_blob_unref(reading->blob); /* of an attempt before this one */
     reading->blob = NULL;
-    reading->found = reading->in_chunks = reading->no_memory = reading->too_long = false;
+    reading->found = reading->in_chunks = reading->no_memory = reading->too_long = reading->complete = false;
     if (!hf_session_run(session, HF_STMT_STATE_GET, read_state, reading, NULL, err, HF_INT(reading->system_id),
                         HF_INT(reading->sequence)))
         return false;
@@ -219,7 +242,36 @@ static bool read_whole(struct hf_session *session, void *context, struct hf_erro
         !hf_session_run(session, HF_STMT_CHUNKS_GET, read_chunk, reading, NULL, err, HF_INT(reading->system_id),
                         HF_INT(reading->sequence)))
         return false;
+    reading->complete = true;
     return check_content(reading, err);
+}
+
+bool hf_states_examine(struct hf_session *session, const struct hf_state_row *expected,
+                       enum hf_row_condition *condition_out, struct hf_blob **blob_out, struct hf_error *err)
+{
+    struct hf_state_row row;
+    struct hf_state_text storage;
+    struct reading reading = {.system_id = expected->system_id,
+                              .sequence = expected->sequence,
+                              .row = &row,
+                              .storage = &storage};
+    bool read = hf_session_transaction(session, read_whole, &reading, err);
+    HF_AUTO(blob) struct hf_blob *blob = reading.blob;
+    if (!read && err->code != HF_NOT_FOUND && err->code != HF_DAMAGED)
+        return false;
+    if (!read) {
+        *condition_out = err->code == HF_NOT_FOUND ? HF_ROW_MISSING
+                         : reading.complete        ? HF_ROW_ALTERED
+                                                   : HF_ROW_UNREADABLE;
+    } else if (!blob || row.component_id != expected->component_id || row.version != expected->version ||
+               !hf_hash_equal(&row.hash, &expected->hash)) {
+        *condition_out = HF_ROW_ALTERED;
+    } else {
+        *condition_out = HF_ROW_SOUND;
+        *blob_out = blob;
+        blob = NULL;
+    }
+    return true;
 }
 
 static bool read_state(void *context, const struct hf_value *values, int count)
@@ -308,6 +360,39 @@ static bool keep_row(void *context, const struct hf_state_row *row)
     keep_metadata(row, kept->row, kept->storage);
     kept->found = true;
     return false;
+}
+
+bool hf_states_previous(struct hf_session *session, int64_t system_id, int64_t component_id, int64_t sequence,
+                        int64_t *previous_out, struct hf_error *err)
+{
+    int64_t previous = 0;
+    struct sequences found = {&previous, 0, 1};
+    if (!hf_session_run(session, HF_STMT_STATE_PREVIOUS, note_sequence, &found, NULL, err, HF_INT(system_id),
+                        HF_INT(component_id), HF_INT(sequence)))
+        return false;
+    *previous_out = previous;
+    return true;
+}
+
+bool hf_states_of_hash(struct hf_session *session, int64_t system_id, const struct hf_hash *hash, int limit,
+                       int64_t *sequences_out, int *count_out, struct hf_error *err)
+{
+    struct sequences found = {sequences_out, 0, limit};
+    if (!hf_session_run(session, HF_STMT_STATES_OF_HASH, note_sequence, &found, NULL, err, HF_INT(system_id),
+                        HF_HASH(hash), HF_INT(limit)))
+        return false;
+    *count_out = found.count;
+    return true;
+}
+
+static bool note_sequence(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    struct sequences *found = context;
+    if (found->count == found->limit)
+        return false;
+    found->list[found->count++] = hf_value_int(&values[0]);
+    return true;
 }
 
 bool hf_states_history(struct hf_session *session, int64_t system_id, int64_t head_sequence, int64_t limit,

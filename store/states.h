@@ -30,6 +30,9 @@ typedef bool hf_state_row_fn(void *context, const struct hf_state_row *row);
 HF_MUST_USE bool hf_states_insert(struct hf_session *session, const struct hf_state_row *rows, int count,
                                   struct hf_error *err);
 
+/* Writes a row again, with its content, in place of whatever is there under its sequence; in one transaction. */
+HF_MUST_USE bool hf_states_replace(struct hf_session *session, const struct hf_state_row *row, struct hf_error *err);
+
 /* Metadata of all rows with after < sequence <= up_to, in order. */
 HF_MUST_USE bool hf_states_tail(struct hf_session *session, int64_t system_id, int64_t after, int64_t up_to,
                                 hf_state_row_fn *each, void *context, struct hf_error *err);
@@ -43,6 +46,26 @@ struct hf_state_text {
 HF_MUST_USE bool hf_states_get(struct hf_session *session, int64_t system_id, int64_t sequence,
                                struct hf_state_row *row_out, struct hf_state_text *storage, struct hf_blob **blob_out,
                                struct hf_error *err);
+
+/* Is the row of expected (system_id, sequence) what it was: component_id, version, hash, present, and its content? A
+ * verdict is no failure; *blob_out owns its content when it is sound. */
+enum hf_row_condition {
+    HF_ROW_SOUND,
+    HF_ROW_ALTERED, /* it can be read and says or holds something else */
+    HF_ROW_MISSING,
+    HF_ROW_UNREADABLE, /* the database says of itself that it is corrupt there: better not written to */
+};
+HF_MUST_USE bool hf_states_examine(struct hf_session *session, const struct hf_state_row *expected,
+                                   enum hf_row_condition *condition_out, struct hf_blob **blob_out,
+                                   struct hf_error *err);
+
+/* Sequence of the component's newest row below this one; 0: none is kept. Reads back through the system's rows. */
+HF_MUST_USE bool hf_states_previous(struct hf_session *session, int64_t system_id, int64_t component_id,
+                                    int64_t sequence, int64_t *previous_out, struct hf_error *err);
+
+/* Sequences of rows with this hash, newest first, at most limit. No index: reads all of the system's rows. */
+HF_MUST_USE bool hf_states_of_hash(struct hf_session *session, int64_t system_id, const struct hf_hash *hash, int limit,
+                                   int64_t *sequences_out, int *count_out, struct hf_error *err);
 
 /* Walk back from head_sequence (inclusive) along previous_sequence. The row found is metadata only. find_version:
  * *found_out is false when there is no such version, or history no longer holds it. find_at gives the version that was
