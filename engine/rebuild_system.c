@@ -22,6 +22,7 @@
 #define UNREADABLE_EPOCHS 1000
 #define PORTION_ROWS_MAX  256
 #define PORTION_BYTES_MAX (INT64_C(8) << 20)
+#define DETAIL_BYTES_MAX  ((size_t)64 << 20)
 
 struct attempt {
     struct hf_rebuild *rebuild;
@@ -29,7 +30,6 @@ struct attempt {
     struct hf_chain *chain;
     int64_t system_id;
     int64_t sequence, epoch; /* the system's afterwards */
-    struct hf_buf *skipped;
     int64_t started_at_ms;
     const struct hf_rebuild_file *files;
     int64_t count;
@@ -47,16 +47,14 @@ static bool insert_recovery(struct attempt *attempt, struct hf_error *err);
 static bool insert_damaged(struct attempt *attempt, struct hf_error *err);
 static int64_t *entries_by_sequence(const struct hf_chain *chain);
 static void skip_file(struct attempt *attempt, struct hf_rebuild_file *file, const char *reason);
+static void write_skipped(const struct attempt *attempt, struct hf_buf *out);
 static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *too_old, struct hf_error *err);
 static void tell_rebuilt(const struct attempt *attempt);
 
 bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files, int64_t count, struct hf_error *err)
 {
-    HF_AUTO(buf) struct hf_buf skipped;
-    hf_buf_init(&skipped, 1 << 20);
     struct attempt attempt = {.rebuild = rebuild,
                               .system_id = rebuild->last_system_id + 1,
-                              .skipped = &skipped,
                               .started_at_ms = hf_clock_now_ms(),
                               .files = files,
                               .count = count};
@@ -64,9 +62,11 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
     int64_t age_ms_max = rebuild->engine->config->recovery_max_age_ms;
     const struct hf_rebuild_file *too_old = NULL;
     bool done = false;
-    for (int64_t i = 0; i < count && !done && !too_old; i++) {
+    for (int64_t i = 0; i < count && !done && !too_old && !hf_rebuild_file_is_import(&files[i]); i++) {
         if (files[i].damage) {
             skip_file(&attempt, &files[i], files[i].damage);
+        } else if (strcmp(files[i].header.trigger, "import") == 0) {
+            continue; /* of another system, or of any age: restored only by who names it */
         } else if (attempt.started_at_ms - files[i].header.cut_at_ms > age_ms_max) {
             too_old = &files[i];
         } else {
@@ -280,9 +280,9 @@ static bool insert_recovery(struct attempt *attempt, struct hf_error *err)
     char id[40];
     hf_id_random("rec-", id, sizeof(id));
     HF_AUTO(buf) struct hf_buf detail;
-    hf_buf_init(&detail, 2 << 20);
+    hf_buf_init(&detail, DETAIL_BYTES_MAX);
     hf_buf_add_text(&detail, "{\"waves\":[],\"skipped\":[");
-    hf_buf_add(&detail, attempt->skipped->data ? attempt->skipped->data : "", attempt->skipped->bytes);
+    write_skipped(attempt, &detail);
     char at[HF_TIME_BYTES];
     hf_time_format(now_ms, at);
     hf_buf_add_format(&detail, "],\"steps\":[{\"name\":\"%s\",\"at\":\"%s\",\"durationMs\":%lld}]}",
@@ -324,14 +324,36 @@ static bool insert_damaged(struct attempt *attempt, struct hf_error *err)
 static void skip_file(struct attempt *attempt, struct hf_rebuild_file *file, const char *reason)
 {
     file->damage = hf_arena_strdup(&attempt->rebuild->arena, reason);
-    struct hf_buf *out = attempt->skipped;
-    hf_buf_add_text(out, out->bytes ? ",{\"snapshot\":" : "{\"snapshot\":");
-    hf_buf_add_json_string(out, file->header.id, strlen(file->header.id));
-    hf_buf_add_text(out, ",\"reason\":");
-    hf_buf_add_json_string(out, file->damage, strlen(file->damage));
-    hf_buf_add_char(out, '}');
     hf_event_emit(attempt->rebuild->engine, attempt->system_id, file->header.system, HF_EV_SNAPSHOT_DAMAGED, NULL,
                   "snapshot %s is damaged, trying the one before it: %s", file->header.id, file->damage);
+}
+
+/* What was passed over before the one that is used, with what that costs: all of it, when none is. */
+static void write_skipped(const struct attempt *attempt, struct hf_buf *out)
+{
+    const struct hf_manifest_header *used = attempt->file ? &attempt->file->header : NULL;
+    int skipped = 0;
+    for (const struct hf_rebuild_file *file = attempt->files; file < attempt->files + attempt->count; file++) {
+        if (file == attempt->file)
+            return;
+        if (!file->damage)
+            continue;
+        hf_buf_add_text(out, skipped++ ? ",{\"snapshot\":" : "{\"snapshot\":");
+        hf_buf_add_json_string(out, file->header.id, strlen(file->header.id));
+        hf_buf_add_text(out, ",\"reason\":");
+        hf_buf_add_json_string(out, file->damage, strlen(file->damage));
+        if (!used) {
+            hf_buf_add_text(out, ",\"extraDataLossMs\":null,\"extraVersions\":null}");
+            continue;
+        }
+        int64_t ms = file->header.cut_at_ms - used->cut_at_ms, versions = file->header.sequence - used->sequence;
+        hf_buf_add_format(out, ",\"extraDataLossMs\":%lld,\"extraVersions\":%lld}", (long long)(ms > 0 ? ms : 0),
+                          (long long)(versions > 0 ? versions : 0));
+        hf_log(HF_LOG_WARNING, "snapshot_passed_over", file->damage, HF_LOG_TEXT("system", used->system),
+               HF_LOG_TEXT("snapshot", file->header.id), HF_LOG_TEXT("used", used->id),
+               HF_LOG_NUMBER("extraDataLossMs", ms > 0 ? ms : 0),
+               HF_LOG_NUMBER("extraVersions", versions > 0 ? versions : 0));
+    }
 }
 
 static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *too_old, struct hf_error *err)
@@ -349,6 +371,12 @@ static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *t
         return false;
     }
     hf_metric_add_labelled(HF_M_RECOVERIES, "fresh", 1);
+    if (hf_rebuild_file_is_import(&attempt->files[0])) {
+        hf_event_emit(engine, attempt->system_id, system, HF_EV_FRESH_START, NULL,
+                      "system %s starts fresh: %s and all it has are imported snapshots, which are restored by their id",
+                      system, attempt->rebuild->why);
+        return true;
+    }
     if (!too_old) {
         hf_event_emit(
             engine, attempt->system_id, system, HF_EV_FRESH_START, NULL,

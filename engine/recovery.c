@@ -152,7 +152,7 @@ static bool leave_history(struct hf_recovering *recovering, const char *why, str
 bool hf_recovery_use_source(struct hf_recovering *recovering, struct hf_error *err)
 {
     /* Before a plan is made, too: it tells what the restore will do, and that depends on what is whole. */
-    bool verify = recovering->engine->config->validate_on_restore || recovering->salvage.under_way;
+    bool verify = recovering->engine->config->validate_on_restore || recovering->request->salvage;
     if ((verify && !hf_recovery_verify_source(recovering, err)) || !hf_recovery_check_salvage(recovering, err))
         return false;
     if (recovering->request->dry_run)
