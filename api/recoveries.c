@@ -39,8 +39,8 @@ struct recovery_list {
 
 enum hf_verdict hf_api_recovery_create(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    static const char *const fields[] = {"source",   "snapshot", "at",     "components",
-                                         "maxAgeMs", "dryRun",   "reason", NULL};
+    static const char *const fields[] = {"source", "snapshot", "at",      "components", "maxAgeMs",
+                                         "dryRun", "reason",   "salvage", NULL};
     struct hf_engine *engine = hf_api_engine(request, err);
     if (!engine)
         return HF_FAIL;
@@ -53,7 +53,7 @@ enum hf_verdict hf_api_recovery_create(struct hf_request *request, struct hf_rep
 
 enum hf_verdict hf_api_snapshot_restore(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    static const char *const fields[] = {"components", "maxAgeMs", "dryRun", "reason", NULL};
+    static const char *const fields[] = {"components", "maxAgeMs", "dryRun", "reason", "salvage", NULL};
     struct hf_engine *engine = hf_api_engine(request, err);
     if (!engine)
         return HF_FAIL;
@@ -168,11 +168,15 @@ static bool read_rest(struct hf_request *request, const json_t *body, struct hf_
 {
     if (!hf_api_name_list(request, body, "components", COMPONENTS_MAX, &out->components, &out->component_count, err) ||
         !hf_json_get_int(body, "maxAgeMs", 1, INT64_MAX, &out->age_ms_max, err) ||
-        !hf_json_get_bool(body, "dryRun", &out->dry_run, err) || !read_reason(request, body, &out->reason, err))
+        !hf_json_get_bool(body, "dryRun", &out->dry_run, err) ||
+        !hf_json_get_bool(body, "salvage", &out->salvage, err) || !read_reason(request, body, &out->reason, err))
         return false;
     if (out->components && out->component_count == 0)
         return hf_error_set(err, HF_INVALID_REQUEST,
                             "field \"components\" is empty; leave it out to mean the whole system");
+    if (out->salvage && (!out->snapshot || strcmp(out->snapshot, "latest") == 0))
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "field \"salvage\" belongs to a snapshot that is named by its id, and only there");
     return check_scope(request, out, err);
 }
 
@@ -241,10 +245,13 @@ static json_t *recovery_json(const char *system, const struct hf_recovery_row *r
         json_t *list;
         json_array_foreach(json_object_get(detail, "waves"), wave, list) keep_allowed(principal, list);
         keep_allowed(principal, json_object_get(detail, "removed"));
+        keep_allowed(principal, json_object_get(detail, "lost"));
         keep_allowed(principal, components);
     }
     hf_api_set(object, "components", components ? json_incref(components) : json_null());
-    static const char *const parts[] = {"waves", "removed", "skipped", "steps"};
+    const json_t *salvage = json_object_get(detail, "salvage");
+    hf_api_set(object, "salvage", salvage ? json_deep_copy(salvage) : json_null());
+    static const char *const parts[] = {"waves", "removed", "lost", "skipped", "steps"};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         json_t *part = json_object_get(detail, parts[i]);
         hf_api_set(object, parts[i], part ? json_incref(part) : json_array());
