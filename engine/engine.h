@@ -79,6 +79,8 @@ struct hf_system_settings {
 };
 HF_MUST_USE bool hf_system_put(struct hf_engine *engine, const char *system, const struct hf_system_settings *settings,
                                bool *created_out, struct hf_error *err);
+/* Creates it, as an upload would, when it is not there. */
+HF_MUST_USE bool hf_system_ensure(struct hf_engine *engine, const char *system, struct hf_error *err);
 /* Everything of the system: rows, catalogue, snapshot files. */
 HF_MUST_USE bool hf_system_delete(struct hf_engine *engine, const char *system, struct hf_error *err);
 

@@ -17,6 +17,7 @@ struct put {
     const char *name;
     const struct hf_system_settings *settings;
     int64_t id;
+    bool only_create; /* one that is there stays as it is */
     bool created;
 };
 
@@ -52,6 +53,8 @@ static bool put_system(struct hf_session *session, void *context, struct hf_erro
     put->created = !system->stored;
     put->id = system->id;
     hf_catalog_unlock(put->engine->catalog);
+    if (put->only_create && !put->created)
+        return true;
     row.description = put->settings->description ? put->settings->description : "";
     row.backup_interval_ms = put->settings->backup_interval_ms;
     row.incremental_interval_ms = put->settings->incremental_interval_ms;
@@ -82,6 +85,8 @@ static void abandon_system(void *context)
 static void publish_system(void *context)
 {
     struct put *put = context;
+    if (put->only_create && !put->created)
+        return;
     hf_catalog_lock(put->engine->catalog);
     struct hf_system *system = hf_catalog_system_by_id_locked(put->engine->catalog, put->id);
     system->stored = true;
@@ -93,20 +98,30 @@ static void publish_system(void *context)
     hf_catalog_unlock(put->engine->catalog);
 }
 
+static bool run_put(struct put *put, bool *created_out, struct hf_error *err)
+{
+    struct hf_call call = {.run = put_system, .published = publish_system, .abandoned = abandon_system, .context = put};
+    if (!hf_committer_call(put->engine->committer, &call, err))
+        return false;
+    *created_out = put->created;
+    if (put->created)
+        hf_event_emit(put->engine, put->id, put->name, HF_EV_SYSTEM_CREATED, NULL, "system %s was created", put->name);
+    return true;
+}
+
 bool hf_system_put(struct hf_engine *engine, const char *name, const struct hf_system_settings *settings,
                    bool *created_out, struct hf_error *err)
 {
     struct put put = {.engine = engine, .name = name, .settings = settings};
-    struct hf_call call = {.run = put_system,
-                           .published = publish_system,
-                           .abandoned = abandon_system,
-                           .context = &put};
-    if (!hf_committer_call(engine->committer, &call, err))
-        return false;
-    *created_out = put.created;
-    if (put.created)
-        hf_event_emit(engine, put.id, name, HF_EV_SYSTEM_CREATED, NULL, "system %s was created", name);
-    return true;
+    return run_put(&put, created_out, err);
+}
+
+bool hf_system_ensure(struct hf_engine *engine, const char *name, struct hf_error *err)
+{
+    const struct hf_system_settings settings = {NULL, -1, -1, -1};
+    struct put put = {.engine = engine, .name = name, .settings = &settings, .only_create = true};
+    bool created;
+    return run_put(&put, &created, err);
 }
 
 /* ---- registering a component ---- */
