@@ -1,8 +1,5 @@
 /* libFuzzer entry for everything that reads snapshot files. The first byte chooses what the rest is: checksums are put
- * right where they would keep the fuzzer at the door.
- *
- * Build from the root: clang -std=c17 -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -I. with this file,
- * every .c of repository/ and core/, and -lzstd -ljansson -lcrypto -lpthread -lm. */
+ * right where they would keep the fuzzer at the door. tests/fuzz/run_fuzzers builds and runs it. */
 #include "repository/format.h"
 #include "repository/snapshot_file.h"
 
