@@ -213,13 +213,15 @@ static void read_id(struct hf_manifest_header *header)
     }
 }
 
-/* By system, then newest first. */
+/* By system, imports behind its own, then newest first. */
 static int compare_files(const void *a, const void *b)
 {
     const struct hf_rebuild_file *left = a, *right = b;
     int order = strcmp(left->header.system, right->header.system);
     if (order)
         return order;
+    if (hf_rebuild_file_is_import(left) != hf_rebuild_file_is_import(right))
+        return hf_rebuild_file_is_import(left) ? 1 : -1;
     if (left->header.cut_at_ms != right->header.cut_at_ms)
         return left->header.cut_at_ms > right->header.cut_at_ms ? -1 : 1;
     return left->header.sequence > right->header.sequence   ? -1
@@ -239,10 +241,14 @@ static bool rebuild_systems(struct hf_rebuild *rebuild, const struct known_syste
             if (strcmp(rebuild->files[next].header.system, system) != 0)
                 break;
         }
+        int64_t own = first;
+        while (own < next && !hf_rebuild_file_is_import(&rebuild->files[own]))
+            own++;
         bool there = false;
         for (int64_t i = 0; i < known->count && !there; i++)
             there = strcmp(known->names[i], system) == 0;
-        if (!there && !hf_rebuild_system(rebuild, rebuild->files + first, next - first, err))
+        /* With imports alone the system comes back empty, so that they can be restored. */
+        if (!there && !hf_rebuild_system(rebuild, rebuild->files + first, (own > first ? own : next) - first, err))
             return hf_error_wrap(err, "the database could not be rebuilt: system %s", system);
     }
     return true;

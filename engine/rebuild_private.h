@@ -9,6 +9,8 @@
 #include "engine/engine.h"
 #include "engine/rebuild.h"
 
+#include <string.h>
+
 /* One snapshot file; texts in the arena of the rebuild. */
 struct hf_rebuild_file {
     struct hf_manifest_header header; /* of a damaged one: system, id, kind, and what the id says */
@@ -28,8 +30,14 @@ struct hf_rebuild {
     int64_t rebuilt;
 };
 
-/* Files of one system, newest first. Brings it back, or starts it fresh above what the files say. An I/O error that
- * stays is HF_IO and nothing is decided. */
+/* Came from elsewhere, perhaps from another system: never what a system is rebuilt from. */
+static inline bool hf_rebuild_file_is_import(const struct hf_rebuild_file *file)
+{
+    return strcmp(file->header.trigger, "import") == 0;
+}
+
+/* Files of one system, newest first; all are imports, or none. Brings it back, or starts it fresh above what the files
+ * say. An I/O error that stays is HF_IO and nothing is decided. */
 HF_MUST_USE bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files, int64_t count,
                                    struct hf_error *err);
 

@@ -372,9 +372,10 @@ static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *t
     }
     hf_metric_add_labelled(HF_M_RECOVERIES, "fresh", 1);
     if (hf_rebuild_file_is_import(&attempt->files[0])) {
-        hf_event_emit(engine, attempt->system_id, system, HF_EV_FRESH_START, NULL,
-                      "system %s starts fresh: %s and all it has are imported snapshots, which are restored by their id",
-                      system, attempt->rebuild->why);
+        hf_event_emit(
+            engine, attempt->system_id, system, HF_EV_FRESH_START, NULL,
+            "system %s starts fresh: %s and all it has are imported snapshots, which are restored by their id", system,
+            attempt->rebuild->why);
         return true;
     }
     if (!too_old) {

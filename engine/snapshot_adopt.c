@@ -255,6 +255,7 @@ static bool apply_matching(struct hf_session *session, void *context, struct hf_
 struct hf_snapshot_row hf_snapshot_row_of_file(int64_t system_id, const struct hf_manifest_header *header,
                                                const char *file, int64_t file_bytes, bool damaged, const char *reason)
 {
+    bool import = strcmp(header->trigger, "import") == 0; /* kept from when it came, however old it is */
     struct hf_snapshot_row row = {
         .system_id = system_id,
         .id = header->id,
@@ -274,7 +275,7 @@ struct hf_snapshot_row hf_snapshot_row_of_file(int64_t system_id, const struct h
         .file_bytes = file_bytes,
         .file = file,
         .cut_at_ms = header->cut_at_ms,
-        .completed_at_ms = header->cut_at_ms,
+        .completed_at_ms = import ? hf_clock_now_ms() : header->cut_at_ms,
         .state = "complete",
         .validation_status = "pending",
         .quality_score = -1,
