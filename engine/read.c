@@ -128,7 +128,7 @@ struct nearest {
 static bool take_complete(void *context, const struct hf_snapshot_row *row)
 {
     struct nearest *nearest = context;
-    if (strcmp(row->state, "complete"))
+    if (strcmp(row->state, "complete") || !strcmp(row->trigger, "import"))
         return true;
     snprintf(nearest->id, sizeof nearest->id, "%s", row->id);
     return false;

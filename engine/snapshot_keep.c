@@ -124,6 +124,8 @@ static bool read_row(void *context, const struct hf_snapshot_row *row)
     if (strcmp(row->state, "complete") != 0)
         return true;
     reading->pending_count += strcmp(row->validation_status, "pending") == 0;
+    if (strcmp(row->trigger, "import") == 0) /* nothing of this system's own builds on it */
+        return true;
     if (!reading->has_newest) {
         hf_snapshot_row_copy(&reading->arena, row, &reading->newest);
         reading->has_newest = true;
