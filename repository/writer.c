@@ -224,6 +224,8 @@ static bool create_file(struct hf_snapshot_writer *writer, struct hf_repository 
     if (access(writer->final_path, F_OK) == 0) /* said before the work is done; the rename would refuse too */
         return hf_error_set(err, HF_CONFLICT, "there is already a snapshot file %s", writer->final_path);
     writer->fd = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    if (writer->fd < 0 && errno == EEXIST) /* two archives of the same snapshot may come at the same time */
+        return hf_error_set(err, HF_CONFLICT, "the snapshot file %s is being written already", writer->final_path);
     if (writer->fd < 0)
         return hf_error_errno(err, errno, "the file %s cannot be created", writer->temporary_path);
     return true;
