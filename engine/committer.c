@@ -47,6 +47,11 @@ void hf_committer_wake(struct hf_committer *committer)
     hf_commit_queue_nudge(&committer->queue);
 }
 
+bool hf_committer_is_current(const struct hf_committer *committer)
+{
+    return pthread_equal(committer->thread, pthread_self());
+}
+
 int64_t hf_committer_queue_length(struct hf_committer *committer)
 {
     return hf_commit_queue_length(&committer->queue);

@@ -87,7 +87,8 @@ HF_MUST_USE bool hf_committer_call(struct hf_committer *committer, struct hf_cal
 /* Something else than a job waits for the committer: an event, a heartbeat. Any thread. */
 void hf_committer_wake(struct hf_committer *committer);
 
-bool hf_committer_store_is_up(struct hf_committer *committer); /* any thread */
+bool hf_committer_store_is_up(struct hf_committer *committer);      /* any thread */
+bool hf_committer_is_current(const struct hf_committer *committer); /* is this its thread? */
 int64_t hf_committer_queue_length(struct hf_committer *committer);
 
 /* Makes an ETag: quote, version, dash, first 16 hex digits of the hash, quote. */

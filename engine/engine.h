@@ -11,6 +11,13 @@
 
 enum hf_phase { HF_PHASE_STARTING, HF_PHASE_RECOVERING, HF_PHASE_READY, HF_PHASE_STOPPING };
 
+/* A row whose loss was told of. */
+#define HF_TOLD_DAMAGE_MAX 64
+struct hf_told_damage {
+    int64_t system_id, sequence;
+    uint64_t looked_ns; /* when every place was last looked at; 0: free */
+};
+
 struct hf_engine {
     const struct hf_config *config; /* borrows */
     int directory_lock;             /* flock on the data directory: one server a directory */
@@ -26,6 +33,8 @@ struct hf_engine {
     struct hf_committer *committer;
     struct hf_snapshotter *snapshotter; /* snapshot.h */
     struct hf_scheduler *scheduler;     /* scheduler.h */
+    struct hf_told_damage told_damage[HF_TOLD_DAMAGE_MAX]; /* this and the next: heal.c, behind its lock */
+    bool told_database_damage;
     int64_t started_at_ms;
     _Atomic int phase; /* enum hf_phase */
 };

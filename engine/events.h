@@ -33,7 +33,9 @@
     X(HF_EV_LEFTOVER_REMOVED, "snapshot.leftover_removed", "warning")                                                  \
     X(HF_EV_RECOVERY_APPLIED, "recovery.applied", "warning")                                                           \
     X(HF_EV_RECOVERY_FAILED, "recovery.failed", "error")                                                               \
+    X(HF_EV_DATABASE_DAMAGED, "database.damaged", "error")                                                             \
     X(HF_EV_DATABASE_REBUILT, "database.rebuilt", "warning")                                                           \
+    X(HF_EV_DATABASE_BEHIND, "database.behind", "error")                                                               \
     X(HF_EV_FRESH_START, "recovery.fresh_start", "error")
 
 enum hf_event_type {

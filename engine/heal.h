@@ -7,8 +7,8 @@
 #include "repository/repair.h"
 #include "store/states.h"
 
-/* The primary as a source of contents for repair.h: latest states in memory and in the database, and version history as
- * far as the manifests that name a content say where it was. One thread. */
+/* The primary as a source of contents for repair.h: latest states in memory and in the database, and version history,
+ * which has no index by hash: each content that is asked for may read the metadata of all rows. One thread. */
 struct hf_heal_primary {
     struct hf_engine *engine;
     const char *system;
@@ -22,9 +22,11 @@ bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_
 
 /* The row of a state is damaged, altered or gone: finds its content, gives it (*out owns), and writes the row again
  * through the committer, with an event that says what was wrong (damage) and where the good copy came from. expected
- * says what the row was: system_id, sequence, component_id, version, epoch, hash, bytes, content_type, committed_at_ms.
- * True also when the row could not be written: the bytes are right. False: no copy is left; the component is marked
- * damaged and err (HF_DAMAGED) says so. */
+ * says what the row was: system_id, sequence, component_id (0: looked up), version, epoch, hash, bytes, content_type,
+ * committed_at_ms. A row that is neither the latest of its component nor there any more stays gone. True also when the
+ * row could not be written: the bytes are right. False: no copy is left (HF_DAMAGED; a latest state is marked damaged,
+ * once with an event), or the database is away (its code). On the committer's thread the row is left as it is. Not from
+ * a loop thread. */
 HF_MUST_USE bool hf_heal_state(struct hf_engine *engine, const char *system, const char *component,
                                const struct hf_state_row *expected, const char *damage, struct hf_blob **out,
                                struct hf_error *err);

@@ -1,10 +1,12 @@
 /* Reading states: the present from memory or the database, the past from version history, older moments from snapshot
- * files. Bytes that do not match their hash are never returned: the readers below verify before they give. */
+ * files. Bytes that do not match their hash are never returned: the readers below verify before they give, and what
+ * proves damaged is answered from another copy (heal.h), or not at all. */
 #include "engine/engine.h"
 
 #include "core/auto.h"
 #include "core/clock.h"
-#include "engine/events.h"
+#include "core/log.h"
+#include "engine/heal.h"
 #include "engine/snapshot.h"
 #include "store/snapshots.h"
 #include "store/states.h"
@@ -21,6 +23,12 @@ struct reading {
     struct hf_system_info info;
     struct hf_head head; /* the present */
     struct hf_session *session;
+
+    /* A row that is not what it was; it is healed once the session is given back. */
+    struct hf_state_row expected;
+    struct hf_state_text expected_text;
+    bool missing;     /* the row of the present state is not there */
+    char damage[480]; /* what is wrong; "": nothing */
 };
 
 static bool not_found(const struct reading *reading, struct hf_error *err)
@@ -29,14 +37,33 @@ static bool not_found(const struct reading *reading, struct hf_error *err)
                         reading->system);
 }
 
-/* Once for the present state, however often it is asked for; an old version does not make the component a bad one. */
-static void note_damage(const struct reading *reading, int64_t sequence, const struct hf_error *err)
+static bool is_deletion(const struct reading *reading, int64_t version, struct hf_error *err)
 {
-    if (sequence == reading->head.sequence &&
-        !hf_catalog_mark_damaged(reading->engine->catalog, reading->system, reading->component, true))
-        return;
-    hf_event_emit(reading->engine, reading->info.id, reading->system, HF_EV_STATE_DAMAGED, NULL, "%s: %s",
-                  reading->component, err->text);
+    return hf_error_set(err, HF_NOT_FOUND, "version %lld of component %s is its deletion", (long long)version,
+                        reading->component);
+}
+
+static struct hf_state_row row_of_head(const struct reading *reading)
+{
+    const struct hf_head *head = &reading->head;
+    return (struct hf_state_row){.system_id = reading->info.id,
+                                 .sequence = head->sequence,
+                                 .version = head->version,
+                                 .epoch = reading->info.epoch,
+                                 .hash = head->hash,
+                                 .bytes = head->bytes,
+                                 .content_type = head->content_type,
+                                 .committed_at_ms = head->committed_at_ms};
+}
+
+static void suspect(struct reading *reading, const struct hf_state_row *expected, const char *damage)
+{
+    reading->expected = *expected;
+    snprintf(reading->expected_text.content_type, sizeof reading->expected_text.content_type, "%s",
+             expected->content_type);
+    reading->expected.content_type = reading->expected_text.content_type;
+    reading->expected.event = NULL;
+    snprintf(reading->damage, sizeof reading->damage, "%s", damage);
 }
 
 static void fill(const struct hf_state_row *row, struct hf_state *out)
@@ -47,32 +74,99 @@ static void fill(const struct hf_state_row *row, struct hf_state *out)
     out->epoch = row->epoch;
 }
 
-/* The row of one sequence with its bytes. */
-static bool read_row(struct reading *reading, int64_t sequence, struct hf_state *out, struct hf_error *err)
+/* A version of the past with its bytes. */
+static bool read_past(struct reading *reading, const struct hf_state_row *known, struct hf_state *out,
+                      struct hf_error *err)
 {
     struct hf_state_row row;
     struct hf_state_text storage;
-    if (!hf_states_get(reading->session, reading->info.id, sequence, &row, &storage, &out->body, err)) {
+    if (!hf_states_get(reading->session, reading->info.id, known->sequence, &row, &storage, &out->body, err)) {
         if (err->code == HF_DAMAGED)
-            note_damage(reading, sequence, err);
+            suspect(reading, known, err->text);
         return false;
     }
     fill(&row, out);
-    if (row.deleted)
-        return hf_error_set(err, HF_NOT_FOUND, "version %lld of component %s is its deletion", (long long)row.version,
-                            reading->component);
-    return true;
+    return !row.deleted || is_deletion(reading, row.version, err);
+}
+
+/* The row has two witnesses: its own hash, and the head in memory. */
+static bool read_head_row(struct reading *reading, struct hf_state *out, struct hf_error *err)
+{
+    const struct hf_head *head = &reading->head;
+    const struct hf_state_row expected = row_of_head(reading);
+    struct hf_state_row row;
+    struct hf_state_text storage;
+    if (!hf_states_get(reading->session, reading->info.id, head->sequence, &row, &storage, &out->body, err)) {
+        reading->missing = err->code == HF_NOT_FOUND;
+        if (reading->missing)
+            suspect(reading, &expected, "its row is missing");
+        else if (err->code == HF_DAMAGED)
+            suspect(reading, &expected, err->text);
+        return false;
+    }
+    if (!row.deleted && row.version == head->version && hf_hash_equal(&row.hash, &head->hash))
+        return true;
+    hf_error_set(err, HF_DAMAGED, "its row holds another content than was stored");
+    suspect(reading, &expected, err->text);
+    return false;
 }
 
 static bool read_latest(struct reading *reading, struct hf_state *out, struct hf_error *err)
 {
     if (!hf_head_is_present(&reading->head))
         return not_found(reading, err);
-    if (!read_row(reading, reading->head.sequence, out, err))
+    if (!read_head_row(reading, out, err))
         return false;
+    out->head = reading->head;
     out->epoch = reading->info.epoch;
     hf_catalog_offer_body(reading->engine->catalog, reading->system, reading->component, out->head.sequence, out->body);
     return true;
+}
+
+/* All of history is reached through the row of the present state. */
+static bool mend_head(struct reading *reading, bool *mended_out, struct hf_error *err)
+{
+    *mended_out = false;
+    struct hf_state_row row;
+    struct hf_state_text storage;
+    bool found;
+    struct reading now = *reading;
+    if (!hf_head_is_present(&reading->head))
+        return true;
+    if (!hf_states_find_at(reading->session, reading->info.id, reading->head.sequence, reading->head.sequence, &row,
+                           &storage, &found, err))
+        return false;
+    if (found ||
+        !hf_catalog_read_head(reading->engine->catalog, reading->system, reading->component, &now.head, NULL, NULL) ||
+        now.head.sequence != reading->head.sequence)
+        return true;
+    hf_sessions_give(reading->engine->sessions, reading->session);
+    reading->session = NULL;
+    const struct hf_state_row expected = row_of_head(reading);
+    struct hf_blob *blob = NULL;
+    *mended_out = hf_heal_state(reading->engine, reading->system, reading->component, &expected, "its row is missing",
+                                &blob, err);
+    hf_blob_unref(blob);
+    return *mended_out && hf_sessions_take(reading->engine->sessions, &reading->session, err);
+}
+
+/* The row of a version, or of the newest version at a sequence. */
+static bool walk(struct reading *reading, bool by_version, int64_t wanted, struct hf_state_row *row,
+                 struct hf_state_text *storage, bool *found, struct hf_error *err)
+{
+    for (bool mended = false;;) {
+        int64_t from = reading->head.sequence;
+        bool ok =
+            by_version
+                ? hf_states_find_version(reading->session, reading->info.id, from, wanted, row, storage, found, err)
+                : hf_states_find_at(reading->session, reading->info.id, from, wanted, row, storage, found, err);
+        if (!ok || *found || mended)
+            return ok;
+        if (!mend_head(reading, &mended, err))
+            return false;
+        if (!mended)
+            return true;
+    }
 }
 
 static bool read_version(struct reading *reading, int64_t version, struct hf_state *out, struct hf_error *err)
@@ -82,16 +176,29 @@ static bool read_version(struct reading *reading, int64_t version, struct hf_sta
     bool found = false;
     if (version == reading->head.version && hf_head_is_present(&reading->head))
         return read_latest(reading, out, err);
-    if (version < reading->head.version &&
-        !hf_states_find_version(reading->session, reading->info.id, reading->head.sequence, version, &row, &storage,
-                                &found, err))
+    if (version == reading->head.version && reading->head.deleted)
+        return is_deletion(reading, version, err);
+    if (version < reading->head.version && !walk(reading, true, version, &row, &storage, &found, err))
         return false;
-    if (!found && version != reading->head.version)
+    if (!found)
         return hf_error_set(err, HF_NOT_FOUND,
                             "version %lld of component %s is not kept; its versions end at %lld, and %s",
                             (long long)version, reading->component, (long long)reading->head.version,
                             "older ones may be in snapshots (?snapshot=ID, ?at=TIME)");
-    return read_row(reading, found ? row.sequence : reading->head.sequence, out, err);
+    return read_past(reading, &row, out, err);
+}
+
+/* What the snapshot file lost may be elsewhere. The file itself is healed when it is validated. */
+static bool read_copy(const struct reading *reading, const char *id, const struct hf_manifest_entry *entry,
+                      struct hf_state *out, const struct hf_error *err)
+{
+    char origin[HF_ORIGIN_BYTES];
+    if (err->code != HF_DAMAGED ||
+        !hf_heal_find(reading->engine, reading->system, &entry->hash, entry->bytes, &out->body, origin))
+        return false;
+    hf_log(HF_LOG_WARNING, "state_read_elsewhere", err->text, HF_LOG_TEXT("system", reading->system),
+           HF_LOG_TEXT("snapshot", id), HF_LOG_TEXT("found_in", origin));
+    return true;
 }
 
 static bool read_snapshot(struct reading *reading, const char *id, struct hf_state *out, struct hf_error *err)
@@ -102,7 +209,7 @@ static bool read_snapshot(struct reading *reading, const char *id, struct hf_sta
     const struct hf_manifest_entry *entry = hf_chain_find(chain, reading->component);
     if (!entry || !hf_manifest_entry_is_present(entry))
         return hf_error_set(err, HF_NOT_FOUND, "component %s has no state in snapshot %s", reading->component, id);
-    if (!hf_chain_read(chain, entry, &out->body, err))
+    if (!hf_chain_read(chain, entry, &out->body, err) && !read_copy(reading, id, entry, out, err))
         return false;
     snprintf(out->content_type, sizeof out->content_type, "%s", entry->content_type);
     out->head = (struct hf_head){entry->version,    entry->sequence,        entry->hash, entry->bytes,
@@ -114,6 +221,8 @@ static bool read_snapshot(struct reading *reading, const char *id, struct hf_sta
 /* Leased, so that retention cannot take it away while it is read. */
 static bool read_leased_snapshot(struct reading *reading, const char *id, struct hf_state *out, struct hf_error *err)
 {
+    hf_sessions_give(reading->engine->sessions, reading->session); /* files are slow */
+    reading->session = NULL;
     if (!hf_snapshot_lease(reading->engine, reading->info.id, id, err))
         return false;
     bool ok = read_snapshot(reading, id, out, err);
@@ -145,11 +254,10 @@ static bool read_at(struct reading *reading, int64_t at_ms, struct hf_state *out
         return read_latest(reading, out, err);
     struct hf_state_row row;
     struct hf_state_text storage;
-    if (found && !hf_states_find_at(reading->session, reading->info.id, reading->head.sequence, sequence, &row,
-                                    &storage, &found, err))
+    if (found && !walk(reading, false, sequence, &row, &storage, &found, err))
         return false;
     if (found)
-        return read_row(reading, row.sequence, out, err);
+        return read_past(reading, &row, out, err);
     struct nearest nearest = {""};
     if (!hf_snapshots_list(reading->session, reading->info.id, NULL, at_ms + 1, "", 100, take_complete, &nearest, err))
         return false;
@@ -199,6 +307,23 @@ static bool look_up(struct reading *reading, bool may_be_unknown, struct hf_erro
     return hf_error_set(err, HF_NOT_FOUND, "system %s has no component %s", reading->system, reading->component);
 }
 
+/* Is the row that was not there still that of the present state? Else it was superseded and trimmed meanwhile. */
+static bool is_still_head(const struct reading *reading)
+{
+    struct hf_head now;
+    return hf_catalog_read_head(reading->engine->catalog, reading->system, reading->component, &now, NULL, NULL) &&
+           now.sequence == reading->expected.sequence;
+}
+
+static bool read_healed(struct reading *reading, struct hf_state *out, struct hf_error *err)
+{
+    if (!hf_heal_state(reading->engine, reading->system, reading->component, &reading->expected, reading->damage,
+                       &out->body, err))
+        return false;
+    fill(&reading->expected, out);
+    return true;
+}
+
 bool hf_state_read(struct hf_engine *engine, const char *system, const char *component, const struct hf_moment *moment,
                    struct hf_state *out, struct hf_error *err)
 {
@@ -206,6 +331,8 @@ bool hf_state_read(struct hf_engine *engine, const char *system, const char *com
     *out = (struct hf_state){0};
     /* Twice: a head that was superseded and trimmed between the look-up and the read is looked up again. */
     for (int attempt = 0; attempt < 2; attempt++) {
+        reading.missing = false;
+        reading.damage[0] = '\0';
         if (!look_up(&reading, moment->kind == HF_MOMENT_SNAPSHOT || moment->kind == HF_MOMENT_AT, err) ||
             !hf_sessions_take(engine->sessions, &reading.session, err))
             return false;
@@ -215,8 +342,10 @@ bool hf_state_read(struct hf_engine *engine, const char *system, const char *com
             return true;
         hf_blob_unref(out->body);
         out->body = NULL;
-        if (err->code != HF_NOT_FOUND || moment->kind != HF_MOMENT_LATEST || !hf_head_is_present(&reading.head))
+        if (!reading.damage[0])
             return false;
+        if (!reading.missing || is_still_head(&reading))
+            return read_healed(&reading, out, err);
     }
     return false;
 }
@@ -248,14 +377,22 @@ static bool list_versions(struct reading *reading, struct listing *listing, stru
         struct hf_state_row row;
         struct hf_state_text storage;
         bool found;
-        if (!hf_states_find_version(reading->session, reading->info.id, from, listing->before_version - 1, &row,
-                                    &storage, &found, err))
+        if (!walk(reading, true, listing->before_version - 1, &row, &storage, &found, err))
             return false;
         if (!found)
             return true;
         from = row.sequence;
     }
-    return hf_states_history(reading->session, reading->info.id, from, listing->limit, add_version, listing, err);
+    for (bool mended = false;;) {
+        if (!hf_states_history(reading->session, reading->info.id, from, listing->limit, add_version, listing, err))
+            return false;
+        if (listing->count || mended)
+            return true;
+        if (!mend_head(reading, &mended, err))
+            return false;
+        if (!mended)
+            return true;
+    }
 }
 
 bool hf_state_versions(struct hf_engine *engine, const char *system, const char *component, int64_t before_version,

@@ -37,6 +37,7 @@ static bool list_all(struct hf_making *making, struct hf_error *err);
 static hf_component_row_fn list_component;
 static hf_state_row_fn overlay_head;
 static bool continue_chain(struct hf_making *making, bool *continues_out, struct hf_error *err);
+static void trust_memory(struct hf_making *making);
 static void keep_changed_only(struct hf_making *making);
 static bool list_changes(struct hf_making *making, struct hf_error *err);
 static hf_state_row_fn list_change;
@@ -225,6 +226,7 @@ static bool list_all(struct hf_making *making, struct hf_error *err)
                             making->shelf->name, (long long)listing.missing_id);
     if (!ok)
         return false;
+    trust_memory(making);
     making->view = hf_alloc(sizeof(*making->view));
     for (int64_t i = 0; i < making->entry_count; i++)
         view_put(making->view, &making->entries[i]);
@@ -318,6 +320,27 @@ static bool continue_chain(struct hf_making *making, bool *continues_out, struct
     return true;
 }
 
+/* Rows may have been altered behind our back, heads in memory cannot: what the rows say of them is a second witness
+ * only. The contents are compared with these hashes when they are read. */
+static void trust_memory(struct hf_making *making)
+{
+    struct hf_catalog *catalog = making->engine->catalog;
+    hf_catalog_lock(catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
+    for (int64_t i = 0; system && i < making->entry_count; i++) {
+        struct hf_manifest_entry *entry = &making->entries[i].entry;
+        const struct hf_component *component =
+            hf_catalog_component_by_id_locked(system, making->entries[i].component_id);
+        if (!component || component->head.sequence != entry->sequence)
+            continue;
+        entry->version = component->head.version;
+        entry->hash = component->head.hash;
+        entry->bytes = component->head.bytes;
+        entry->deleted = component->head.deleted;
+    }
+    hf_catalog_unlock(catalog);
+}
+
 static void keep_changed_only(struct hf_making *making)
 {
     int64_t kept = 0;
@@ -340,6 +363,7 @@ static bool list_changes(struct hf_making *making, struct hf_error *err)
     if (!hf_states_tail(making->session, making->shelf->system_id, view->sequence, making->header.sequence, list_change,
                         &listing, err))
         return false;
+    trust_memory(making);
     list_registrations(making);
     for (int64_t i = 0; i < making->entry_count; i++) {
         if (!complete_change(making, &making->entries[i], err))

@@ -4,7 +4,7 @@
 
 #include "core/clock.h"
 #include "core/fault.h"
-#include "engine/events.h"
+#include "engine/heal.h"
 #include "store/states.h"
 
 #include <string.h>
@@ -32,7 +32,8 @@ static bool place_content(struct hf_making *making, struct hf_snapshot_writer *w
                           struct hf_error *err);
 static bool read_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out,
                          struct hf_error *err);
-static bool heal_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out);
+static bool heal_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out,
+                         struct hf_error *err);
 static void note_progress(struct hf_making *making, int64_t done);
 static void fill_row(struct hf_making *making, struct hf_snapshot_row *row, const char *file, int64_t file_bytes);
 static bool insert_row(struct hf_session *session, void *context, struct hf_error *err);
@@ -219,33 +220,32 @@ static bool read_content(struct hf_making *making, const struct hf_manifest_entr
     if (ok) {
         hf_blob_unref(*out);
         *out = NULL;
-        hf_error_set(err, HF_DAMAGED, "version %lld has another content than its component's row says",
-                     (long long)entry->version);
+        hf_error_set(err, HF_DAMAGED, "its row holds another content than was stored");
     }
     if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND)
         return false;
-    if (heal_content(making, entry, out)) {
-        hf_log(HF_LOG_WARNING, "state_read_from_snapshot", err->text, HF_LOG_TEXT("system", making->header.system),
-               HF_LOG_TEXT("component", entry->component));
-        return true;
-    }
-    hf_catalog_mark_damaged(making->engine->catalog, making->header.system, entry->component, true);
-    hf_event_emit(making->engine, making->shelf->system_id, making->header.system, HF_EV_STATE_DAMAGED, NULL,
-                  "the state of component %s cannot be read: %s; upload it again or restore the component",
-                  entry->component, err->text);
-    return false;
+    return heal_content(making, entry, out, err);
 }
 
-/* The database lost the bytes: the previous snapshot may hold the same content. */
-static bool heal_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out)
+/* The database lost the bytes, and perhaps the view they were read in: a new one does as well, because every content is
+ * compared with the hash of the cut. */
+static bool heal_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out,
+                         struct hf_error *err)
 {
-    struct hf_error ignored;
-    if (!making->heal && making->has_previous &&
-        !hf_chain_load(&making->heal, making->engine->repository, making->header.system, making->previous.id, &ignored))
-        making->heal = NULL;
-    const struct hf_manifest_entry *then = making->heal ? hf_chain_find(making->heal, entry->component) : NULL;
-    return then && hf_manifest_entry_is_present(then) && hf_hash_equal(&then->hash, &entry->hash) &&
-           hf_chain_read(making->heal, then, out, &ignored);
+    char damage[sizeof(err->text)];
+    snprintf(damage, sizeof(damage), "%s", err->text);
+    const struct hf_state_row expected = {.system_id = making->shelf->system_id,
+                                          .sequence = entry->sequence,
+                                          .version = entry->version,
+                                          .epoch = making->header.epoch,
+                                          .hash = entry->hash,
+                                          .bytes = entry->bytes,
+                                          .content_type = entry->content_type,
+                                          .committed_at_ms = entry->committed_at_ms};
+    hf_session_rollback(making->session);
+    if (!hf_session_begin(making->session, err))
+        return false;
+    return hf_heal_state(making->engine, making->header.system, entry->component, &expected, damage, out, err);
 }
 
 static void note_progress(struct hf_making *making, int64_t done)
