@@ -17,10 +17,7 @@ static size_t token_bytes(const char *text);
 
 bool hf_content_type_is_json(const char *content_type)
 {
-    size_t bytes = strcspn(content_type, "; \t");
-    if (bytes == strlen("application/json") && strncasecmp(content_type, "application/json", bytes) == 0)
-        return true;
-    return bytes > strlen("+json") && strncasecmp(content_type + bytes - strlen("+json"), "+json", 5) == 0;
+    return hf_json_is_media_type(content_type);
 }
 
 bool hf_upload_check(struct hf_save_item *item, const char *content_digest, struct hf_error *err)

@@ -5,6 +5,7 @@
 #include "core/json_scan.h"
 
 #include <string.h>
+#include <strings.h>
 
 #define PARSE_FLAGS (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL)
 #define DEPTH_MAX   2048 /* jansson's own, fixed when it is built */
@@ -34,6 +35,14 @@ bool hf_json_check(const void *text, size_t bytes, struct hf_error *err)
         return true;
     HF_AUTO(json) json_t *value = parse(text, bytes, PARSE_FLAGS | JSON_DECODE_INT_AS_REAL, err);
     return value != NULL;
+}
+
+bool hf_json_is_media_type(const char *content_type)
+{
+    size_t bytes = strcspn(content_type, "; \t");
+    if (bytes == strlen("application/json") && strncasecmp(content_type, "application/json", bytes) == 0)
+        return true;
+    return bytes > strlen("+json") && strncasecmp(content_type + bytes - strlen("+json"), "+json", 5) == 0;
 }
 
 bool hf_json_only_fields(const json_t *object, const char *const names[], struct hf_error *err)

@@ -18,6 +18,9 @@ json_t *hf_json_parse(const void *text, size_t bytes, struct hf_error *err); /* 
 /* Checks a state: well-formed UTF-8 JSON of any type, numbers of any size jansson can hold, no duplicate keys. */
 HF_MUST_USE bool hf_json_check(const void *text, size_t bytes, struct hf_error *err);
 
+/* application/json or anything +json, whatever its parameters. */
+bool hf_json_is_media_type(const char *content_type);
+
 /* Refuses fields of object that are not among the names (NULL-terminated list); also refuses non-objects. */
 HF_MUST_USE bool hf_json_only_fields(const json_t *object, const char *const names[], struct hf_error *err);
 

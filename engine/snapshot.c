@@ -156,6 +156,13 @@ struct hf_shelf *hf_shelf_get(struct hf_engine *engine, const char *system, stru
     return shelf;
 }
 
+void hf_shelf_await(struct hf_shelf *shelf)
+{
+    shelf->awaited++;
+    pthread_mutex_lock(&shelf->judging);
+    shelf->awaited--;
+}
+
 bool hf_shelf_check_current(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_error *err)
 {
     struct hf_system_info info;

@@ -316,7 +316,7 @@ bool hf_snapshot_delete(struct hf_engine *engine, const char *system, const char
     struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
     if (!shelf)
         return false;
-    pthread_mutex_lock(&shelf->judging); /* a validation under way is waited for; it is no reason to refuse */
+    hf_shelf_await(shelf); /* a validation under way is waited for; it is no reason to refuse */
     pthread_mutex_lock(&shelf->taking);
     struct hf_snapshot_row row;
     bool ok = hf_shelf_check_current(engine, shelf, err) && find_row(engine, shelf->system_id, id, &arena, &row, err) &&

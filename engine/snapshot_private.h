@@ -1,6 +1,7 @@
 /* What the parts of the snapshotter share: snapshot.c (asking, waiting, background), snapshot_cut.c (what a snapshot
- * lists), snapshot_write.c (its file and row), snapshot_keep.c (rows in memory, leases, deletion), snapshot_check.c
- * (validation), snapshot_adopt.c (start-up), system_delete.c (all of a system's). Not for others.
+ * lists), snapshot_write.c (its file and row), snapshot_keep.c (rows in memory, leases, deletion),
+ * snapshot_adopt.c (start-up), system_delete.c (all of a system's), and validation (validation_private.h). Not for
+ * others.
  *
  * Locks are taken in this order: shelf->judging, shelf->taking, snapshotter->mutex, the catalogue's. Only the first two
  * are held across I/O. */
@@ -14,6 +15,7 @@
 #include "engine/snapshot.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define HF_SNAPSHOT_JOBS_MAX    64
 #define HF_SNAPSHOT_ALIASES_MAX 64
@@ -56,8 +58,9 @@ struct hf_shelf {
     struct hf_shelf *next;
 
     /* Held from reading a snapshot back until the verdict is recorded: an older verdict must not follow a newer one,
-     * and what is being read back is not deleted. */
+     * and what is being read back is not deleted. Take it with hf_shelf_await. */
     pthread_mutex_t judging;
+    atomic_int awaited; /* how many wait for judging: a slow reader then hurries */
 
     /* Held while a snapshot of the system is taken or deleted; protects the following. */
     pthread_mutex_t taking;
@@ -152,6 +155,8 @@ struct hf_making {
 
 /* snapshot.c */
 struct hf_shelf *hf_shelf_get(struct hf_engine *engine, const char *system, struct hf_error *err); /* NULL: unknown */
+/* Takes judging, and lets whoever holds it know that somebody waits. */
+void hf_shelf_await(struct hf_shelf *shelf);
 /* With judging or taking held: the system of the shelf is still the one of its name. HF_NOT_FOUND: it was deleted while
  * the lock was waited for; HF_CONFLICT: nobody knows yet whether it was. */
 HF_MUST_USE bool hf_shelf_check_current(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_error *err);

@@ -51,7 +51,7 @@ bool hf_system_delete(struct hf_engine *engine, const char *name, struct hf_erro
     if (!removal.shelf)
         return false;
     /* A validation or a snapshot that is under way is waited for: neither may find its files gone. */
-    pthread_mutex_lock(&removal.shelf->judging);
+    hf_shelf_await(removal.shelf);
     pthread_mutex_lock(&removal.shelf->taking);
     bool ok = begin(&removal, err) && commit(&removal, err);
     pthread_mutex_unlock(&removal.shelf->taking);
