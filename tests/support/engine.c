@@ -2,6 +2,8 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "store/states.h"
+#include "tests/support/snapshots.h"
 #include "tests/support/temp.h"
 
 #include <check.h>
@@ -14,6 +16,7 @@
 
 static void load_config(struct hf_test_service *service, const char *const *flags);
 static void run_command(const char *command);
+static bool trim_history(struct hf_session *session, void *context, struct hf_error *err);
 static int count_files(const char *path);
 static struct hf_snapshot_row take(struct hf_test_service *service, bool full, bool *unchanged_out);
 static void write_item(struct hf_test_service *service, struct hf_save_item *item);
@@ -109,6 +112,26 @@ void hf_test_damage_file(const char *path, long offset)
     ck_assert_int_eq(fseek(file, at, SEEK_SET), 0);
     ck_assert_int_ne(fputc(byte ^ 0x55, file), EOF);
     ck_assert_int_eq(fclose(file), 0);
+}
+
+void hf_test_damage_content(const char *path, const char *text)
+{
+    size_t bytes;
+    char *data = hf_test_read_file(path, &bytes);
+    /* The first byte is what is flipped. */
+    char *found = memmem(data, bytes, text + 1, strlen(text) - 1);
+    ck_assert_msg(found && found > data, "%s does not hold %s", path, text);
+    long offset = found - data - 1;
+    free(data);
+    hf_test_damage_file(path, offset);
+}
+
+void hf_test_forget_history(struct hf_test_service *service)
+{
+    struct hf_system_info system = hf_test_system(service);
+    struct hf_call call = {.run = trim_history, .context = &system};
+    struct hf_error err;
+    ck_assert_msg(hf_committer_call(service->engine->committer, &call, &err), "%s", err.text);
 }
 
 int64_t hf_test_put(struct hf_test_service *service, const char *component, const char *text)
@@ -270,6 +293,13 @@ int hf_test_count_events(struct hf_test_service *service, int64_t system_id, con
 static void run_command(const char *command)
 {
     ck_assert_msg(system(command) == 0, "%s failed", command);
+}
+
+static bool trim_history(struct hf_session *session, void *context, struct hf_error *err)
+{
+    const struct hf_system_info *system = context;
+    int64_t deleted = 0;
+    return hf_states_trim(session, system->id, system->sequence, 1000000, &deleted, err);
 }
 
 static int count_files(const char *path)

@@ -31,6 +31,10 @@ char *hf_test_service_path(struct hf_test_service *service, const char *format, 
 void hf_test_service_remove_database(struct hf_test_service *service);
 int hf_test_service_count_files(struct hf_test_service *service, const char *below); /* regular files, recursive */
 void hf_test_damage_file(const char *path, long offset); /* flips a byte; negative: from the end */
+/* Flips a byte of a content that lies in the file as it is (short ones do); again: flips it back. */
+void hf_test_damage_content(const char *path, const char *text);
+/* The versions that others superseded are no longer in the database. */
+void hf_test_forget_history(struct hf_test_service *service);
 
 int64_t hf_test_put(struct hf_test_service *service, const char *component, const char *text); /* its version */
 void hf_test_delete(struct hf_test_service *service, const char *component);
