@@ -11,6 +11,7 @@
 #include "engine/rebuild.h"
 #include "engine/scheduler.h"
 #include "engine/snapshot.h"
+#include "repository/keys.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -107,18 +108,29 @@ static void free_parts(struct hf_engine *engine)
     hf_store_close(engine->store);
     if (engine->repository)
         hf_repository_close(engine->repository);
+    hf_keys_free(engine->keys);
     hf_event_queue_free(engine->events);
     if (engine->directory_lock >= 0)
         close(engine->directory_lock);
     free(engine);
 }
 
+static bool open_repository(struct hf_engine *engine, struct hf_error *err)
+{
+    const struct hf_config *config = engine->config;
+    if (!hf_keys_load(&engine->keys, config->encryption_key_file, config->signing_key_file, config->trusted_keys_file,
+                      err) ||
+        !hf_repository_open(&engine->repository, config->backup_directory, config->incremental_directory, err))
+        return false;
+    hf_repository_use_keys(engine->repository, engine->keys);
+    return true;
+}
+
 static bool start_parts(struct hf_engine *engine, struct hf_error *err)
 {
     const struct hf_config *config = engine->config;
     bool rebuilt = false;
-    if (!lock_directory(engine, err) ||
-        !hf_repository_open(&engine->repository, config->backup_directory, config->incremental_directory, err))
+    if (!lock_directory(engine, err) || !open_repository(engine, err))
         return false;
     engine->phase = HF_PHASE_RECOVERING;
     if (!open_and_load(engine, &rebuilt, err))

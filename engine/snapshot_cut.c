@@ -297,7 +297,7 @@ static bool continue_chain(struct hf_making *making, bool *continues_out, struct
     struct hf_chain *chain = NULL;
     *continues_out = false;
     if (!hf_chain_load(&chain, making->engine->repository, making->header.system, making->previous.id, err)) {
-        if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND)
+        if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND && err->code != HF_KEY_MISSING)
             return false;
         hf_log(HF_LOG_WARNING, "snapshot_parent_unusable", err->text, HF_LOG_TEXT("system", making->header.system));
         return true; /* a full does not need it */

@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/fault.h"
 #include "engine/heal.h"
+#include "repository/keys.h"
 #include "store/states.h"
 
 #include <string.h>
@@ -34,6 +35,7 @@ static bool read_content(struct hf_making *making, const struct hf_manifest_entr
                          struct hf_error *err);
 static bool heal_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out,
                          struct hf_error *err);
+static bool sign(struct hf_making *making, struct hf_error *err);
 static void note_progress(struct hf_making *making, int64_t done);
 static void fill_row(struct hf_making *making, struct hf_snapshot_row *row, const char *file, int64_t file_bytes);
 static bool insert_row(struct hf_session *session, void *context, struct hf_error *err);
@@ -51,7 +53,7 @@ bool hf_snapshot_write(struct hf_making *making, struct hf_snapshot_row *row_out
         /* Before the slow part, so that the database may clean up behind us. */
         hf_sessions_give(engine->sessions, making->session);
         making->session = NULL;
-        ok = hf_snapshot_writer_finish(writer, &making->header, &file, &file_bytes, err);
+        ok = sign(making, err) && hf_snapshot_writer_finish(writer, &making->header, &file, &file_bytes, err);
     }
     hf_snapshot_writer_free(writer);
     if (!ok)
@@ -98,7 +100,7 @@ static bool load_index(struct hf_making *making, struct hf_error *err)
         if (hf_blob_index_add_file(shelf->index, making->engine->repository, header->system, files->kinds[i],
                                    files->ids[i], &why))
             continue;
-        if (why.code != HF_DAMAGED && why.code != HF_NOT_FOUND) {
+        if (why.code != HF_DAMAGED && why.code != HF_NOT_FOUND && why.code != HF_KEY_MISSING) {
             *err = why;
             return false;
         }
@@ -246,6 +248,20 @@ static bool heal_content(struct hf_making *making, const struct hf_manifest_entr
     if (!hf_session_begin(making->session, err))
         return false;
     return hf_heal_state(making->engine, making->header.system, entry->component, &expected, damage, out, err);
+}
+
+static bool sign(struct hf_making *making, struct hf_error *err)
+{
+    struct hf_manifest_header *header = &making->header;
+    char signed_by[HF_KEY_ID_BYTES], signature[HF_SIGNATURE_BYTES];
+    if (!hf_keys_sign(making->engine->keys))
+        return true;
+    if (!hf_keys_sign_root(making->engine->keys, header->system, header->id, &header->root_hash, signed_by, signature,
+                           err))
+        return false;
+    header->signed_by = hf_arena_strdup(&making->arena, signed_by);
+    header->signature = hf_arena_strdup(&making->arena, signature);
+    return true;
 }
 
 static void note_progress(struct hf_making *making, int64_t done)
