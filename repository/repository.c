@@ -31,6 +31,7 @@ static hf_entry_fn index_entry;
 static bool merge_systems(struct hf_repository *repository, struct hf_place_list *out, struct hf_error *err);
 static bool scan_system(struct scan *scan, const char *system, struct hf_error *err);
 static bool scan_file(struct scan *scan, const char *system, const struct found *found, struct hf_error *err);
+static void take_plain_part(const struct hf_format_header *from, struct hf_manifest_header *to);
 static bool file_bytes(const char *path, int64_t *bytes_out, bool *missing_out, struct hf_error *err);
 static bool sweep_system(struct hf_repository *repository, int root, const char *system, hf_leftover_fn *each,
                          void *context, struct hf_error *err);
@@ -187,9 +188,11 @@ static bool scan_file(struct scan *scan, const char *system, const struct found 
     bool sound = hf_snapshot_file_open(&file, scan->repository, system, looked_in, found->id, &damage) &&
                  hf_snapshot_file_read_manifest(file, &arena, &header, NULL, NULL, &damage);
     bool ok = true;
-    if (sound || damage.code == HF_DAMAGED) {
+    if (sound || damage.code == HF_DAMAGED || damage.code == HF_KEY_MISSING) {
         if (!sound)
             header = (struct hf_manifest_header){.system = system, .id = found->id, .kind = kind};
+        if (!sound && file && damage.code == HF_KEY_MISSING)
+            take_plain_part(&file->header, &header);
         scan->stopped = !scan->each(scan->context, &header, name, bytes, sound ? NULL : &damage);
     } else if (damage.code != HF_NOT_FOUND) {
         *err = damage; /* not read is not the same as damaged */
@@ -197,6 +200,16 @@ static bool scan_file(struct scan *scan, const char *system, const struct found 
     }
     hf_arena_done(&arena);
     return ok;
+}
+
+/* What an encrypted file says to everyone. */
+static void take_plain_part(const struct hf_format_header *from, struct hf_manifest_header *to)
+{
+    to->generation = from->generation;
+    to->parent = from->parent;
+    to->sequence = from->sequence;
+    to->epoch = from->epoch;
+    to->cut_at_ms = from->cut_at_ms;
 }
 
 static bool file_bytes(const char *path, int64_t *bytes_out, bool *missing_out, struct hf_error *err)

@@ -22,11 +22,11 @@ void hf_repository_close(struct hf_repository *repository);
 HF_MUST_USE bool hf_repository_open_existing(struct hf_repository **out, const char *backup_directory,
                                              const char *incremental_directory, struct hf_error *err);
 
-/* <directory>/full and <directory>/incremental, which may be away now and then: looks at nothing and makes nothing. While
- * it is away its files are missing (HF_NOT_FOUND) or cannot be read (HF_IO). */
+/* <directory>/full and <directory>/incremental, which may be away now and then: looks at nothing and makes nothing.
+ * While it is away its files are missing (HF_NOT_FOUND) or cannot be read (HF_IO). */
 void hf_repository_open_remote(struct hf_repository **out, const char *directory);
-/* Makes its two directories, and those of the system, where they are missing; never the one that they lie in: HF_IO when
- * that is not there. */
+/* Makes its two directories, and those of the system, where they are missing; never the one that they lie in: HF_IO
+ * when that is not there. */
 HF_MUST_USE bool hf_repository_prepare(struct hf_repository *repository, const char *system_or_null,
                                        struct hf_error *err);
 
@@ -74,8 +74,10 @@ void hf_snapshot_writer_free(struct hf_snapshot_writer *writer);
 /* ---- reading ---- */
 
 /* Every snapshot file found, by name order within a system. When the file's structure, manifest hash or header is
- * damaged, header holds only system, id, kind (from the path) and damage says why; damage NULL: sound so far (blobs
- * are not read). file_bytes is the size on disk. Stops early when each returns false. */
+ * damaged, header holds only system, id, kind (from the path) and damage says why (HF_DAMAGED); damage NULL: sound so
+ * far (blobs are not read). damage HF_KEY_MISSING is no damage: the file is there and may be sound, but its key is not
+ * at hand; header also holds generation, parent, sequence, epoch and cut_at_ms. file_bytes is the size on disk. Stops
+ * early when each returns false. */
 typedef bool hf_scan_fn(void *context, const struct hf_manifest_header *header, const char *file, int64_t file_bytes,
                         const struct hf_error *damage);
 HF_MUST_USE bool hf_repository_scan(struct hf_repository *repository, const char *system_or_null, hf_scan_fn *each,
