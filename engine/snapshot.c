@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/metrics.h"
 #include "engine/events.h"
+#include "engine/validation.h"
 
 #include <string.h>
 
@@ -18,6 +19,7 @@ static void end_progress(struct hf_making *making, const struct hf_snapshot_row 
 static void tell_success(struct hf_making *making, const struct hf_snapshot_row *row);
 static void tell_failure(struct hf_making *making, const struct hf_error *failure);
 static void validate_after(struct hf_engine *engine, const struct hf_snapshot_request *request, const char *id);
+static void validate_here(struct hf_engine *engine, const char *system, const char *id);
 static bool queue_job(struct hf_snapshotter *snapshotter, const struct hf_snapshot_job *job);
 
 struct hf_snapshotter *hf_snapshotter_new(struct hf_engine *engine)
@@ -228,11 +230,7 @@ static void run_job(struct hf_engine *engine, const struct hf_snapshot_job *job)
 {
     struct hf_error err;
     if (job->kind == HF_JOB_VALIDATE) {
-        struct hf_verify_report report;
-        bool valid;
-        if (!hf_snapshot_validate(engine, job->system, job->id, &report, &valid, &err))
-            hf_log(HF_LOG_WARNING, "snapshot_not_validated", err.text, HF_LOG_TEXT("system", job->system),
-                   HF_LOG_TEXT("snapshot", job->id));
+        validate_here(engine, job->system, job->id);
         return;
     }
     struct hf_snapshot_request request = {.system = job->system,
@@ -390,10 +388,16 @@ static void validate_after(struct hf_engine *engine, const struct hf_snapshot_re
     bool here = strcmp(request->trigger, "shutdown") == 0 || strcmp(request->trigger, "schedule") == 0;
     if (!here && hf_snapshot_queue_validation(engine, request->system, id))
         return;
+    validate_here(engine, request->system, id);
+}
+
+static void validate_here(struct hf_engine *engine, const char *system, const char *id)
+{
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_validation result;
     struct hf_error err;
-    struct hf_verify_report report;
-    bool valid;
-    if (!hf_snapshot_validate(engine, request->system, id, &report, &valid, &err))
-        hf_log(HF_LOG_WARNING, "snapshot_not_validated", err.text, HF_LOG_TEXT("system", request->system),
+    if (!hf_validation_run(engine, system, id, false, 0, &arena, &result, &err))
+        hf_log(HF_LOG_WARNING, "snapshot_not_validated", err.text, HF_LOG_TEXT("system", system),
                HF_LOG_TEXT("snapshot", id));
 }

@@ -65,11 +65,6 @@ HF_MUST_USE bool hf_snapshot_import(struct hf_engine *engine, const char *system
 HF_MUST_USE bool hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *id, struct hf_error *err);
 void hf_snapshot_release(struct hf_engine *engine, int64_t system_id, const char *id);
 
-/* Reads the file back and records the verdict (state_validation_results, the row's validation columns, an event when
- * damaged). */
-HF_MUST_USE bool hf_snapshot_validate(struct hf_engine *engine, const char *system, const char *id,
-                                      struct hf_verify_report *report_out, bool *valid_out, struct hf_error *err);
-
 /* A restore found that its bytes are not what they were: row, event, and nothing new builds on it. */
 HF_MUST_USE bool hf_snapshot_mark_damaged(struct hf_engine *engine, const char *system, const char *id,
                                           const char *reason, struct hf_error *err);

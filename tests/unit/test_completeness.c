@@ -3,6 +3,7 @@
 
 #include "core/auto.h"
 #include "engine/health.h"
+#include "engine/validation.h"
 #include "tests/support/engine.h"
 
 #include "tests/support/check_main.h"
@@ -66,11 +67,11 @@ static const char *lack_of(const char *component)
 static void snapshot_and_validate(void)
 {
     struct hf_snapshot_row row = hf_test_full(&service);
-    struct hf_verify_report report;
-    bool valid = false;
+    struct hf_validation verdict;
     struct hf_error err;
-    ck_assert_msg(hf_snapshot_validate(service.engine, HF_TEST_NAME, row.id, &report, &valid, &err), "%s", err.text);
-    ck_assert(valid);
+    ck_assert_msg(hf_validation_run(service.engine, HF_TEST_NAME, row.id, false, 0, &service.arena, &verdict, &err),
+                  "%s", err.text);
+    ck_assert_str_eq(verdict.status, "valid");
 }
 
 static int count_told(const char *type)

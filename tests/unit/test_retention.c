@@ -2,6 +2,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "engine/validation.h"
 #include "tests/support/engine.h"
 
 #include "tests/support/check_main.h"
@@ -122,13 +123,12 @@ START_TEST(the_last_valid_generation_stays_when_newer_ones_are_damaged)
     hf_test_service_open(&service, flags);
     hf_test_put(&service, "a", "{\"some\":\"content\"}");
     struct hf_snapshot_row good = hf_test_full(&service), bad = hf_test_full(&service);
-    struct hf_verify_report report;
-    bool valid;
-    ck_assert(hf_snapshot_validate(service.engine, HF_TEST_NAME, good.id, &report, &valid, &err));
-    ck_assert(valid);
-    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &bad), -1);
-    ck_assert(hf_snapshot_validate(service.engine, HF_TEST_NAME, bad.id, &report, &valid, &err));
-    ck_assert(!valid);
+    struct hf_validation verdict;
+    ck_assert(hf_validation_run(service.engine, HF_TEST_NAME, good.id, false, 0, &service.arena, &verdict, &err));
+    ck_assert_str_eq(verdict.status, "valid");
+    ck_assert_int_eq(truncate(hf_test_engine_snapshot_path(&service, &bad), 20), 0); /* there is no other copy */
+    ck_assert(hf_validation_run(service.engine, HF_TEST_NAME, bad.id, false, 0, &service.arena, &verdict, &err));
+    ck_assert_str_eq(verdict.status, "damaged");
     expire_at_once();
     ck_assert_int_eq(retain(), 1);
     ck_assert(exists(&good));

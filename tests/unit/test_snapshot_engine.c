@@ -1,5 +1,6 @@
 #include "core/clock.h"
 #include "core/auto.h"
+#include "engine/validation.h"
 #include "tests/support/engine.h"
 
 #include "tests/support/check_main.h"
@@ -214,21 +215,23 @@ START_TEST(stopping_takes_a_final_full_when_something_changed)
 }
 END_TEST
 
-START_TEST(validation_finds_a_flipped_byte_and_the_next_snapshot_starts_anew)
+START_TEST(damage_that_stays_makes_the_next_snapshot_start_anew)
 {
     hf_test_service_open(&service, NULL);
     put_many(30, 1);
     struct hf_snapshot_row full = hf_test_full(&service);
     struct hf_verify_report report;
-    bool valid = false;
+    struct hf_validation verdict;
     struct hf_error err;
-    ck_assert_msg(hf_snapshot_validate(service.engine, HF_TEST_NAME, full.id, &report, &valid, &err), "%s", err.text);
-    ck_assert(valid);
-    ck_assert_int_eq(report.blobs, 30);
+    ck_assert_msg(hf_validation_run(service.engine, HF_TEST_NAME, full.id, false, 0, &service.arena, &verdict, &err),
+                  "%s", err.text);
+    ck_assert_str_eq(verdict.status, "valid");
+    ck_assert_int_eq(verdict.blobs_checked, 30);
 
-    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &full), 300);
-    ck_assert_msg(hf_snapshot_validate(service.engine, HF_TEST_NAME, full.id, &report, &valid, &err), "%s", err.text);
-    ck_assert(!valid);
+    ck_assert_int_eq(truncate(hf_test_engine_snapshot_path(&service, &full), 300), 0);
+    ck_assert_msg(hf_validation_run(service.engine, HF_TEST_NAME, full.id, false, 0, &service.arena, &verdict, &err),
+                  "%s", err.text);
+    ck_assert_str_eq(verdict.status, "damaged");
     struct hf_snapshot_row row;
     ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, full.id, &service.arena, &row, &err));
     ck_assert_str_eq(row.state, "damaged");
@@ -394,8 +397,7 @@ HF_TEST_MAIN("snapshot engine", a_full_lists_everything_and_is_an_anchor, an_inc
              a_second_full_of_the_generation_stores_no_content_twice, with_anchor_interval_zero_every_full_stands_alone,
              registrations_are_part_of_a_snapshot_and_of_what_changed,
              an_incremental_after_a_restart_continues_the_chain, stopping_takes_a_final_full_when_something_changed,
-             validation_finds_a_flipped_byte_and_the_next_snapshot_starts_anew,
-             a_snapshot_on_which_another_builds_is_not_deleted,
+             damage_that_stays_makes_the_next_snapshot_start_anew, a_snapshot_on_which_another_builds_is_not_deleted,
              writers_go_on_while_snapshots_are_taken_and_each_is_consistent,
              one_started_in_the_background_is_found_by_the_id_it_was_given,
              a_damaged_state_in_the_database_is_taken_from_the_snapshot_before);

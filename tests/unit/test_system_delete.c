@@ -1,5 +1,6 @@
 /* Deleting a system while others use its name, while it is read, and when it goes wrong or is cut short. */
 #include "core/auto.h"
+#include "engine/validation.h"
 #include "tests/support/engine.h"
 #include "tests/support/temp.h"
 
@@ -47,11 +48,11 @@ static int check_that_all_validate(void)
                                 &err));
     hf_sessions_give(service.engine->sessions, session);
     for (int i = 0; i < listed.count; i++) {
-        struct hf_verify_report report;
-        bool valid = false;
-        ck_assert_msg(hf_snapshot_validate(service.engine, HF_TEST_NAME, listed.ids[i], &report, &valid, &err), "%s",
-                      err.text);
-        ck_assert_msg(valid, "snapshot %s is damaged", listed.ids[i]);
+        struct hf_validation verdict;
+        ck_assert_msg(hf_validation_run(service.engine, HF_TEST_NAME, listed.ids[i], true, 0, &service.arena, &verdict,
+                                        &err),
+                      "%s", err.text);
+        ck_assert_msg(strcmp(verdict.status, "valid") == 0, "snapshot %s is %s", listed.ids[i], verdict.status);
     }
     return listed.count;
 }

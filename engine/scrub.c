@@ -1,0 +1,284 @@
+/* The background scrub: every snapshot is validated again once each interval, the one that was looked at longest ago
+ * first, one at a time, with a pause between each two that spreads them over the interval. Where there is a mirror, its
+ * copy is compared with the file that was just found sound. */
+#include "engine/validation_private.h"
+
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/metrics.h"
+#include "engine/events.h"
+#include "engine/mirror.h"
+
+#include <string.h>
+#include <time.h>
+
+#define LOOK_AGAIN_MS 60000 /* at the latest, for snapshots that came and went */
+#define PAUSE_MS_MIN  10
+#define TRIED_MAX     128 /* snapshots without a verdict that are remembered, so that they do not hold up the others */
+
+struct tried {
+    int64_t system_id;
+    char id[HF_SNAPSHOT_ID_MAX];
+    int64_t at_ms;
+};
+
+struct hf_scrubber {
+    struct hf_engine *engine;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* protects nothing but the sleep */
+    pthread_cond_t wake;
+    atomic_bool stopping;
+    struct hf_pacer pacer;
+    struct tried tried[TRIED_MAX]; /* a ring */
+    int tried_next;
+};
+
+/* The one that was looked at longest ago. */
+struct choice {
+    struct hf_scrubber *scrubber;
+    const char *system;
+    int64_t count; /* of all that can be scrubbed */
+    bool found;
+    int64_t looked_at_ms;
+    char system_name[HF_NAME_MAX + 4];
+    char id[HF_SNAPSHOT_ID_MAX];
+    int64_t system_id;
+};
+
+static void *scrub(void *context);
+static bool choose(struct hf_scrubber *scrubber, struct choice *out);
+static hf_snapshot_row_fn consider;
+static int64_t when_tried(const struct hf_scrubber *scrubber, const struct hf_snapshot_row *row);
+static int64_t pause_ms(const struct hf_scrubber *scrubber, const struct choice *choice, bool first);
+static bool sleep_ms(struct hf_scrubber *scrubber, int64_t ms);
+static void scrub_one(struct hf_scrubber *scrubber, const struct choice *choice);
+static void compare_mirror(struct hf_scrubber *scrubber, const struct choice *choice);
+static bool compare_copies(struct hf_scrubber *scrubber, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
+                           struct hf_error *err);
+static hf_pace_fn pace_copy;
+
+/* Whom a copy under way may keep waiting. */
+struct copying {
+    struct hf_scrubber *scrubber;
+    struct hf_shelf *shelf;
+};
+
+bool hf_scrubber_start(struct hf_scrubber **out, struct hf_engine *engine, struct hf_error *err)
+{
+    *out = NULL;
+    if (engine->config->scrub_interval_ms == 0)
+        return true;
+    struct hf_scrubber *scrubber = hf_alloc(sizeof(*scrubber));
+    scrubber->engine = engine;
+    scrubber->pacer = (struct hf_pacer){.bytes_per_second = engine->config->scrub_bytes_per_second,
+                                        .stop = &scrubber->stopping,
+                                        .scrubbing = true};
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&scrubber->mutex, NULL);
+    pthread_cond_init(&scrubber->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
+    int failure = pthread_create(&scrubber->thread, NULL, scrub, scrubber);
+    if (failure) {
+        pthread_cond_destroy(&scrubber->wake);
+        pthread_mutex_destroy(&scrubber->mutex);
+        free(scrubber);
+        return hf_error_errno(err, failure, "the thread of the background validation cannot be started");
+    }
+    *out = scrubber;
+    return true;
+}
+
+void hf_scrubber_stop(struct hf_scrubber *scrubber)
+{
+    if (!scrubber)
+        return;
+    pthread_mutex_lock(&scrubber->mutex);
+    scrubber->stopping = true;
+    pthread_cond_signal(&scrubber->wake);
+    pthread_mutex_unlock(&scrubber->mutex);
+    pthread_join(scrubber->thread, NULL);
+    pthread_cond_destroy(&scrubber->wake);
+    pthread_mutex_destroy(&scrubber->mutex);
+    free(scrubber);
+}
+
+static void *scrub(void *context)
+{
+    struct hf_scrubber *scrubber = context;
+    bool first = true;
+    uint64_t last_ns = hf_clock_monotonic_ns();
+    for (;;) {
+        struct choice choice;
+        if (!choose(scrubber, &choice)) {
+            if (!sleep_ms(scrubber, LOOK_AGAIN_MS))
+                return NULL;
+            continue;
+        }
+        int64_t passed_ms = (int64_t)((hf_clock_monotonic_ns() - last_ns) / HF_MS_NS);
+        int64_t left_ms = pause_ms(scrubber, &choice, first) - (first ? 0 : passed_ms);
+        if (left_ms > 0) {
+            if (!sleep_ms(scrubber, left_ms < LOOK_AGAIN_MS ? left_ms : LOOK_AGAIN_MS))
+                return NULL;
+            continue; /* what is oldest may be another one by now */
+        }
+        if (scrubber->stopping)
+            return NULL;
+        scrub_one(scrubber, &choice);
+        first = false;
+        last_ns = hf_clock_monotonic_ns();
+    }
+}
+
+/* False: there is nothing to look at, or the database is away. */
+static bool choose(struct hf_scrubber *scrubber, struct choice *out)
+{
+    struct hf_engine *engine = scrubber->engine;
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    *out = (struct choice){.scrubber = scrubber};
+    struct hf_session *session;
+    struct hf_error err;
+    if (!hf_sessions_take(engine->sessions, &session, &err))
+        return false;
+    int count = 0;
+    struct hf_system_info *systems = hf_catalog_list_systems(engine->catalog, &arena, &count);
+    bool ok = true;
+    for (int i = 0; ok && i < count; i++) {
+        out->system = systems[i].name;
+        ok = hf_snapshots_list(session, systems[i].id, NULL, INT64_MAX, "", INT64_MAX, consider, out, &err);
+    }
+    hf_sessions_give(engine->sessions, session);
+    return ok && out->found;
+}
+
+static bool consider(void *context, const struct hf_snapshot_row *row)
+{
+    struct choice *choice = context;
+    if (strcmp(row->state, "failed") == 0)
+        return true;
+    choice->count++;
+    int64_t tried_at_ms = when_tried(choice->scrubber, row);
+    int64_t looked_at_ms = tried_at_ms > row->validated_at_ms ? tried_at_ms : row->validated_at_ms;
+    if (choice->found && looked_at_ms >= choice->looked_at_ms)
+        return true;
+    choice->found = true;
+    choice->looked_at_ms = looked_at_ms;
+    choice->system_id = row->system_id;
+    snprintf(choice->system_name, sizeof(choice->system_name), "%s", choice->system);
+    snprintf(choice->id, sizeof(choice->id), "%s", row->id);
+    return true;
+}
+
+/* 0: not that we know. */
+static int64_t when_tried(const struct hf_scrubber *scrubber, const struct hf_snapshot_row *row)
+{
+    for (int i = 0; i < TRIED_MAX; i++) {
+        if (scrubber->tried[i].system_id == row->system_id && strcmp(scrubber->tried[i].id, row->id) == 0)
+            return scrubber->tried[i].at_ms;
+    }
+    return 0;
+}
+
+/* From the one before to the next: an equal share of the interval. The first after a start comes when it is due, so
+ * that a service that is restarted often scrubs too. */
+static int64_t pause_ms(const struct hf_scrubber *scrubber, const struct choice *choice, bool first)
+{
+    int64_t interval_ms = scrubber->engine->config->scrub_interval_ms;
+    int64_t share_ms = interval_ms / choice->count;
+    if (first) {
+        int64_t due_ms = choice->looked_at_ms + interval_ms - hf_clock_now_ms();
+        if (due_ms < share_ms)
+            share_ms = due_ms;
+        return share_ms;
+    }
+    return share_ms > PAUSE_MS_MIN ? share_ms : PAUSE_MS_MIN;
+}
+
+/* False: the scrub is over. */
+static bool sleep_ms(struct hf_scrubber *scrubber, int64_t ms)
+{
+    uint64_t until_ns = hf_clock_monotonic_ns() + (uint64_t)ms * HF_MS_NS;
+    struct timespec until = {.tv_sec = (time_t)(until_ns / HF_SECOND_NS), .tv_nsec = (long)(until_ns % HF_SECOND_NS)};
+    pthread_mutex_lock(&scrubber->mutex);
+    int failure = 0;
+    while (!scrubber->stopping && failure == 0)
+        failure = pthread_cond_timedwait(&scrubber->wake, &scrubber->mutex, &until);
+    pthread_mutex_unlock(&scrubber->mutex);
+    return !scrubber->stopping;
+}
+
+static void scrub_one(struct hf_scrubber *scrubber, const struct choice *choice)
+{
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_validation result;
+    struct hf_error err;
+    if (hf_validation_run_paced(scrubber->engine, choice->system_name, choice->id, false, &scrubber->pacer, &arena,
+                                &result, &err)) {
+        if (strcmp(result.status, "damaged") != 0 && scrubber->engine->mirror_repository)
+            compare_mirror(scrubber, choice);
+        return;
+    }
+    if (scrubber->stopping)
+        return;
+    struct tried *tried = &scrubber->tried[scrubber->tried_next++ % TRIED_MAX];
+    *tried = (struct tried){.system_id = choice->system_id, .at_ms = hf_clock_now_ms()};
+    snprintf(tried->id, sizeof(tried->id), "%s", choice->id);
+    if (err.code != HF_NOT_FOUND) /* it was deleted meanwhile */
+        hf_log(HF_LOG_WARNING, "snapshot_not_validated", err.text, HF_LOG_TEXT("system", choice->system_name),
+               HF_LOG_TEXT("snapshot", choice->id));
+}
+
+/* A mirror that is away, or lacks the file, catches up by itself. */
+static void compare_mirror(struct hf_scrubber *scrubber, const struct choice *choice)
+{
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_engine *engine = scrubber->engine;
+    struct hf_snapshot_row row;
+    struct hf_error err;
+    struct hf_shelf *shelf = hf_shelf_get(engine, choice->system_name, &err);
+    if (!shelf)
+        return;
+    hf_shelf_await(shelf); /* the copy of a snapshot that is deleted meanwhile is not made again */
+    bool ok = hf_shelf_check_current(engine, shelf, &err) &&
+              hf_snapshot_find(engine, choice->system_name, choice->id, &arena, &row, &err) &&
+              compare_copies(scrubber, shelf, &row, &err);
+    pthread_mutex_unlock(&shelf->judging);
+    if (!ok && err.code == HF_NOT_FOUND)
+        hf_mirror_wake(engine);
+    else if (!ok)
+        hf_log(HF_LOG_WARNING, "mirror_not_compared", err.text, HF_LOG_TEXT("system", choice->system_name),
+               HF_LOG_TEXT("snapshot", choice->id));
+}
+
+static bool compare_copies(struct hf_scrubber *scrubber, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
+                           struct hf_error *err)
+{
+    struct hf_engine *engine = scrubber->engine;
+    struct copying copying = {scrubber, shelf};
+    bool same = false;
+    int64_t bytes = 0;
+    if (!hf_repository_compare(engine->repository, engine->mirror_repository, shelf->name, row->kind, row->id,
+                               pace_copy, &copying, &same, err))
+        return false;
+    if (same)
+        return true;
+    if (!hf_repository_copy(engine->repository, engine->mirror_repository, shelf->name, row->kind, row->id, true,
+                            pace_copy, &copying, &bytes, err))
+        return false;
+    hf_metric_add_labelled(HF_M_HEALED, "mirror", 1);
+    HF_AUTO(free) char *data = hf_format("{\"snapshot\":\"%s\"}", row->id);
+    hf_event_emit(engine, shelf->system_id, shelf->name, HF_EV_MIRROR_HEALED, data,
+                  "the mirror's copy of snapshot %s differed from the file and was written again", row->id);
+    return true;
+}
+
+/* A comparison cannot be broken off: at a stop it is only no longer slowed down. */
+static void pace_copy(void *context, int64_t bytes)
+{
+    const struct copying *copying = context;
+    hf_pacer_wait(&copying->scrubber->pacer, copying->shelf, bytes);
+}

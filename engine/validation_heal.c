@@ -1,0 +1,158 @@
+/* Mending the files of a generation, and the exact account of what could not be mended. */
+#include "engine/validation_private.h"
+
+#include "core/log.h"
+#include "engine/heal.h"
+
+#include <string.h>
+
+HF_AUTO_DEFINE(chain, struct hf_chain *, hf_chain_free);
+
+static bool repair_file(struct hf_validating *validating, const struct hf_snapshot_row *row, struct hf_error *err);
+static void add_place(struct hf_validating *validating, const char *file, int64_t offset);
+static bool read_all(struct hf_validating *validating, struct hf_chain *chain, struct hf_error *err);
+static void add_lost(struct hf_validating *validating, const struct hf_manifest_entry *entry);
+static bool is_lost_place(const struct hf_validating *validating, const char *file, int64_t offset);
+
+bool hf_validation_heal(struct hf_validating *validating, struct hf_error *err)
+{
+    /* Oldest first: later files refer to what earlier ones hold. */
+    for (int i = validating->row_count - 1; i >= 0; i--) {
+        const struct hf_snapshot_row *row = &validating->rows[i];
+        if (strcmp(row->generation, validating->row.generation) != 0 || strcmp(row->state, "failed") == 0 ||
+            row->sequence > validating->row.sequence)
+            continue;
+        if (!repair_file(validating, row, err))
+            return hf_error_wrap(err, "mending the file of snapshot %s", row->id);
+    }
+    return true;
+}
+
+static bool repair_file(struct hf_validating *validating, const struct hf_snapshot_row *row, struct hf_error *err)
+{
+    struct hf_engine *engine = validating->engine;
+    struct hf_heal_primary primary = {.engine = engine, .system = validating->shelf->name};
+    const struct hf_content_source source = hf_heal_source(&primary);
+    struct hf_repair_report report = {0};
+    if (!hf_repository_repair(engine->repository, engine->mirror_repository, validating->shelf->name, row->kind,
+                              row->id, &source, validating->arena, &report, err))
+        return false;
+    if (!hf_pacer_wait(validating->pacer, validating->shelf, report.bytes_read))
+        return hf_error_set(err, HF_SHUTTING_DOWN, "the service is stopping");
+    validating->contents_healed += report.contents_healed;
+    validating->files_replaced += report.file_replaced;
+    if (report.outcome != HF_REPAIR_SOUND && report.origin[0] && !validating->origin[0]) {
+        snprintf(validating->what, sizeof(validating->what), "%s", report.what);
+        snprintf(validating->origin, sizeof(validating->origin), "%s", report.origin);
+    }
+    if (report.file_lost)
+        add_place(validating, row->id, -1);
+    for (int64_t i = 0; i < report.lost_count; i++)
+        add_place(validating, row->id, report.lost[i].offset);
+    return true;
+}
+
+static void add_place(struct hf_validating *validating, const char *file, int64_t offset)
+{
+    if (validating->place_count == validating->place_capacity) {
+        validating->place_capacity = validating->place_capacity ? 2 * validating->place_capacity : 16;
+        validating->places =
+            hf_realloc(validating->places, (size_t)validating->place_capacity * sizeof(validating->places[0]));
+    }
+    validating->places[validating->place_count++] = (struct hf_lost_place){file, offset};
+}
+
+bool hf_validation_find_lost(struct hf_validating *validating, struct hf_error *err)
+{
+    HF_AUTO(chain) struct hf_chain *chain = NULL;
+    bool whole = false;
+    char why[480] = "";
+    struct hf_error found;
+    if (!hf_chain_salvage(&chain, validating->engine->repository, validating->shelf->name, validating->row.id, &whole,
+                          why, &found)) {
+        validating->lost_all = found.code == HF_DAMAGED || found.code == HF_NOT_FOUND;
+        if (!validating->lost_all)
+            *err = found;
+        return validating->lost_all;
+    }
+    validating->lost_parent = !whole;
+    if (!whole && validating->checks[HF_CHECK_CHAIN].score > 0)
+        hf_check_set(validating, HF_CHECK_CHAIN, "failed", 0, "%s", why);
+    return read_all(validating, chain, err);
+}
+
+static bool read_all(struct hf_validating *validating, struct hf_chain *chain, struct hf_error *err)
+{
+    for (int64_t i = 0; i < hf_chain_count(chain); i++) {
+        const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
+        if (!hf_manifest_entry_is_present(entry))
+            continue;
+        HF_AUTO(blob) struct hf_blob *blob = NULL;
+        struct hf_error found;
+        if (!hf_chain_read(chain, entry, &blob, &found)) {
+            if (found.code != HF_DAMAGED && found.code != HF_NOT_FOUND) {
+                *err = found;
+                return false;
+            }
+            add_lost(validating, entry);
+        }
+        if (!hf_pacer_wait(validating->pacer, validating->shelf, entry->blob_stored_bytes))
+            return hf_error_set(err, HF_SHUTTING_DOWN, "the service is stopping");
+    }
+    return true;
+}
+
+static void add_lost(struct hf_validating *validating, const struct hf_manifest_entry *entry)
+{
+    if (validating->lost_count == validating->lost_capacity) {
+        validating->lost_capacity = validating->lost_capacity ? 2 * validating->lost_capacity : 16;
+        validating->lost =
+            hf_realloc(validating->lost, (size_t)validating->lost_capacity * sizeof(validating->lost[0]));
+    }
+    validating->lost[validating->lost_count++] =
+        (struct hf_lost_component){.component = hf_arena_strdup(validating->arena, entry->component),
+                                   .version = entry->version,
+                                   .bytes = entry->bytes,
+                                   .hash = entry->hash};
+}
+
+bool hf_validation_is_hit(struct hf_validating *validating, const struct hf_snapshot_row *row, const char **why_out,
+                          struct hf_error *err)
+{
+    *why_out = NULL;
+    for (int64_t i = 0; i < validating->place_count && !*why_out; i++) {
+        if (strcmp(validating->places[i].file, row->id) == 0)
+            *why_out =
+                validating->places[i].offset == -1 ? "its file is lost" : "its file holds a content that is lost";
+    }
+    if (*why_out)
+        return true;
+    HF_AUTO(chain) struct hf_chain *chain = NULL;
+    struct hf_error found;
+    if (!hf_chain_load(&chain, validating->engine->repository, validating->shelf->name, row->id, &found)) {
+        if (found.code != HF_DAMAGED && found.code != HF_NOT_FOUND) {
+            *err = found;
+            return false;
+        }
+        *why_out = hf_arena_strdup(validating->arena, found.text);
+        return true;
+    }
+    for (int64_t i = 0; i < hf_chain_count(chain) && !*why_out; i++) {
+        const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
+        const char *file = entry->blob_file[0] ? entry->blob_file : row->id;
+        if (hf_manifest_entry_is_present(entry) && is_lost_place(validating, file, entry->blob_offset))
+            *why_out = hf_arena_format(validating->arena, "the state of %s lies in the file of snapshot %s and is lost",
+                                       entry->component, file);
+    }
+    return true;
+}
+
+static bool is_lost_place(const struct hf_validating *validating, const char *file, int64_t offset)
+{
+    for (int64_t i = 0; i < validating->place_count; i++) {
+        const struct hf_lost_place *place = &validating->places[i];
+        if ((place->offset == -1 || place->offset == offset) && strcmp(place->file, file) == 0)
+            return true;
+    }
+    return false;
+}
