@@ -23,6 +23,7 @@ struct listing {
     struct text_keeper keeper;
     uint32_t *place; /* component id -> index + 1 */
     int64_t place_count;
+    int64_t since;      /* heads up to here need no look */
     int64_t missing_id; /* a version of a component that has no row; 0: none */
 };
 
@@ -37,10 +38,12 @@ static bool list_all(struct hf_making *making, struct hf_error *err);
 static hf_component_row_fn list_component;
 static hf_state_row_fn overlay_head;
 static bool continue_chain(struct hf_making *making, bool *continues_out, struct hf_error *err);
-static void trust_memory(struct hf_making *making);
+static void trust_memory(struct listing *listing);
+static struct hf_cut_entry *listed_as(struct listing *listing, int64_t component_id);
 static void keep_changed_only(struct hf_making *making);
 static bool list_changes(struct hf_making *making, struct hf_error *err);
 static hf_state_row_fn list_change;
+static struct hf_cut_entry *list_one(struct hf_making *making, int64_t component_id);
 static void list_registrations(struct hf_making *making);
 static bool complete_change(struct hf_making *making, struct hf_cut_entry *cut, struct hf_error *err);
 static struct hf_cut_entry *add_entry(struct hf_making *making);
@@ -220,13 +223,14 @@ static bool list_all(struct hf_making *making, struct hf_error *err)
     bool ok = hf_components_list(making->session, making->shelf->system_id, list_component, &listing, err) &&
               hf_states_tail(making->session, making->shelf->system_id, making->folded_sequence,
                              making->header.sequence, overlay_head, &listing, err);
+    if (ok)
+        trust_memory(&listing);
     free(listing.place);
     if (ok && listing.missing_id)
         return hf_error_set(err, HF_DAMAGED, "system %s has versions of component number %lld, which it does not list",
                             making->shelf->name, (long long)listing.missing_id);
     if (!ok)
         return false;
-    trust_memory(making);
     making->view = hf_alloc(sizeof(*making->view));
     for (int64_t i = 0; i < making->entry_count; i++)
         view_put(making->view, &making->entries[i]);
@@ -320,25 +324,43 @@ static bool continue_chain(struct hf_making *making, bool *continues_out, struct
     return true;
 }
 
-/* Rows may have been altered behind our back, heads in memory cannot: what the rows say of them is a second witness
- * only. The contents are compared with these hashes when they are read. */
-static void trust_memory(struct hf_making *making)
+/* Rows may have been altered or lost behind our back, heads in memory were not. One that stands at or before the cut is
+ * what the component was at the cut; memory may be behind the database for a moment, never ahead of it. The contents
+ * are compared with these hashes when they are read. */
+static void trust_memory(struct listing *listing)
 {
+    struct hf_making *making = listing->making;
     struct hf_catalog *catalog = making->engine->catalog;
     hf_catalog_lock(catalog);
     struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
-    for (int64_t i = 0; system && i < making->entry_count; i++) {
-        struct hf_manifest_entry *entry = &making->entries[i].entry;
-        const struct hf_component *component =
-            hf_catalog_component_by_id_locked(system, making->entries[i].component_id);
-        if (!component || component->head.sequence != entry->sequence)
+    for (uint32_t i = 0; system && i < system->by_name_count; i++) {
+        const struct hf_component *component = system->by_name[i];
+        const struct hf_head *head = &component->head;
+        if (!component->stored || head->sequence <= listing->since || head->sequence > making->header.sequence)
             continue;
-        entry->version = component->head.version;
-        entry->hash = component->head.hash;
-        entry->bytes = component->head.bytes;
-        entry->deleted = component->head.deleted;
+        struct hf_cut_entry *cut = listed_as(listing, component->id);
+        if (!cut) {
+            listing->missing_id = component->id;
+        } else if (head->sequence >= cut->entry.sequence) {
+            const struct hf_state_row row = {.version = head->version,
+                                             .sequence = head->sequence,
+                                             .hash = head->hash,
+                                             .bytes = head->bytes,
+                                             .committed_at_ms = head->committed_at_ms,
+                                             .deleted = head->deleted};
+            set_head(&cut->entry, &row, head->content_type);
+        }
     }
     hf_catalog_unlock(catalog);
+}
+
+/* NULL: a full lists every component that the database names. */
+static struct hf_cut_entry *listed_as(struct listing *listing, int64_t component_id)
+{
+    if (listing->making->view)
+        return list_one(listing->making, component_id);
+    uint32_t place = component_id < listing->place_count ? listing->place[component_id] : 0;
+    return place ? &listing->making->entries[place - 1] : NULL;
 }
 
 static void keep_changed_only(struct hf_making *making)
@@ -363,7 +385,8 @@ static bool list_changes(struct hf_making *making, struct hf_error *err)
     if (!hf_states_tail(making->session, making->shelf->system_id, view->sequence, making->header.sequence, list_change,
                         &listing, err))
         return false;
-    trust_memory(making);
+    listing.since = view->sequence;
+    trust_memory(&listing);
     list_registrations(making);
     for (int64_t i = 0; i < making->entry_count; i++) {
         if (!complete_change(making, &making->entries[i], err))

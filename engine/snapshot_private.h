@@ -148,8 +148,7 @@ struct hf_making {
 
     struct hf_cut_entry *entries; /* what it lists, by name; owns */
     int64_t entry_count, entry_capacity;
-    struct hf_view *view;  /* the whole system at the cut; taken from the shelf while it is worked on */
-    struct hf_chain *heal; /* the previous snapshot, opened when the database lacks a content */
+    struct hf_view *view; /* the whole system at the cut; taken from the shelf while it is worked on */
     bool unchanged;
 };
 
