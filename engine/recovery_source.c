@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "engine/heal.h"
 #include "store/states.h"
 #include "store/systems.h"
 
@@ -18,6 +19,8 @@ static void note_lineage(struct hf_recovering *recovering, const struct hf_manif
 static void pause_before_try(int tries);
 static bool tell_unreadable(const char *snapshot, struct hf_error *err);
 static bool read_history(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
+                         struct hf_error *err);
+static bool heal_history(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
                          struct hf_error *err);
 static bool find_then(struct hf_recovering *recovering, const struct hf_component_info *component, int64_t at_sequence,
                       struct hf_source_entry *out, bool *reached_out, struct hf_error *err);
@@ -233,14 +236,41 @@ static bool read_history(struct hf_recovering *recovering, const struct hf_sourc
 {
     struct hf_state_row row;
     struct hf_state_text text;
-    if (!hf_states_get(recovering->session, recovering->system.id, entry->sequence, &row, &text, out, err))
-        return hf_error_wrap(err, "version %lld of component %s", (long long)entry->version, entry->component);
-    if (*out && hf_hash_equal(&row.hash, &entry->hash))
+    bool ok = hf_states_get(recovering->session, recovering->system.id, entry->sequence, &row, &text, out, err);
+    if (ok && *out && hf_hash_equal(&row.hash, &entry->hash))
         return true;
+    if (ok) {
+        hf_blob_unref(*out);
+        *out = NULL;
+        hf_error_set(err, HF_DAMAGED, "its row does not say what it said before");
+    }
+    return (err->code == HF_DAMAGED && heal_history(recovering, entry, out, err)) ||
+           hf_error_wrap(err, "version %lld of component %s", (long long)entry->version, entry->component);
+}
+
+/* In a new view: the old one is over, or lacks the row that is written again. Nothing read in it goes unchecked:
+ * each content is compared with the hash that the old one gave. */
+static bool heal_history(struct hf_recovering *recovering, const struct hf_source_entry *entry, struct hf_blob **out,
+                         struct hf_error *err)
+{
+    char damage[sizeof(err->text)];
+    snprintf(damage, sizeof(damage), "%s", err->text);
+    const struct hf_state_row expected = {.system_id = recovering->system.id,
+                                          .sequence = entry->sequence,
+                                          .version = entry->version,
+                                          .epoch = recovering->system.epoch,
+                                          .hash = entry->hash,
+                                          .bytes = entry->bytes,
+                                          .content_type = entry->content_type,
+                                          .committed_at_ms = entry->committed_at_ms};
+    hf_session_rollback(recovering->session);
+    bool ok = hf_heal_state(recovering->engine, recovering->system.name, entry->component, &expected, damage, out, err);
+    struct hf_error away;
+    if (hf_session_begin(recovering->session, ok ? err : &away) || !ok)
+        return ok;
     hf_blob_unref(*out);
     *out = NULL;
-    return hf_error_set(err, HF_DAMAGED, "version %lld of component %s is not what its row said before",
-                        (long long)entry->version, entry->component);
+    return false;
 }
 
 bool hf_recovery_verify_source(struct hf_recovering *recovering, struct hf_error *err)
