@@ -1,0 +1,462 @@
+/* Rows of the primary database that were damaged, altered or lost behind the service's back, on SQLite: what is read is
+ * right or nothing, and the rows are written again from the copies that are left. */
+#include "core/auto.h"
+#include "engine/events.h"
+#include "engine/heal.h"
+#include "tests/support/check_main.h"
+#include "tests/support/engine.h"
+#include "tests/support/stores.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LARGE_BYTES 200000 /* in chunks */
+
+static struct hf_test_service service;
+static int marks_made; /* of one system, since the database was made */
+
+static void open_with(const char *const *flags)
+{
+    marks_made = 0;
+    hf_test_service_open(&service, flags);
+}
+
+/* Bodies as good as never stay in memory, so that reads go to the database. */
+static void open_service(void)
+{
+    open_with((const char *const[]){"--cache-bytes", "1", NULL});
+}
+
+static void restart_service(void)
+{
+    hf_test_service_stop(&service);
+    hf_test_service_start(&service);
+}
+
+static void alter(const char *sql)
+{
+    struct hf_test_store database = {.engine = HF_TEST_SQLITE, .directory = service.directory};
+    hf_test_store_alter(&database, sql);
+}
+
+static const char *large_text(char letter)
+{
+    char *text = hf_arena_alloc(&service.arena, LARGE_BYTES + 3);
+    memset(text, letter, LARGE_BYTES + 2);
+    text[0] = text[LARGE_BYTES + 1] = '"';
+    text[LARGE_BYTES + 2] = '\0';
+    return text;
+}
+
+static int64_t sequence_of(const char *component)
+{
+    struct hf_head head;
+    ck_assert(hf_catalog_read_head(service.engine->catalog, HF_TEST_NAME, component, &head, NULL, NULL));
+    return head.sequence;
+}
+
+static bool is_damaged(const char *component)
+{
+    struct hf_component_info info;
+    ck_assert(hf_catalog_read_component(service.engine->catalog, HF_TEST_NAME, component, &service.arena, &info));
+    return info.damaged;
+}
+
+/* What a version reads as, or NULL with the error's code. */
+static const char *get_version(const char *component, int64_t version, enum hf_code *code_out)
+{
+    const struct hf_moment moment = {.kind = HF_MOMENT_VERSION, .version = version};
+    struct hf_state state = {0};
+    struct hf_error err = {0};
+    bool ok = hf_state_read(service.engine, HF_TEST_NAME, component, &moment, &state, &err);
+    *code_out = ok ? HF_OK : err.code;
+    if (!ok)
+        return NULL;
+    ck_assert_int_eq(state.head.version, version);
+    const char *text = hf_arena_strndup(&service.arena, (const char *)state.body->data, state.body->bytes);
+    hf_blob_unref(state.body);
+    return text;
+}
+
+static void expect_refused(const char *component, struct hf_error *err)
+{
+    const struct hf_moment latest = {.kind = HF_MOMENT_LATEST};
+    struct hf_state state = {0};
+    ck_assert(!hf_state_read(service.engine, HF_TEST_NAME, component, &latest, &state, err));
+    ck_assert_ptr_null(state.body);
+    ck_assert_int_eq(err->code, HF_DAMAGED);
+}
+
+/* Asks the database itself, past everything that heals. */
+static enum hf_row_condition condition_of(int64_t sequence, const char *component, int64_t version, const char *text)
+{
+    struct hf_component_info info;
+    struct hf_session *session;
+    struct hf_blob *blob = NULL;
+    struct hf_error err;
+    enum hf_row_condition condition;
+    ck_assert(hf_catalog_read_component(service.engine->catalog, HF_TEST_NAME, component, &service.arena, &info));
+    struct hf_state_row expected = {.system_id = hf_test_system(&service).id,
+                                    .sequence = sequence,
+                                    .component_id = info.component_id,
+                                    .version = version};
+    hf_hash_of(text, strlen(text), &expected.hash);
+    HF_TEST_OK(hf_sessions_take(service.engine->sessions, &session, &err));
+    HF_TEST_OK(hf_states_examine(session, &expected, &condition, &blob, &err));
+    hf_sessions_give(service.engine->sessions, session);
+    hf_blob_unref(blob);
+    return condition;
+}
+
+/* Events are written in order: when the one emitted here is there, so are all before it. */
+static int count_events_of(int64_t system_id, const char *type)
+{
+    int marks = 0;
+    hf_event_emit(service.engine, system_id, "", HF_EV_MIRROR_CAUGHT_UP, NULL, "a mark of the test");
+    for (int expected = ++marks_made; marks < expected;)
+        marks = hf_test_count_events(&service, system_id, "mirror.caught_up");
+    return hf_test_count_events(&service, system_id, type);
+}
+
+static int count_events(const char *type)
+{
+    return count_events_of(hf_test_system(&service).id, type);
+}
+
+static char *flip_content(const char *table, int64_t sequence)
+{
+    return hf_arena_format(&service.arena,
+                           "UPDATE %s SET content = substr(content, 1, length(content) / 2) || x'58' ||"
+                           " substr(content, length(content) / 2 + 2) WHERE sequence = %lld;"
+                           " UPDATE %s SET content = CAST(content AS BLOB)",
+                           table, (long long)sequence, table);
+}
+
+/* As one who means it would: content, length and hash agree. */
+static char *forge(int64_t sequence, const char *text)
+{
+    struct hf_hash hash;
+    char hex[2 * HF_HASH_BYTES + 1];
+    hf_hash_of(text, strlen(text), &hash);
+    for (int i = 0; i < HF_HASH_BYTES; i++)
+        snprintf(hex + 2 * i, 3, "%02x", hash.bytes[i]);
+    return hf_arena_format(&service.arena,
+                           "UPDATE component_states SET content = CAST('%s' AS BLOB), hash = x'%s', bytes = %zu"
+                           " WHERE sequence = %lld",
+                           text, hex, strlen(text), (long long)sequence);
+}
+
+static void heals_damage_of(const char *table, const char *text)
+{
+    open_service();
+    hf_test_put(&service, "a", text);
+    hf_test_put(&service, "b", "{\"b\":1}");
+    hf_test_full(&service);
+    int64_t sequence = sequence_of("a");
+    alter(flip_content(table, sequence));
+    ck_assert_int_eq(condition_of(sequence, "a", 1, text), HF_ROW_ALTERED);
+    ck_assert_str_eq(hf_test_get(&service, "a"), text);
+    ck_assert_int_eq(condition_of(sequence, "a", 1, text), HF_ROW_SOUND);
+    ck_assert(!is_damaged("a"));
+    ck_assert_str_eq(hf_test_get(&service, "a"), text);
+    ck_assert_int_eq(count_events("state.healed"), 1);
+    hf_test_service_close(&service);
+}
+
+START_TEST(damaged_row_is_answered_and_written_again_from_a_snapshot)
+{
+    heals_damage_of("component_states", "{\"a\":\"0123456789\"}");
+}
+END_TEST
+
+START_TEST(damaged_chunk_is_answered_and_written_again_from_a_snapshot)
+{
+    open_service(); /* for its arena */
+    const char *text = strdup(large_text('l'));
+    hf_test_service_close(&service);
+    heals_damage_of("state_chunks", text);
+    free((void *)text);
+}
+END_TEST
+
+START_TEST(lost_row_comes_back_with_its_history)
+{
+    enum hf_code code;
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":1}");
+    hf_test_put(&service, "b", "{\"b\":1}");
+    hf_test_put(&service, "a", "{\"a\":2}");
+    hf_test_full(&service);
+    int64_t sequence = sequence_of("a");
+    char *sql =
+        hf_arena_format(&service.arena, "DELETE FROM component_states WHERE sequence = %lld", (long long)sequence);
+    alter(sql);
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
+    ck_assert_int_eq(condition_of(sequence, "a", 2, "{\"a\":2}"), HF_ROW_SOUND);
+    ck_assert_str_eq(get_version("a", 1, &code), "{\"a\":1}");
+
+    /* Also when the past is asked for first, or the list of versions. */
+    alter(sql);
+    ck_assert_str_eq(get_version("a", 1, &code), "{\"a\":1}");
+    alter(sql);
+    struct hf_version_info *list;
+    int count;
+    struct hf_error err;
+    HF_TEST_OK(
+        hf_state_versions(service.engine, HF_TEST_NAME, "a", INT64_MAX, 10, &service.arena, &list, &count, &err));
+    ck_assert_int_eq(count, 2);
+    ck_assert_int_eq(count_events("state.healed"), 3);
+    ck_assert_int_eq(get_version("a", 3, &code) == NULL && code == HF_NOT_FOUND, 1);
+    restart_service();
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(forged_row_is_found_by_the_head_in_memory)
+{
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":\"true\"}");
+    restart_service(); /* the head comes from its row, and the final snapshot holds the content */
+    alter(forge(sequence_of("a"), "{\"a\":\"forged\"}"));
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"true\"}");
+    ck_assert_int_eq(condition_of(sequence_of("a"), "a", 1, "{\"a\":\"true\"}"), HF_ROW_SOUND);
+    ck_assert_int_eq(count_events("state.healed"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(row_that_says_it_was_deleted_is_found_too)
+{
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":1}");
+    hf_test_full(&service);
+    alter("UPDATE component_states SET deleted = 1, content = NULL");
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
+    ck_assert_int_eq(count_events("state.healed"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(old_version_is_healed_where_a_copy_is_left)
+{
+    enum hf_code code;
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":\"first\"}");
+    int64_t first = sequence_of("a");
+    hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":\"second\"}");
+    int64_t second = sequence_of("a");
+    hf_test_put(&service, "a", "{\"a\":\"third\"}");
+    alter(flip_content("component_states", first));
+    alter(flip_content("component_states", second));
+    ck_assert_str_eq(get_version("a", 1, &code), "{\"a\":\"first\"}");
+    ck_assert_int_eq(condition_of(first, "a", 1, "{\"a\":\"first\"}"), HF_ROW_SOUND);
+    ck_assert_ptr_null(get_version("a", 2, &code)); /* between two snapshots */
+    ck_assert_int_eq(code, HF_DAMAGED);
+    ck_assert(!is_damaged("a")); /* it stands at another version */
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"third\"}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(copy_may_be_another_row)
+{
+    enum hf_code code;
+    open_service();
+    hf_test_put(&service, "a", "{\"same\":1}");
+    hf_test_put(&service, "b", "{\"same\":1}");
+    alter(flip_content("component_states", sequence_of("a")));
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"same\":1}");
+    /* And one that is no component's latest. */
+    hf_test_put(&service, "b", "{\"other\":1}");
+    alter(flip_content("component_states", sequence_of("a")));
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"same\":1}");
+    ck_assert_str_eq(get_version("b", 1, &code), "{\"same\":1}");
+    ck_assert_int_eq(count_events("state.healed"), 2);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(copy_may_be_in_memory)
+{
+    open_with(NULL);
+    hf_test_put(&service, "a", "{\"a\":1}");
+    alter(flip_content("component_states", sequence_of("a")));
+    /* As an engine method it goes to the database; over HTTP the cache would have answered. */
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
+    ck_assert_int_eq(condition_of(sequence_of("a"), "a", 1, "{\"a\":1}"), HF_ROW_SOUND);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_retention_deleted_does_not_come_back)
+{
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":\"old\"}");
+    struct hf_state_row expected = {.system_id = hf_test_system(&service).id,
+                                    .sequence = sequence_of("a"),
+                                    .version = 1,
+                                    .bytes = 11,
+                                    .content_type = "application/json"};
+    hf_hash_of("{\"a\":\"old\"}", 11, &expected.hash);
+    hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":\"new\"}");
+    alter(hf_arena_format(&service.arena, "DELETE FROM component_states WHERE sequence = %lld",
+                          (long long)expected.sequence));
+    struct hf_blob *blob = NULL;
+    struct hf_error err;
+    HF_TEST_OK(hf_heal_state(service.engine, HF_TEST_NAME, "a", &expected, "a test says so", &blob, &err));
+    ck_assert_mem_eq(blob->data, "{\"a\":\"old\"}", 11);
+    hf_blob_unref(blob);
+    ck_assert_int_eq(condition_of(expected.sequence, "a", 1, "{\"a\":\"old\"}"), HF_ROW_MISSING);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(without_a_copy_nothing_is_answered_and_it_is_told_once)
+{
+    struct hf_error err;
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":1}");
+    alter(flip_content("component_states", sequence_of("a")));
+    expect_refused("a", &err);
+    ck_assert_msg(strstr(err.text, "version 1 of component a"), "%s", err.text);
+    ck_assert_msg(strstr(err.text, "upload it again"), "%s", err.text);
+    ck_assert(is_damaged("a"));
+    expect_refused("a", &err);
+    ck_assert_int_eq(count_events("state.damaged"), 1);
+    ck_assert_int_eq(hf_test_put(&service, "a", "{\"a\":1}"), 2);
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
+    ck_assert(!is_damaged("a"));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(snapshot_is_taken_of_what_was_stored_not_of_what_was_made_of_it)
+{
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":\"true\"}");
+    hf_test_put(&service, "b", "{\"b\":\"true\"}");
+    hf_test_put(&service, "c", "{\"c\":\"true\"}");
+    hf_test_full(&service);
+    hf_test_put(&service, "d", "{\"c\":\"true\"}");
+    alter(forge(sequence_of("a"), "{\"a\":\"forged\"}"));
+    alter(flip_content("component_states", sequence_of("b")));
+    alter(hf_arena_format(&service.arena, "DELETE FROM component_states WHERE sequence = %lld",
+                          (long long)sequence_of("c")));
+    struct hf_snapshot_row row = hf_test_full(&service);
+    struct hf_hash now = hf_test_root_hash(&service);
+    ck_assert(hf_hash_equal(&row.root_hash, &now));
+    struct hf_chain *chain;
+    struct hf_error err;
+    HF_TEST_OK(hf_chain_load(&chain, service.engine->repository, HF_TEST_NAME, row.id, &err));
+    struct hf_blob *blob = NULL;
+    HF_TEST_OK(hf_chain_read(chain, hf_chain_find(chain, "a"), &blob, &err));
+    ck_assert_mem_eq(blob->data, "{\"a\":\"true\"}", 12);
+    hf_blob_unref(blob);
+    hf_chain_free(chain);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+/* Every full is an anchor, so that all contents are read again. */
+START_TEST(snapshot_heals_the_rows_that_it_reads)
+{
+    open_with((const char *const[]){"--cache-bytes", "1", "--anchor-interval", "0", NULL});
+    hf_test_put(&service, "a", "{\"a\":\"true\"}");
+    hf_test_put(&service, "b", "{\"b\":\"true\"}");
+    hf_test_full(&service);
+    hf_test_put(&service, "c", "{\"c\":\"true\"}");
+    int64_t a = sequence_of("a");
+    alter(forge(a, "{\"a\":\"forged\"}"));
+    hf_test_full(&service);
+    ck_assert_int_eq(condition_of(a, "a", 1, "{\"a\":\"true\"}"), HF_ROW_SOUND);
+    ck_assert_int_eq(count_events("state.healed"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(restore_from_history_heals_what_it_needs)
+{
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":\"first\"}");
+    int64_t first = sequence_of("a");
+    hf_test_full(&service);
+    int64_t then_ms = hf_test_system(&service).committed_at_ms;
+    while (hf_test_put(&service, "a", "{\"a\":\"second\"}") && hf_test_system(&service).committed_at_ms == then_ms)
+        hf_test_put(&service, "a", "{\"a\":\"between\"}");
+    alter(flip_content("component_states", first));
+    struct hf_recovery_request request = {.system = HF_TEST_NAME, .source = "at", .at_ms = then_ms};
+    struct hf_recovery_row row;
+    struct hf_error err;
+    HF_TEST_OK(hf_recovery_run(service.engine, &request, &service.arena, &row, &err));
+    ck_assert_str_eq(row.snapshot, ""); /* from history */
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"first\"}");
+    ck_assert_int_eq(condition_of(first, "a", 1, "{\"a\":\"first\"}"), HF_ROW_SOUND);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+/* Writes garbage over every page of the database file that holds nothing but this component's content. */
+static int corrupt_pages(char letter)
+{
+    enum { PAGE = 16384 };
+    int count = 0;
+    static unsigned char page[PAGE];
+    FILE *file = fopen(hf_test_service_path(&service, "holdfast.db"), "r+b");
+    ck_assert_ptr_nonnull(file);
+    for (long at = 0; fread(page, 1, PAGE, file) == PAGE; at += PAGE) {
+        int same = 0;
+        for (int i = 4; i < PAGE; i++) /* the first four lead to the next page */
+            same += page[i] == (unsigned char)letter;
+        if (same < PAGE - 8)
+            continue;
+        memset(page, 0xee, PAGE);
+        ck_assert_int_eq(fseek(file, at, SEEK_SET), 0);
+        ck_assert_uint_eq(fwrite(page, 1, PAGE, file), PAGE);
+        ck_assert_int_eq(fseek(file, at + PAGE, SEEK_SET), 0);
+        count++;
+    }
+    ck_assert_int_eq(fclose(file), 0);
+    return count;
+}
+
+START_TEST(corrupt_pages_are_read_around_and_rebuilt_at_the_next_start)
+{
+    open_service();
+    const char *x = large_text('x'), *y = large_text('y');
+    hf_test_put(&service, "x", x);
+    hf_test_put(&service, "y", y);
+    hf_test_put(&service, "small", "{\"small\":1}");
+    hf_test_full(&service);
+    restart_service(); /* the log is in the file now, and nothing of it in memory */
+    ck_assert_int_gt(corrupt_pages('x'), 0);
+    ck_assert_int_gt(corrupt_pages('y'), 0);
+    ck_assert_str_eq(hf_test_get(&service, "x"), x);
+    ck_assert_str_eq(hf_test_get(&service, "x"), x);
+    ck_assert_str_eq(hf_test_get(&service, "y"), y);
+    ck_assert_str_eq(hf_test_get(&service, "small"), "{\"small\":1}");
+    ck_assert_int_eq(count_events_of(0, "database.damaged"), 1);
+    hf_test_put(&service, "later", "{\"later\":1}");
+    hf_test_service_stop(&service); /* its final snapshot reads around the pages, too */
+    hf_test_service_start(&service);
+    ck_assert_int_eq(hf_test_count_events(&service, hf_test_system(&service).id, "database.rebuilt") +
+                             hf_test_count_events(&service, 0, "database.rebuilt") >
+                         0,
+                     1);
+    ck_assert_str_eq(hf_test_get(&service, "x"), x);
+    ck_assert_str_eq(hf_test_get(&service, "y"), y);
+    ck_assert_str_eq(hf_test_get(&service, "later"), "{\"later\":1}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+HF_TEST_MAIN("heal", damaged_row_is_answered_and_written_again_from_a_snapshot,
+             damaged_chunk_is_answered_and_written_again_from_a_snapshot, lost_row_comes_back_with_its_history,
+             forged_row_is_found_by_the_head_in_memory, row_that_says_it_was_deleted_is_found_too,
+             old_version_is_healed_where_a_copy_is_left, copy_may_be_another_row, copy_may_be_in_memory,
+             what_retention_deleted_does_not_come_back, without_a_copy_nothing_is_answered_and_it_is_told_once,
+             snapshot_is_taken_of_what_was_stored_not_of_what_was_made_of_it, snapshot_heals_the_rows_that_it_reads,
+             restore_from_history_heals_what_it_needs, corrupt_pages_are_read_around_and_rebuilt_at_the_next_start);
