@@ -11,6 +11,7 @@
 #include "engine/rebuild.h"
 #include "engine/scheduler.h"
 #include "engine/snapshot.h"
+#include "engine/validation.h"
 #include "repository/keys.h"
 
 #include <errno.h>
@@ -21,9 +22,9 @@
 
 #define LOCK_FILE "holdfast.lock"
 
-/* Sessions beyond one a worker: the scheduler, the snapshotter, and a second one for restores that read while they
- * plan. */
-#define SESSIONS_EXTRA 6
+/* Sessions beyond one a worker: the scheduler, the snapshotter, the scrub, the mirror, and a second one for restores
+ * that read while they plan. */
+#define SESSIONS_EXTRA 8
 
 static bool make_directory(const char *path, struct hf_error *err)
 {
@@ -101,6 +102,8 @@ static bool open_and_load(struct hf_engine *engine, bool *rebuilt_out, struct hf
 
 static void free_parts(struct hf_engine *engine)
 {
+    hf_scrubber_stop(engine->scrubber); /* it judges through the snapshotter and the committer */
+    engine->scrubber = NULL;
     hf_snapshotter_free(engine->snapshotter); /* its thread writes through the committer */
     hf_committer_stop(engine->committer);
     hf_sessions_free(engine->sessions);
@@ -138,7 +141,7 @@ static bool start_parts(struct hf_engine *engine, struct hf_error *err)
     engine->sessions = hf_sessions_new(engine->store, (int)config->workers + SESSIONS_EXTRA);
     engine->snapshotter = hf_snapshotter_new(engine);
     if (!hf_committer_start(&engine->committer, engine, err) || !hf_snapshots_adopt(engine, err) ||
-        !hf_scheduler_start(&engine->scheduler, engine, err))
+        !hf_scrubber_start(&engine->scrubber, engine, err) || !hf_scheduler_start(&engine->scheduler, engine, err))
         return false;
     hf_event_emit(engine, 0, "", HF_EV_SERVICE_STARTED, NULL, "holdfast " HF_VERSION " started%s",
                   rebuilt ? "; the database was rebuilt from snapshot files" : "");
@@ -190,6 +193,8 @@ void hf_engine_stop(struct hf_engine *engine)
     engine->phase = HF_PHASE_STOPPING;
     hf_event_emit(engine, 0, "", HF_EV_SERVICE_STOPPING, NULL, "holdfast is stopping");
     hf_scheduler_stop(engine->scheduler);
+    hf_scrubber_stop(engine->scrubber);
+    engine->scrubber = NULL;
     take_final_snapshots(engine);
     free_parts(engine);
 }
