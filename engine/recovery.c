@@ -194,8 +194,7 @@ static void tell_applied(struct hf_recovering *recovering)
     char lost[64], skipped[160] = "", salvaged[96] = "";
     hf_duration_format(row->data_loss_ms, lost, sizeof(lost));
     if (recovering->skipped_count)
-        snprintf(skipped, sizeof(skipped), "; %d newer snapshots were passed over as damaged",
-                 recovering->skipped_count);
+        snprintf(skipped, sizeof(skipped), "; newer snapshots passed over as damaged: %d", recovering->skipped_count);
     if (hf_recovery_skipped_ms(recovering) >= 0) {
         char extra[64];
         hf_duration_format(hf_recovery_skipped_ms(recovering), extra, sizeof(extra));
@@ -203,8 +202,7 @@ static void tell_applied(struct hf_recovering *recovering)
         snprintf(skipped + used, sizeof(skipped) - used, ", which cost %s more", extra);
     }
     if (recovering->salvage.under_way)
-        snprintf(salvaged, sizeof(salvaged), "; salvaged, %lld components of it are lost",
-                 (long long)recovering->salvage.lost);
+        snprintf(salvaged, sizeof(salvaged), "; salvaged, components lost: %lld", (long long)recovering->salvage.lost);
     hf_metric_add_labelled(HF_M_RECOVERIES, "applied", 1);
     HF_AUTO(free)
     char *data = hf_format("{\"recovery\":\"%s\",\"snapshot\":\"%s\",\"epoch\":%lld}", row->id, row->snapshot,

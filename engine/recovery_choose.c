@@ -23,6 +23,7 @@ static bool use_snapshot(struct hf_recovering *recovering, const struct hf_snaps
 static bool salvage(struct hf_recovering *recovering, const struct hf_snapshot_row *row, struct hf_error *err);
 static bool refuse_damaged(const struct hf_snapshot_row *row, const struct hf_validation *verdict,
                            struct hf_error *err);
+static bool refuse_unreadable(const struct hf_snapshot_row *row, struct hf_error *err);
 static bool list_candidates(struct hf_recovering *recovering, int64_t before_ms, struct candidates *out,
                             struct hf_error *err);
 static hf_snapshot_row_fn add_candidate;
@@ -63,26 +64,32 @@ static bool salvage(struct hf_recovering *recovering, const struct hf_snapshot_r
 {
     hf_recovery_step(recovering, "salvaging what is left of snapshot %s", row->id);
     recovering->salvage = (struct hf_salvage){.under_way = true};
-    return use_snapshot(recovering, row, err);
+    if (use_snapshot(recovering, row, err))
+        return true;
+    return err->code == HF_DAMAGED && !recovering->chain ? refuse_unreadable(row, err) : false;
 }
 
 static bool refuse_damaged(const struct hf_snapshot_row *row, const struct hf_validation *verdict, struct hf_error *err)
 {
     struct hf_error damage = *err;
+    char lost[80] = "";
     if (verdict->lost_all)
-        return hf_error_set(err, HF_DAMAGED,
-                            "snapshot %s is damaged and not even its list of components can be read; nothing was "
-                            "changed, and nothing of it can be restored: %s",
-                            row->id, damage.text);
-    if (!verdict->lost_count)
-        return hf_error_set(
-            err, HF_DAMAGED,
-            "snapshot %s is damaged; nothing was changed; \"salvage\": true restores what is left of it: %s", row->id,
-            damage.text);
+        return refuse_unreadable(row, err);
+    if (verdict->lost_count)
+        snprintf(lost, sizeof(lost), " and %lld of its components %s lost", (long long)verdict->lost_count,
+                 verdict->lost_count == 1 ? "is" : "are");
     return hf_error_set(err, HF_DAMAGED,
-                        "snapshot %s is damaged and %lld of its components are lost; nothing was changed; \"salvage\": "
-                        "true restores the rest: %s",
-                        row->id, (long long)verdict->lost_count, damage.text);
+                        "snapshot %s is damaged%s; nothing was changed; \"salvage\": true restores the rest: %s",
+                        row->id, lost, damage.text);
+}
+
+static bool refuse_unreadable(const struct hf_snapshot_row *row, struct hf_error *err)
+{
+    struct hf_error damage = *err;
+    return hf_error_set(err, HF_DAMAGED,
+                        "snapshot %s is damaged and not even its list of components can be read; nothing was changed, "
+                        "and nothing of it can be restored: %s",
+                        row->id, damage.text);
 }
 
 bool hf_recovery_use_newest(struct hf_recovering *recovering, int64_t before_ms, struct hf_error *err)

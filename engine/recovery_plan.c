@@ -53,8 +53,8 @@ bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
     assign_waves(plan);
     if (plan->unproven)
         hf_recovery_step(recovering,
-                         "%lld components that the snapshot does not show stay: its list is not whole (%s), so nothing "
-                         "tells whether they came later",
+                         "components that stay because the snapshot's list is not whole and nothing tells whether they "
+                         "came later: %lld (%s)",
                          (long long)plan->unproven, recovering->salvage.why);
     return true;
 }

@@ -147,8 +147,9 @@ bool hf_recovery_check_salvage(const struct hf_recovering *recovering, struct hf
         (planned->under_way == now->under_way &&
          (!now->under_way || (planned->whole == now->whole && planned->lost == now->lost))))
         return true;
-    return hf_error_set(err, HF_PLAN_CHANGED,
-                        "%lld components of snapshot %s are lost, and %lld were when the plan was made; make a new "
-                        "plan, or apply this one with \"force\":true",
-                        (long long)now->lost, recovering->snapshot, (long long)planned->lost);
+    return hf_error_set(
+        err, HF_PLAN_CHANGED,
+        "of snapshot %s other components are lost (%lld) than when the plan was made (%lld); make a new "
+        "plan, or apply this one with \"force\":true",
+        recovering->snapshot, (long long)now->lost, (long long)planned->lost);
 }

@@ -298,10 +298,10 @@ bool hf_recovery_verify_source(struct hf_recovering *recovering, struct hf_error
     if (salvage->lost && !checked)
         return hf_error_set(
             err, HF_DAMAGED,
-            "nothing that was asked for is left in snapshot %s: %lld components are lost; nothing was changed",
+            "nothing that was asked for is left in snapshot %s; components lost: %lld; nothing was changed",
             recovering->snapshot, (long long)salvage->lost);
     if (salvage->under_way)
-        hf_recovery_step(recovering, "%lld components are lost (%lld bytes) and stay as they are now",
+        hf_recovery_step(recovering, "components that are lost and stay as they are now: %lld (%lld bytes)",
                          (long long)salvage->lost, (long long)salvage->lost_bytes);
     hf_recovery_step(recovering, "verified the content of %lld components", (long long)checked);
     return true;
