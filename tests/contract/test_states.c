@@ -434,6 +434,113 @@ START_TEST(trimmed_history_says_so)
 }
 END_TEST
 
+static enum hf_row_condition condition_of(const struct hf_state_row *expected)
+{
+    struct hf_error err;
+    enum hf_row_condition condition;
+    HF_AUTO(blob) struct hf_blob *blob = NULL;
+    HF_TEST_OK(hf_states_examine(test.read, expected, &condition, &blob, &err));
+    ck_assert_int_eq(blob != NULL, condition == HF_ROW_SOUND);
+    ck_assert(!blob ||
+              (blob->bytes == (size_t)expected->bytes && memcmp(blob->data, expected->content, blob->bytes) == 0));
+    return condition;
+}
+
+START_TEST(row_is_written_again_whatever_is_there)
+{
+    struct hf_error err;
+    open_with_system(_i);
+    HF_AUTO(free) unsigned char *content = patterned(3 * KIB * KIB);
+    const int64_t sizes[] = {0, 100, 200 * KIB, 3 * KIB * KIB};
+    for (int i = 0; i < 4; i++) {
+        struct hf_state_row row = hf_test_state(i + 1, 1, i + 1, i, content, sizes[i]);
+        row.event = "kept";
+        hf_test_store_commit(&test, &row, 1);
+        ck_assert_int_eq(condition_of(&row), HF_ROW_SOUND);
+        char sql[400];
+        snprintf(sql, sizeof(sql),
+                 i % 2
+                     ? "DELETE FROM component_states WHERE sequence = %d; DELETE FROM state_chunks WHERE sequence = %d"
+                     : "UPDATE component_states SET bytes = 7, content = NULL, event = NULL WHERE sequence = %d;"
+                       " DELETE FROM state_chunks WHERE sequence = %d AND chunk_index = 0",
+                 i + 1, i + 1);
+        hf_test_store_alter(&test, sql);
+        ck_assert_int_eq(condition_of(&row), i % 2 ? HF_ROW_MISSING : HF_ROW_ALTERED);
+        for (int again = 0; again < 2; again++) { /* also when nothing is wrong any more */
+            HF_TEST_OK(hf_states_replace(test.write, &row, &err));
+            ck_assert_int_eq(condition_of(&row), HF_ROW_SOUND);
+        }
+        struct hf_state_row found;
+        struct hf_state_text text;
+        HF_AUTO(blob) struct hf_blob *blob = NULL;
+        HF_TEST_OK(hf_states_get(test.read, HF_TEST_SYSTEM, i + 1, &found, &text, &blob, &err));
+        ck_assert_str_eq(found.event, "kept");
+        ck_assert_int_eq(found.previous_sequence, i);
+    }
+    expect_tail(0, INT64_MAX, (const int64_t[]){1, 2, 3, 4}, 4);
+    hf_test_store_done(&test);
+}
+END_TEST
+
+START_TEST(row_of_another_version_or_content_is_an_altered_one)
+{
+    open_with_system(_i);
+    const struct hf_state_row row = hf_test_state(1, 1, 1, 0, "{}", 2);
+    hf_test_store_commit(&test, &row, 1);
+    struct hf_state_row other = row;
+    other.version = 2;
+    ck_assert_int_eq(condition_of(&other), HF_ROW_ALTERED);
+    other = row;
+    other.component_id = 2;
+    ck_assert_int_eq(condition_of(&other), HF_ROW_ALTERED);
+    other = hf_test_state(1, 1, 1, 0, "[]", 2);
+    ck_assert_int_eq(condition_of(&other), HF_ROW_ALTERED);
+    other = hf_test_state(1, 1, 1, 0, "{} ", 3);
+    ck_assert_int_eq(condition_of(&other), HF_ROW_ALTERED);
+    hf_test_store_alter(&test, "UPDATE component_states SET deleted = 1");
+    ck_assert_int_eq(condition_of(&row), HF_ROW_ALTERED);
+    hf_test_store_done(&test);
+}
+END_TEST
+
+START_TEST(newest_row_of_a_component_below_a_sequence_is_found)
+{
+    struct hf_error err;
+    open_with_system(_i);
+    commit_in_turn(9); /* component 2 at 2, 4, 6, 8 */
+    int64_t previous = -1;
+    HF_TEST_OK(hf_states_previous(test.read, HF_TEST_SYSTEM, 2, 8, &previous, &err));
+    ck_assert_int_eq(previous, 6);
+    HF_TEST_OK(hf_states_previous(test.read, HF_TEST_SYSTEM, 2, 7, &previous, &err));
+    ck_assert_int_eq(previous, 6);
+    HF_TEST_OK(hf_states_previous(test.read, HF_TEST_SYSTEM, 2, 2, &previous, &err));
+    ck_assert_int_eq(previous, 0);
+    HF_TEST_OK(hf_states_previous(test.read, HF_TEST_SYSTEM + 1, 2, 8, &previous, &err));
+    ck_assert_int_eq(previous, 0);
+    hf_test_store_done(&test);
+}
+END_TEST
+
+START_TEST(rows_are_found_by_their_content)
+{
+    struct hf_error err;
+    open_with_system(_i);
+    const struct hf_state_row rows[] = {hf_test_state(1, 1, 1, 0, "same", 4), hf_test_state(2, 2, 1, 0, "else", 4),
+                                        hf_test_state(3, 3, 1, 0, "same", 4), hf_test_state(4, 1, 2, 1, "same", 4)};
+    hf_test_store_commit(&test, rows, 4);
+    int64_t sequences[4];
+    int count = -1;
+    HF_TEST_OK(hf_states_of_hash(test.read, HF_TEST_SYSTEM, &rows[0].hash, 4, sequences, &count, &err));
+    ck_assert_int_eq(count, 3);
+    ck_assert(sequences[0] == 4 && sequences[1] == 3 && sequences[2] == 1);
+    HF_TEST_OK(hf_states_of_hash(test.read, HF_TEST_SYSTEM, &rows[0].hash, 2, sequences, &count, &err));
+    ck_assert_int_eq(count, 2);
+    HF_TEST_OK(hf_states_of_hash(test.read, HF_TEST_SYSTEM + 1, &rows[0].hash, 4, sequences, &count, &err));
+    ck_assert_int_eq(count, 0);
+    hf_test_store_done(&test);
+}
+END_TEST
+
 HF_TEST_STORE_MAIN("contract_states", content_of_any_size_comes_back_the_same, row_comes_back_with_all_its_fields,
                    tombstone_has_no_content, state_that_is_not_kept_is_not_found, damaged_content_is_never_returned,
                    tail_is_a_range_in_order, systems_do_not_see_each_other, version_is_found_from_the_head,
@@ -441,4 +548,6 @@ HF_TEST_STORE_MAIN("contract_states", content_of_any_size_comes_back_the_same, r
                    sequence_at_a_time_is_the_last_one_committed_by_then,
                    sequence_at_a_time_is_the_last_of_those_committed_together,
                    trim_keeps_the_newest_version_of_every_component, trim_keeps_what_was_current_at_its_limit,
-                   trim_goes_by_pieces_from_the_oldest, trim_takes_chunks_along, trimmed_history_says_so);
+                   trim_goes_by_pieces_from_the_oldest, trim_takes_chunks_along, trimmed_history_says_so,
+                   row_is_written_again_whatever_is_there, row_of_another_version_or_content_is_an_altered_one,
+                   newest_row_of_a_component_below_a_sequence_is_found, rows_are_found_by_their_content);
