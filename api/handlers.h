@@ -16,6 +16,8 @@ hf_handler hf_api_snapshot_create, hf_api_snapshots_list, hf_api_snapshot_get, h
 hf_handler hf_api_snapshot_patch, hf_api_snapshot_components;
 /* archives.c */
 hf_handler hf_api_snapshot_archive, hf_api_snapshot_import;
+/* validations.c */
+hf_handler hf_api_snapshot_validate;
 /* recoveries.c */
 hf_handler hf_api_recovery_create, hf_api_recoveries_list, hf_api_recovery_get, hf_api_snapshot_restore;
 hf_handler hf_api_recovery_apply;

@@ -3,6 +3,7 @@
 #include "api/auth.h"
 #include "api/handlers.h"
 #include "api/snapshot_json.h"
+#include "api/validation_json.h"
 #include "core/clock.h"
 #include "engine/snapshot.h"
 
@@ -219,14 +220,19 @@ static enum hf_verdict answer_snapshot(struct hf_request *request, struct hf_rep
     if (!hf_api_read_system(engine, request->params[0], &system, err))
         return HF_FAIL;
     HF_AUTO(json) json_t *object = NULL;
-    if (hf_snapshot_find(engine, system.name, id, &request->arena, &row, err))
-        object = hf_api_snapshot_json(engine, &system, &row);
-    else if (err->code == HF_NOT_FOUND && strcmp(id, "latest") != 0 &&
-             hf_snapshot_progress(engine, system.name, id, &progress))
+    bool found = hf_snapshot_find(engine, system.name, id, &request->arena, &row, err);
+    if (!found && err->code == HF_NOT_FOUND && strcmp(id, "latest") != 0 &&
+        hf_snapshot_progress(engine, system.name, id, &progress))
         object = hf_api_snapshot_progress_json(&system, &progress);
-    else if (err->code == HF_NOT_FOUND && hf_snapshot_find(engine, system.name, id, &request->arena, &row, err))
-        object = hf_api_snapshot_json(engine, &system, &row); /* completed between the two looks */
-    else
+    else if (!found && err->code == HF_NOT_FOUND) /* completed between the two looks? */
+        found = hf_snapshot_find(engine, system.name, id, &request->arena, &row, err);
+    if (found) {
+        object = hf_api_snapshot_json(engine, &system, &row);
+        if (!hf_api_add_latest_validation(request, engine, system.name, row.id, json_object_get(object, "validation"),
+                                          err))
+            return HF_FAIL;
+    }
+    if (!object)
         return HF_FAIL;
     hf_reply_json(reply, 200, object);
     return HF_DONE;

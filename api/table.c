@@ -32,6 +32,7 @@ const struct hf_route hf_routes[] = {
     {HF_GET,    SNAPSHOT "/components",      hf_api_snapshot_components, HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "snapshot_components", "cursor limit"},
     {HF_GET,    SNAPSHOT "/archive",         hf_api_snapshot_archive,    HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_TRANSFER,      "snapshot_archive", "compress"},
     {HF_POST,   SYSTEM "/snapshots/import",  hf_api_snapshot_import,     HF_ROLE_OPERATOR, HF_BODY_STREAM, HF_ON_TRANSFER,     "snapshot_import", "label"},
+    {HF_POST,   SNAPSHOT "/validate",        hf_api_snapshot_validate,   HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "snapshot_validate", NULL},
     {HF_POST,   SNAPSHOT "/restore",         hf_api_snapshot_restore,    HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "snapshot_restore", NULL},
 
     {HF_POST,   SYSTEM "/recoveries",        hf_api_recovery_create,     HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "recovery_create", NULL},

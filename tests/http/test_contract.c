@@ -98,6 +98,10 @@ static void walk_snapshots(struct hf_api_test *t)
     hf_api_call(t, 200, "PATCH", path, "{\"label\":\"kept\",\"pinned\":true}");
     ck_assert(json_is_true(json_object_get(t->json, "pinned")));
     ck_assert(json_is_null(json_object_get(t->json, "expiresAt")));
+    HF_AUTO(free) char *validate = hf_format("%s/validate", path);
+    hf_api_call(t, 200, "POST", validate, NULL);
+    ck_assert_str_eq(hf_json_str(t->json, "status"), "valid");
+    ck_assert_int_eq(json_array_size(json_object_get(t->json, "checks")), 12);
     HF_AUTO(free) char *components = hf_format("%s/components", path);
     hf_api_call(t, 200, "GET", components, NULL);
     ck_assert_int_eq(json_array_size(json_object_get(t->json, "components")), 3);
