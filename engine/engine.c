@@ -5,6 +5,7 @@
 #include "core/fault.h"
 #include "core/log.h"
 #include "core/metrics.h"
+#include "engine/behind.h"
 #include "engine/event_queue.h"
 #include "engine/events.h"
 #include "engine/load.h"
@@ -141,7 +142,8 @@ static bool start_parts(struct hf_engine *engine, struct hf_error *err)
     engine->sessions = hf_sessions_new(engine->store, (int)config->workers + SESSIONS_EXTRA);
     engine->snapshotter = hf_snapshotter_new(engine);
     if (!hf_committer_start(&engine->committer, engine, err) || !hf_snapshots_adopt(engine, err) ||
-        !hf_scrubber_start(&engine->scrubber, engine, err) || !hf_scheduler_start(&engine->scheduler, engine, err))
+        !hf_behind_bring_forward(engine, err) || !hf_scrubber_start(&engine->scrubber, engine, err) ||
+        !hf_scheduler_start(&engine->scheduler, engine, err))
         return false;
     hf_event_emit(engine, 0, "", HF_EV_SERVICE_STARTED, NULL, "holdfast " HF_VERSION " started%s",
                   rebuilt ? "; the database was rebuilt from snapshot files" : "");

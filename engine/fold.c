@@ -164,6 +164,8 @@ bool hf_fold_step(struct hf_fold *fold, struct hf_catalog *catalog, struct hf_se
     hf_catalog_lock(catalog);
     struct hf_system *system = hf_catalog_system_by_id_locked(catalog, fold->system_id);
     if (system) {
+        if (fold->round_sequence < system->folded_sequence) /* it was folded past this round meanwhile */
+            fold->round_sequence = system->folded_sequence;
         for (; fold->next < fold->count && count < STEP_ROWS; fold->next++) {
             struct hf_component *component = hf_catalog_component_by_id_locked(system, fold->component_ids[fold->next]);
             if (!component)
@@ -197,6 +199,28 @@ bool hf_fold_all(struct hf_fold *fold, struct hf_catalog *catalog, struct hf_ses
 {
     while (has_work(fold, catalog)) {
         if (!hf_fold_step(fold, catalog, session, err))
+            return false;
+    }
+    return true;
+}
+
+bool hf_fold_system(struct hf_catalog *catalog, struct hf_session *session, int64_t system_id, struct hf_error *err)
+{
+    HF_AUTO(free) struct hf_component_row *rows = hf_alloc(STEP_ROWS * sizeof *rows);
+    for (int64_t id = 1, last = 1; id <= last;) {
+        HF_AUTO(arena) struct hf_arena arena;
+        hf_arena_init(&arena);
+        int count = 0;
+        hf_catalog_lock(catalog);
+        const struct hf_system *system = hf_catalog_system_by_id_locked(catalog, system_id);
+        last = system ? system->last_component_id : 0;
+        for (; id <= last && count < STEP_ROWS; id++) {
+            const struct hf_component *component = hf_catalog_component_by_id_locked(system, id);
+            if (component && component->stored)
+                fill_row(system, component, &arena, &rows[count++]);
+        }
+        hf_catalog_unlock(catalog);
+        if (count && !hf_components_fold(session, rows, count, err))
             return false;
     }
     return true;

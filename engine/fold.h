@@ -23,4 +23,9 @@ HF_MUST_USE bool hf_fold_step(struct hf_fold *fold, struct hf_catalog *catalog, 
 HF_MUST_USE bool hf_fold_all(struct hf_fold *fold, struct hf_catalog *catalog, struct hf_session *session,
                              struct hf_error *err);
 
+/* Writes every head of one system inside the caller's transaction. Needs no struct hf_fold, and leaves what is dirty as
+ * it is. */
+HF_MUST_USE bool hf_fold_system(struct hf_catalog *catalog, struct hf_session *session, int64_t system_id,
+                                struct hf_error *err);
+
 #endif

@@ -132,6 +132,15 @@ static bool check_selection(struct hf_recovering *recovering, const struct hf_co
     return true;
 }
 
+/* What was ever acknowledged, so that no version has two contents: the catalogue may have lost a component, or the
+ * database commits that the snapshot holds. */
+static int64_t newest_version(const struct hf_recovering *recovering, const struct hf_plan_item *item)
+{
+    int64_t now = item->current ? item->current->head.version : 0;
+    bool counts = item->source && (!item->current || !recovering->foreign);
+    return counts && item->source->version > now ? item->source->version : now;
+}
+
 static void choose_action(struct hf_recovering *recovering, struct hf_plan_item *item)
 {
     struct hf_plan *plan = &recovering->plan;
@@ -150,8 +159,7 @@ static void choose_action(struct hf_recovering *recovering, struct hf_plan_item 
         return;
     }
     item->action = item->wave < 0 ? HF_PLAN_BURY : HF_PLAN_WRITE;
-    /* One that the catalogue lost goes on above the version it had, so that no version has two contents. */
-    item->new_version = head ? head->version + 1 : item->source->version + 1;
+    item->new_version = newest_version(recovering, item) + 1;
     item->new_sequence = plan->system.sequence + ++plan->changes;
     plan->buried += item->action == HF_PLAN_BURY;
     plan->restored += item->action == HF_PLAN_WRITE;
