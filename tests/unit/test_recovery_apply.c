@@ -188,7 +188,7 @@ START_TEST(a_partial_plan_touches_only_what_it_named)
     ck_assert_str_eq(hf_test_get(&service, "b"), "{\"b\":2}");
     ck_assert_str_eq(hf_test_get(&service, "c"), "{\"c\":1}");
     ck_assert_str_eq(hf_test_get(&service, "later"), "1");
-    expect_member(row.detail, "request", "{\"components\":[\"c\",\"a\"]}");
+    expect_member(row.detail, "request", "{\"salvage\":false,\"components\":[\"c\",\"a\"]}");
     hf_test_service_close(&service);
 }
 END_TEST
@@ -219,7 +219,8 @@ START_TEST(a_plan_of_latest_means_the_snapshot_that_was_the_latest_then)
     hf_test_put(&service, "a", "{\"a\":2}");
     struct hf_snapshot_row bad = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":3}");
-    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &bad), -1);
+    hf_test_forget_history(&service);
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, &bad), "{\"a\":2}");
     struct hf_recovery_row plan = plan_snapshot("latest"), row;
     ck_assert_str_eq(plan.snapshot, good.id);
     hf_test_full(&service); /* of the present: it moves nothing */
@@ -242,13 +243,14 @@ START_TEST(a_plan_outlives_a_restart_and_a_failure)
     hf_test_service_stop(&service);
     hf_test_service_start(&service);
     char *path = hf_test_engine_snapshot_path(&service, &full);
-    hf_test_damage_file(path, 250);
+    hf_test_forget_history(&service);
+    hf_test_damage_content(path, "{\"a\":1}");
     ck_assert(!apply(plan.id, false, &row));
     ck_assert_int_eq(err.code, HF_DAMAGED);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
     ck_assert_str_eq(stored_row().status, "planned");
     ck_assert_int_ge(hf_test_count_events(&service, hf_test_system(&service).id, "recovery.failed"), 1);
-    hf_test_damage_file(path, 250); /* flipped back */
+    hf_test_damage_content(path, "{\"a\":1}"); /* flipped back */
     ck_assert_msg(apply(plan.id, false, &row), "%s", err.text);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
     ck_assert_str_eq(stored_row().status, "applied");

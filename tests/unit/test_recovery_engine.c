@@ -284,7 +284,8 @@ START_TEST(latest_falls_back_past_damage_and_lists_what_it_skipped)
     hf_test_put(&service, "a", "{\"a\":2}");
     struct hf_snapshot_row bad = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":3}");
-    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &bad), 250);
+    hf_test_forget_history(&service);
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, &bad), "{\"a\":2}");
 
     struct hf_recovery_row row;
     struct hf_recovery_request named = {.system = HF_TEST_NAME, .source = "snapshot", .snapshot = bad.id};
@@ -312,7 +313,7 @@ START_TEST(when_every_snapshot_is_damaged_nothing_is_changed_and_the_failure_is_
     hf_test_put(&service, "a", "{\"a\":1}");
     struct hf_snapshot_row bad = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":2}");
-    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &bad), -1);
+    ck_assert_int_eq(truncate(hf_test_engine_snapshot_path(&service, &bad), 60), 0);
     struct hf_recovery_row row;
     struct hf_system_info before = hf_test_system(&service);
     ck_assert(
