@@ -9,6 +9,7 @@
 #include "engine/event_queue.h"
 #include "engine/events.h"
 #include "engine/load.h"
+#include "engine/mirror.h"
 #include "engine/rebuild.h"
 #include "engine/scheduler.h"
 #include "engine/snapshot.h"
@@ -106,12 +107,14 @@ static void free_parts(struct hf_engine *engine)
     hf_scrubber_stop(engine->scrubber); /* it judges through the snapshotter and the committer */
     engine->scrubber = NULL;
     hf_snapshotter_free(engine->snapshotter); /* its thread writes through the committer */
+    hf_mirror_stop(engine->mirror);
+    engine->mirror = NULL;
     hf_committer_stop(engine->committer);
     hf_sessions_free(engine->sessions);
     hf_catalog_free(engine->catalog);
     hf_store_close(engine->store);
-    if (engine->repository)
-        hf_repository_close(engine->repository);
+    hf_repository_close(engine->mirror_repository);
+    hf_repository_close(engine->repository);
     hf_keys_free(engine->keys);
     hf_event_queue_free(engine->events);
     if (engine->directory_lock >= 0)
@@ -137,13 +140,13 @@ static bool start_parts(struct hf_engine *engine, struct hf_error *err)
     if (!lock_directory(engine, err) || !open_repository(engine, err))
         return false;
     engine->phase = HF_PHASE_RECOVERING;
-    if (!open_and_load(engine, &rebuilt, err))
+    if (!hf_mirror_open(engine, err) || !open_and_load(engine, &rebuilt, err))
         return false;
     engine->sessions = hf_sessions_new(engine->store, (int)config->workers + SESSIONS_EXTRA);
     engine->snapshotter = hf_snapshotter_new(engine);
     if (!hf_committer_start(&engine->committer, engine, err) || !hf_snapshots_adopt(engine, err) ||
-        !hf_behind_bring_forward(engine, err) || !hf_scrubber_start(&engine->scrubber, engine, err) ||
-        !hf_scheduler_start(&engine->scheduler, engine, err))
+        !hf_behind_bring_forward(engine, err) || !hf_mirror_start(engine, err) ||
+        !hf_scrubber_start(&engine->scrubber, engine, err) || !hf_scheduler_start(&engine->scheduler, engine, err))
         return false;
     hf_event_emit(engine, 0, "", HF_EV_SERVICE_STARTED, NULL, "holdfast " HF_VERSION " started%s",
                   rebuilt ? "; the database was rebuilt from snapshot files" : "");

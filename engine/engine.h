@@ -25,7 +25,7 @@ struct hf_engine {
     struct hf_sessions *sessions;
     struct hf_repository *repository;
     struct hf_keys *keys;                    /* of the repository; NULL: neither encrypted nor signed */
-    struct hf_repository *mirror_repository; /* NULL: none is configured, or it is away since the start */
+    struct hf_repository *mirror_repository; /* NULL: none is configured; its directories come and go */
     struct hf_mirror *mirror;                /* mirror.h */
     struct hf_scrubber *scrubber;            /* validation.h */
     struct hf_catalog *catalog;

@@ -2,7 +2,9 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "engine/mirror.h"
 #include "engine/system_delete.h"
+#include "store/journal.h"
 #include "store/systems.h"
 
 #include <errno.h>
@@ -26,6 +28,8 @@ static bool rename_aside(const char *path, const char *to, struct hf_error *err)
 static bool sync_directory(const char *path, struct hf_error *err);
 static bool rebuild_all(struct hf_engine *engine, const char *why, bool created, bool *rebuilt_out,
                         struct hf_error *err);
+static bool has_events(struct hf_session *session);
+static hf_event_row_fn note_event;
 static hf_system_row_fn add_known;
 static hf_scan_fn add_file;
 static void read_id(struct hf_manifest_header *header);
@@ -144,7 +148,9 @@ static bool rebuild_all(struct hf_engine *engine, const char *why, bool created,
               hf_systems_list(rebuild.session, add_known, &known, err);
     /* An empty database is rebuilt whether or not it was made just now: the process may have ended in between. */
     if (ok && (unfinished || known.count == 0)) {
-        ok = hf_repository_scan(engine->repository, NULL, add_file, &rebuild, err);
+        bool asked = created || unfinished || !has_events(rebuild.session);
+        ok = (!asked || hf_mirror_bring_back(engine, err)) &&
+             hf_repository_scan(engine->repository, NULL, add_file, &rebuild, err);
         if (ok && rebuild.file_count) {
             ok = place_marker(marker, err) && sync_directory(engine->config->data_directory, err) &&
                  rebuild_systems(&rebuild, &known, err);
@@ -158,6 +164,21 @@ static bool rebuild_all(struct hf_engine *engine, const char *why, bool created,
     free(rebuild.files);
     hf_arena_done(&rebuild.arena);
     return ok;
+}
+
+/* A database that was used once and has no systems any more has had them deleted: the mirror may not know that yet. */
+static bool has_events(struct hf_session *session)
+{
+    struct hf_error ignored;
+    bool some = false;
+    return hf_events_list(session, 0, NULL, 0, 1, note_event, &some, &ignored) && some;
+}
+
+static bool note_event(void *context, const struct hf_event_row *row)
+{
+    (void)row;
+    *(bool *)context = true;
+    return false;
 }
 
 static bool add_known(void *context, const struct hf_system_row *row)

@@ -1,5 +1,5 @@
-/* What the parts of a rebuild share: rebuild.c (opening, setting aside, going through the systems) and
- * rebuild_system.c (one system from its files). Not for others. */
+/* What the parts of a rebuild share: rebuild.c (opening, setting aside, going through the systems),
+ * rebuild_system.c (one system from its files) and rebuild_mend.c (mending them first). Not for others. */
 #ifndef HF_ENGINE_REBUILD_PRIVATE_H
 #define HF_ENGINE_REBUILD_PRIVATE_H
 
@@ -17,6 +17,7 @@ struct hf_rebuild_file {
     const char *file;
     int64_t file_bytes;
     const char *damage; /* NULL: sound so far */
+    bool mended;        /* or nothing better was found */
 };
 
 struct hf_rebuild {
@@ -40,5 +41,10 @@ static inline bool hf_rebuild_file_is_import(const struct hf_rebuild_file *file)
  * say. An I/O error that stays is HF_IO and nothing is decided. */
 HF_MUST_USE bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files, int64_t count,
                                    struct hf_error *err);
+
+/* Mends a damaged one, and those that it builds on, each once; its header and damage are read again. True: it is worth
+ * another try. */
+bool hf_rebuild_mend(struct hf_rebuild *rebuild, struct hf_rebuild_file *files, int64_t count, int64_t index,
+                     int64_t system_id);
 
 #endif

@@ -63,7 +63,7 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
     const struct hf_rebuild_file *too_old = NULL;
     bool done = false;
     for (int64_t i = 0; i < count && !done && !too_old && !hf_rebuild_file_is_import(&files[i]); i++) {
-        if (files[i].damage) {
+        if (files[i].damage && (!hf_rebuild_mend(rebuild, files, count, i, attempt.system_id) || files[i].damage)) {
             skip_file(&attempt, &files[i], files[i].damage);
         } else if (strcmp(files[i].header.trigger, "import") == 0) {
             continue; /* of another system, or of any age: restored only by who names it */
@@ -72,6 +72,8 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
         } else {
             attempt.file = &files[i];
             done = try_file(&attempt, err);
+            if (!done && err->code == HF_DAMAGED && hf_rebuild_mend(rebuild, files, count, i, attempt.system_id))
+                done = try_file(&attempt, err);
             if (!done && err->code != HF_DAMAGED)
                 return false;
             if (!done)

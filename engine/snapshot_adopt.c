@@ -3,7 +3,9 @@
 #include "engine/snapshot_private.h"
 
 #include "core/clock.h"
+#include "core/metrics.h"
 #include "engine/events.h"
+#include "engine/mirror.h"
 #include "engine/system_delete.h"
 
 #include <string.h>
@@ -24,6 +26,7 @@ struct known_row {
     const char *file;
     bool damaged;
     bool has_file;
+    bool returned; /* from the mirror */
 };
 
 struct matching {
@@ -55,6 +58,8 @@ static void add_orphan(struct matching *matching, const char *system);
 static void set_orphans_aside(const struct matching *matching);
 static bool match_system(struct matching *matching, struct hf_error *err);
 static hf_snapshot_row_fn add_row;
+static void ask_mirror(struct matching *matching);
+static bool fetch(struct matching *matching, struct known_row *row, const char *what, bool replace);
 static bool apply_matching(struct hf_session *session, void *context, struct hf_error *err);
 static bool adopt_file(struct hf_session *session, struct matching *matching, const struct found_file *file,
                        struct hf_error *err);
@@ -191,6 +196,7 @@ static bool match_system(struct matching *matching, struct hf_error *err)
         qsort(matching->rows, (size_t)matching->row_count, sizeof(matching->rows[0]), compare_rows);
 
     matching->adopted = matching->lost = 0;
+    ask_mirror(matching);
     for (int64_t i = 0; i < matching->count; i++) {
         struct known_row *row = find_known(matching, matching->first[i].header.id);
         if (!row) {
@@ -202,7 +208,7 @@ static bool match_system(struct matching *matching, struct hf_error *err)
         matching->lost += matching->first[i].damage && !row->damaged;
     }
     for (int64_t i = 0; i < matching->row_count; i++)
-        matching->lost += !matching->rows[i].has_file && !matching->rows[i].damaged;
+        matching->lost += matching->rows[i].returned || (!matching->rows[i].has_file && !matching->rows[i].damaged);
     if (!matching->adopted && !matching->lost)
         return true;
     struct hf_call call = {.run = apply_matching, .context = matching};
@@ -230,6 +236,43 @@ static bool add_row(void *context, const struct hf_snapshot_row *row)
     return true;
 }
 
+/* What is missing or damaged here may be whole there. */
+static void ask_mirror(struct matching *matching)
+{
+    for (int64_t i = 0; i < matching->count; i++) {
+        struct found_file *file = &matching->first[i];
+        struct known_row *row = find_known(matching, file->header.id);
+        if (!row)
+            continue;
+        row->has_file = true;
+        if (file->damage && fetch(matching, row, file->damage, true)) {
+            file->damage = NULL;
+            file->damaged = false;
+        }
+    }
+    for (int64_t i = 0; i < matching->row_count; i++) {
+        struct known_row *row = &matching->rows[i];
+        row->has_file = row->has_file || fetch(matching, row, "it was missing", false);
+    }
+}
+
+static bool fetch(struct matching *matching, struct known_row *row, const char *what, bool replace)
+{
+    struct hf_engine *engine = matching->engine;
+    struct hf_error err;
+    if (!hf_mirror_fetch(engine, matching->system.name, row->kind, row->id, replace, &err)) {
+        if (err.code != HF_NOT_FOUND)
+            hf_log(HF_LOG_WARNING, "mirror_file_not_used", err.text, HF_LOG_TEXT("system", matching->system.name),
+                   HF_LOG_TEXT("snapshot", row->id));
+        return false;
+    }
+    row->returned = true;
+    hf_metric_add_labelled(HF_M_HEALED, "file", 1);
+    hf_event_emit(engine, matching->system.id, matching->system.name, HF_EV_SNAPSHOT_HEALED, NULL,
+                  "the file of snapshot %s was copied back from the mirror: %s", row->id, what);
+    return true;
+}
+
 static bool apply_matching(struct hf_session *session, void *context, struct hf_error *err)
 {
     struct matching *matching = context;
@@ -245,6 +288,9 @@ static bool apply_matching(struct hf_session *session, void *context, struct hf_
     }
     for (int64_t i = 0; i < matching->row_count; i++) {
         const struct known_row *row = &matching->rows[i];
+        if (row->returned &&
+            !hf_snapshots_set_state(session, matching->system.id, row->id, "complete", "pending", 0, -1, err))
+            return false;
         if (!row->has_file && !row->damaged &&
             !hf_snapshots_set_state(session, matching->system.id, row->id, "damaged", "damaged", now_ms, 0, err))
             return false;

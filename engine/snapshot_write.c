@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/fault.h"
+#include "engine/mirror.h"
 #include "engine/heal.h"
 #include "repository/keys.h"
 #include "store/states.h"
@@ -314,4 +315,5 @@ static void keep_published(struct hf_making *making, const struct hf_snapshot_ro
     }
     shelf->exposed_since_ms = known && system.sequence > row->sequence ? row->cut_at_ms : 0;
     pthread_mutex_unlock(&making->engine->snapshotter->mutex);
+    hf_mirror_wake(making->engine);
 }

@@ -2,6 +2,7 @@
 
 #include "core/fault.h"
 #include "engine/events.h"
+#include "engine/mirror.h"
 #include "engine/snapshot_private.h"
 #include "store/journal.h"
 #include "store/systems.h"
@@ -19,7 +20,8 @@ struct removal {
 /* One that was begun before the service ended; texts in the arena. */
 struct leftover {
     const char *system, *mark;
-    bool known; /* its system is in the database */
+    bool known;     /* its system is in the database */
+    bool name_used; /* by it or by another one */
 };
 
 struct leftovers {
@@ -58,6 +60,7 @@ bool hf_system_delete(struct hf_engine *engine, const char *name, struct hf_erro
     pthread_mutex_unlock(&removal.shelf->judging);
     if (!ok)
         return false;
+    hf_mirror_forget_system(engine, name, removal.mark);
     ok = remove_files(&removal, err);
     hf_event_emit(engine, 0, name, HF_EV_SYSTEM_DELETED, NULL, "system %s was deleted with all its states%s", name,
                   ok ? " and snapshots" : "; some snapshot files could not be removed, the next start tries again");
@@ -155,6 +158,9 @@ void hf_deletions_finish(struct hf_engine *engine)
         hf_log(HF_LOG_WARNING, "deletion_not_finished", err.text);
     for (int i = 0; i < leftovers.count; i++) {
         const struct leftover *leftover = &leftovers.items[i];
+        struct hf_system_info used;
+        if (!hf_catalog_read_system(engine->catalog, leftover->system, &used))
+            hf_mirror_end_deletion(engine, leftover->system, leftover->mark, false);
         if (hf_repository_deletion_finish(engine->repository, leftover->system, leftover->mark, &err))
             hf_event_emit(engine, 0, leftover->system, HF_EV_LEFTOVER_REMOVED, NULL,
                           "removed the snapshot files of system %s: it was deleted when the service ended",
@@ -198,8 +204,10 @@ static bool match_system(void *context, const struct hf_system_row *row)
     leftovers->some_system = true;
     for (int i = 0; i < leftovers->count; i++) {
         struct leftover *leftover = &leftovers->items[i];
-        if (strcmp(leftover->system, row->name) == 0 && strcmp(leftover->mark, mark) == 0)
-            leftover->known = true;
+        if (strcmp(leftover->system, row->name) != 0)
+            continue;
+        leftover->name_used = true;
+        leftover->known = leftover->known || strcmp(leftover->mark, mark) == 0;
     }
     return true;
 }
@@ -230,6 +238,8 @@ static bool put_back(struct hf_engine *engine, const struct leftover *leftover, 
 
 static bool keep_aside(struct hf_engine *engine, const struct leftover *leftover, struct hf_error *err)
 {
+    if (!leftover->name_used) /* else the mirror's may be of the one that has the name now */
+        hf_mirror_end_deletion(engine, leftover->system, leftover->mark, true);
     if (!hf_repository_deletion_keep(engine->repository, leftover->system, leftover->mark, err))
         return hf_error_wrap(err, "the snapshot files of system %s, which was being deleted", leftover->system);
     hf_log(HF_LOG_WARNING, "snapshots_set_aside",
