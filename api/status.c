@@ -15,6 +15,7 @@ static json_t *health_json(const struct hf_status *status);
 static json_t *metric_totals_json(const struct hf_status *status);
 static json_t *snapshot_json(const struct hf_snapshot_row *row);
 static json_t *recoverability_json(const struct hf_status *status);
+static json_t *mirror_json(const struct hf_mirror_status *mirror);
 static json_t *warnings_json(const struct hf_status *status);
 
 enum hf_verdict hf_api_service_status(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
@@ -88,6 +89,8 @@ static json_t *status_json(const struct hf_status *status, const char *system)
     hf_api_set_text(store, "engine", status->engine);
     hf_api_set_text(store, "status", status->store_up ? "up" : "down");
     hf_api_set(object, "store", store);
+    if (!system)
+        hf_api_set(object, "mirror", mirror_json(&status->mirror));
     hf_api_set(object, "warnings", warnings_json(status));
     return object;
 }
@@ -135,6 +138,18 @@ static json_t *recoverability_json(const struct hf_status *status)
     hf_api_set_int(object, "exposureMs", status->exposure_ms);
     hf_api_set_int(object, "unsnapshottedVersions", status->unsnapshotted_versions);
     hf_api_set_int(object, "unsnapshottedBytes", status->unsnapshotted_bytes);
+    return object;
+}
+
+static json_t *mirror_json(const struct hf_mirror_status *mirror)
+{
+    if (!mirror->configured)
+        return json_null();
+    json_t *object = json_object();
+    hf_api_set_text(object, "status", mirror->up ? "up" : "down");
+    hf_api_set_int(object, "pendingFiles", mirror->pending_files);
+    hf_json_set_time(object, "caughtUpAt", mirror->caught_up_at_ms);
+    hf_api_set_text(object, "lastError", mirror->last_error[0] ? mirror->last_error : NULL);
     return object;
 }
 

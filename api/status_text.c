@@ -17,6 +17,7 @@ static void add_total(struct hf_buf *out, const char *title, double value);
 static void add_until(struct hf_buf *out, const char *title, int64_t at_ms, int64_t now_ms);
 static void add_snapshot(struct hf_buf *out, const char *title, const struct hf_snapshot_row *row, int64_t now_ms);
 static void add_exposure(struct hf_buf *out, const struct hf_status *status);
+static void add_mirror(struct hf_buf *out, const struct hf_mirror_status *mirror, int64_t now_ms);
 static double total_of(const struct hf_status *status, const char *name);
 static void title_of(const char *name, char out[64]);
 static void upper_case(const char *text, char out[32]);
@@ -54,6 +55,8 @@ void hf_status_text_write(struct hf_buf *out, const struct hf_status *status, co
     add_snapshot(out, "Last Incremental", status->has_incremental ? &status->last_incremental : NULL, now_ms);
     add_exposure(out, status);
     add_line(out, "Database", "%s, %s", status->engine, status->store_up ? "up" : "DOWN");
+    if (!system && status->mirror.configured)
+        add_mirror(out, &status->mirror, now_ms);
     for (int i = 0; i < status->warning_count; i++)
         add_line(out, "Warning", "%s", status->warnings[i]);
 }
@@ -131,6 +134,19 @@ static void add_exposure(struct hf_buf *out, const struct hf_status *status)
     else
         add_line(out, "Not In A Snapshot", "%" PRId64 " version%s, the oldest %s old", status->unsnapshotted_versions,
                  status->unsnapshotted_versions == 1 ? "" : "s", text);
+}
+
+static void add_mirror(struct hf_buf *out, const struct hf_mirror_status *mirror, int64_t now_ms)
+{
+    char age[64];
+    hf_duration_format(now_ms > mirror->caught_up_at_ms ? now_ms - mirror->caught_up_at_ms : 0, age, sizeof(age));
+    if (!mirror->up || mirror->pending_files)
+        add_line(out, "Mirror", "%s, %" PRId64 " file%s waiting", mirror->up ? "up" : "DOWN", mirror->pending_files,
+                 mirror->pending_files == 1 ? "" : "s");
+    else if (mirror->caught_up_at_ms)
+        add_line(out, "Mirror", "up, even %s ago", age);
+    else
+        add_line(out, "Mirror", "up");
 }
 
 static double total_of(const struct hf_status *status, const char *name)

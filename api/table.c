@@ -40,6 +40,7 @@ const struct hf_route hf_routes[] = {
     {HF_GET,    SYSTEM "/recoveries/{id}",   hf_api_recovery_get,        HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "recovery_get", NULL},
     {HF_POST,   SYSTEM "/recoveries/{id}/apply", hf_api_recovery_apply,  HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "recovery_apply", NULL},
 
+    {HF_GET,    SYSTEM "/retention/preview", hf_api_retention_preview,   HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "retention_preview", NULL},
     {HF_GET,    SYSTEM "/events",            hf_api_events_list,         HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "events_list", "severity after limit"},
     {HF_GET,    SYSTEM "/status",            hf_api_system_status,       HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "system_status", "format"},
     {HF_GET,    "/v1/status",                hf_api_service_status,      HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "service_status", "format"},

@@ -27,7 +27,7 @@ static const char *const fault_names[] = {
     "system_delete_begun",    "system_delete_after_commit",
     "repair_before_write",    "repair_before_exchange",
     "repair_after_exchange",  "copy_before_rename",
-    "recovery_read_io",
+    "recovery_read_io",       "retention_midway",
 };
 #define FAULT_COUNT (sizeof(fault_names) / sizeof(fault_names[0]))
 

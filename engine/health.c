@@ -16,6 +16,7 @@
 #define HEALTH_FAILED_BELOW  0.25
 #define OVERDUE_INTERVALS    2
 #define UNSNAPSHOTTED_MS_MIN 600000 /* a new system is not warned about at once */
+#define MIRROR_BEHIND_MS     300000
 
 /* What one component says about itself, wherever it is read from. */
 struct signs {
@@ -280,6 +281,22 @@ static void warn(struct hf_status *status, const char *text)
         status->warnings[status->warning_count++] = text;
 }
 
+/* Copies take their time; a mirror that is there is behind when they take very long. */
+static void judge_mirror(struct collection *collection)
+{
+    struct hf_mirror_status *mirror = &collection->out->mirror;
+    hf_mirror_read_status(collection->engine, mirror);
+    if (!mirror->configured)
+        return;
+    int64_t even_at_ms = mirror->caught_up_at_ms ? mirror->caught_up_at_ms : collection->engine->started_at_ms;
+    bool behind = !mirror->up || (mirror->pending_files && collection->now_ms - even_at_ms > MIRROR_BEHIND_MS);
+    if (behind)
+        warn(collection->out,
+             hf_arena_format(collection->arena, "the mirror is behind: %lld snapshot file%s waiting%s%s",
+                             (long long)mirror->pending_files, mirror->pending_files == 1 ? " is" : "s are",
+                             mirror->last_error[0] ? "; " : "", mirror->last_error));
+}
+
 static void judge_service(struct collection *collection)
 {
     struct hf_status *out = collection->out;
@@ -298,6 +315,7 @@ static void judge_service(struct collection *collection)
     if (collection->damaged_snapshots)
         warn(out, hf_arena_format(arena, "%lld snapshots are damaged and will not be restored",
                                   (long long)collection->damaged_snapshots));
+    judge_mirror(collection);
     int64_t overdue_ms = OVERDUE_INTERVALS * config->incremental_interval_ms;
     if (overdue_ms < UNSNAPSHOTTED_MS_MIN)
         overdue_ms = UNSNAPSHOTTED_MS_MIN;

@@ -3,6 +3,7 @@
 #define HF_ENGINE_HEALTH_H
 
 #include "engine/engine.h"
+#include "engine/mirror.h"
 #include "store/snapshots.h"
 
 /* score 0..1 = reported health x freshness x validation. label: healthy | stale | failed | unknown (never reported,
@@ -40,6 +41,7 @@ struct hf_status {
     int64_t unsnapshotted_versions, unsnapshotted_bytes;
     bool store_up;
     const char *engine;
+    struct hf_mirror_status mirror; /* of the whole service */
     const char *warnings[16];
     int warning_count;
 };

@@ -1,93 +1,141 @@
+/* Which snapshots go, and why. One function decides, for the run that deletes and for the preview that tells. */
 #include "engine/retention.h"
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/fault.h"
 #include "core/metrics.h"
+#include "engine/events.h"
 #include "engine/snapshot_private.h"
-#include "store/states.h"
 
 #include <string.h>
 
-#define TRIM_STEP_ROWS 500 /* a few milliseconds of the committer */
-#define TRIM_STEPS_MAX 200 /* the rest waits for the next run */
+#define HOUR_MS INT64_C(3600000)
 
 /* Snapshot files that live and die together. */
 struct generation {
     const char *id;
-    int64_t newest_cut_at_ms;
+    int64_t newest_at_ms; /* from when its retention counts */
     bool pinned, leased;
+    bool imported;  /* came from elsewhere: never what the system falls back on */
     bool has_full;  /* complete, not damaged */
     bool has_valid; /* and proved by validation */
 };
 
 struct survey {
     struct hf_engine *engine;
-    struct hf_arena arena;
+    struct hf_arena *arena;
+    int64_t system_id;
+    int64_t expired_before_ms;
+    const char *expired;          /* the reason of what goes */
+    const char *being_written;    /* the generation that the next snapshot builds on; NULL: none */
     struct hf_snapshot_row *rows; /* newest first; owns */
     int64_t count, capacity;
     struct generation *generations; /* newest first; owns */
     int64_t generation_count, generation_capacity;
+    const struct generation *last_resort; /* NULL: there is none */
 };
 
-struct trim {
-    int64_t system_id, up_to, deleted;
+struct decision {
+    bool keep;
+    const char *reason;
 };
 
+struct tally {
+    int64_t snapshots, generations, bytes;
+};
+
+static bool take_survey(struct survey *survey, struct hf_engine *engine, const struct hf_system_info *system,
+                        struct hf_arena *arena, struct hf_error *err);
+static void free_survey(struct survey *survey);
 static hf_snapshot_row_fn survey_row;
 static struct generation *generation_of(struct survey *survey, const char *id);
-static const struct generation *last_resort(const struct survey *survey);
-static const char *why_kept(const struct survey *survey, const struct generation *generation,
-                            const struct hf_shelf *shelf, int64_t expired_before_ms);
+static const struct generation *find_last_resort(const struct survey *survey);
+static struct decision decide(const struct survey *survey, const struct generation *generation,
+                              const struct hf_snapshot_row *row_or_null);
+static bool delete_expired(struct survey *survey, struct hf_shelf *shelf, struct tally *tally, struct hf_error *err);
 static bool delete_generation(struct survey *survey, struct hf_shelf *shelf, const struct generation *generation,
-                              int64_t *deleted_out, struct hf_error *err);
-static bool sequence_by_age(struct hf_engine *engine, const struct hf_system_info *system, int64_t *up_to_out,
-                            struct hf_error *err);
-static bool trim_in_steps(struct hf_engine *engine, const struct hf_system_info *system, int64_t up_to,
-                          int64_t *deleted_out, bool *more_out, struct hf_error *err);
-static bool run_trim(struct hf_session *session, void *context, struct hf_error *err);
-static bool trim_by_size(struct hf_engine *engine, const struct hf_system_info *system, struct hf_shelf *shelf,
-                         int64_t *deleted_out, struct hf_error *err);
-static int64_t folded_sequence(struct hf_engine *engine, int64_t system_id);
-static bool measure_history(struct hf_engine *engine, const struct hf_system_info *system, int64_t *rows_out,
-                            int64_t *bytes_out, struct hf_error *err);
+                              struct tally *tally, struct hf_error *err);
+static bool is_leased_now(const struct survey *survey, const struct generation *generation);
+static void tell_deleted(struct hf_engine *engine, const struct hf_system_info *system, const struct tally *tally);
 
 bool hf_retention_run(struct hf_engine *engine, const char *system, int64_t *deleted_out, struct hf_error *err)
 {
     *deleted_out = 0;
     struct hf_system_info info;
     struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
-    struct hf_session *session;
-    if (!shelf || !hf_catalog_read_system(engine->catalog, system, &info) ||
-        !hf_sessions_take(engine->sessions, &session, err))
+    if (!shelf)
         return false;
-    struct survey survey = {.engine = engine};
-    hf_arena_init(&survey.arena);
+    if (!hf_catalog_read_system(engine->catalog, system, &info))
+        return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", system);
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct survey survey = {0};
+    struct tally tally = {0};
     pthread_mutex_lock(&shelf->taking);
-    bool ok = hf_shelf_check_current(engine, shelf, err) &&
-              hf_snapshots_list(session, info.id, NULL, INT64_MAX, "", INT64_MAX, survey_row, &survey, err);
-    hf_sessions_give(engine->sessions, session);
-
-    int64_t hours = info.max_retention_hours >= 0 ? info.max_retention_hours : engine->config->max_retention_hours;
-    int64_t expired_before_ms = hf_clock_now_ms() - hours * 3600000;
-    for (int64_t i = survey.generation_count - 1; ok && i >= 0; i--) { /* oldest first */
-        const struct generation *generation = &survey.generations[i];
-        const char *kept = why_kept(&survey, generation, shelf, expired_before_ms);
-        hf_log(kept ? HF_LOG_DEBUG : HF_LOG_INFO, "retention_decision", kept ? kept : "expired: its files are deleted",
-               HF_LOG_TEXT("system", system), HF_LOG_TEXT("generation", generation->id));
-        if (!kept)
-            ok = delete_generation(&survey, shelf, generation, deleted_out, err);
-    }
-    if (*deleted_out) {
-        hf_metric_add(HF_M_RETENTION_DELETED, *deleted_out);
+    bool ok = hf_shelf_check_current(engine, shelf, err) && take_survey(&survey, engine, &info, &arena, err) &&
+              delete_expired(&survey, shelf, &tally, err);
+    if (tally.snapshots) {
         struct hf_error ignored;
+        tell_deleted(engine, &info, &tally);
         if (!hf_shelf_load(engine, shelf, NULL, ok ? err : &ignored))
             ok = false;
     }
     pthread_mutex_unlock(&shelf->taking);
-    free(survey.rows);
-    free(survey.generations);
-    hf_arena_done(&survey.arena);
+    free_survey(&survey);
+    *deleted_out = tally.snapshots;
     return ok;
+}
+
+bool hf_retention_preview(struct hf_engine *engine, const char *system, struct hf_arena *arena,
+                          struct hf_retention_item **out, int64_t *count_out, struct hf_error *err)
+{
+    struct hf_system_info info;
+    if (!hf_catalog_read_system(engine->catalog, system, &info))
+        return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", system);
+    struct survey survey = {0};
+    bool ok = take_survey(&survey, engine, &info, arena, err);
+    if (ok) {
+        struct hf_retention_item *items = hf_arena_alloc(arena, ((size_t)survey.count + 1) * sizeof(items[0]));
+        for (int64_t i = 0; i < survey.count; i++) {
+            struct decision decision =
+                decide(&survey, generation_of(&survey, survey.rows[i].generation), &survey.rows[i]);
+            items[i] = (struct hf_retention_item){survey.rows[i], decision.keep, decision.reason};
+        }
+        *out = items;
+        *count_out = survey.count;
+    }
+    free_survey(&survey);
+    return ok;
+}
+
+static bool take_survey(struct survey *survey, struct hf_engine *engine, const struct hf_system_info *system,
+                        struct hf_arena *arena, struct hf_error *err)
+{
+    int64_t hours =
+        system->max_retention_hours >= 0 ? system->max_retention_hours : engine->config->max_retention_hours;
+    *survey = (struct survey){.engine = engine,
+                              .arena = arena,
+                              .system_id = system->id,
+                              .expired_before_ms = hf_clock_now_ms() - hours * HOUR_MS,
+                              .expired = hf_arena_format(arena, "all of its generation is older than %lld hour%s",
+                                                         (long long)hours, hours == 1 ? "" : "s")};
+    struct hf_snapshot_newest newest;
+    hf_snapshot_read_newest(engine, system->id, arena, &newest);
+    survey->being_written = newest.has_newest ? newest.newest.generation : NULL;
+    struct hf_session *session;
+    if (!hf_sessions_take(engine->sessions, &session, err))
+        return false;
+    bool ok = hf_snapshots_list(session, system->id, NULL, INT64_MAX, "", INT64_MAX, survey_row, survey, err);
+    hf_sessions_give(engine->sessions, session);
+    survey->last_resort = find_last_resort(survey);
+    return ok;
+}
+
+static void free_survey(struct survey *survey)
+{
+    free(survey->rows);
+    free(survey->generations);
 }
 
 static bool survey_row(void *context, const struct hf_snapshot_row *row)
@@ -98,10 +146,13 @@ static bool survey_row(void *context, const struct hf_snapshot_row *row)
         survey->rows = hf_realloc(survey->rows, (size_t)survey->capacity * sizeof(survey->rows[0]));
     }
     struct hf_snapshot_row *copy = &survey->rows[survey->count++];
-    hf_snapshot_row_copy(&survey->arena, row, copy);
+    hf_snapshot_row_copy(survey->arena, row, copy);
     struct generation *generation = generation_of(survey, copy->generation);
-    if (row->cut_at_ms > generation->newest_cut_at_ms)
-        generation->newest_cut_at_ms = row->cut_at_ms;
+    bool imported = strcmp(row->trigger, "import") == 0;
+    int64_t at_ms = hf_snapshot_kept_from_ms(row);
+    if (at_ms > generation->newest_at_ms)
+        generation->newest_at_ms = at_ms;
+    generation->imported |= imported;
     generation->pinned |= row->pinned;
     generation->leased |= hf_snapshot_is_leased(survey->engine, row->system_id, row->id);
     bool sound = strcmp(row->state, "complete") == 0 && strcmp(row->validation_status, "damaged") != 0;
@@ -128,157 +179,104 @@ static struct generation *generation_of(struct survey *survey, const char *id)
     return generation;
 }
 
-/* The newest that proved good; without any, the newest that may be. It is never deleted, however old. */
-static const struct generation *last_resort(const struct survey *survey)
+/* The newest that proved good; without any, the newest that may be; without any, the newest that something can be
+ * salvaged of. It is never deleted, however old. */
+static const struct generation *find_last_resort(const struct survey *survey)
 {
-    const struct generation *hope = NULL;
+    const struct generation *hope = NULL, *remains = NULL;
     for (int64_t i = 0; i < survey->generation_count; i++) {
         const struct generation *generation = &survey->generations[i];
+        if (generation->imported)
+            continue;
         if (generation->has_valid)
             return generation;
         if (generation->has_full && !hope)
             hope = generation;
+        if (!remains)
+            remains = generation;
     }
-    return hope;
+    return hope ? hope : remains;
 }
 
-/* NULL: nothing speaks for it. */
-static const char *why_kept(const struct survey *survey, const struct generation *generation,
-                            const struct hf_shelf *shelf, int64_t expired_before_ms)
+/* The generation's fate; row only chooses the words. */
+static struct decision decide(const struct survey *survey, const struct generation *generation,
+                              const struct hf_snapshot_row *row_or_null)
 {
-    if (generation->newest_cut_at_ms >= expired_before_ms)
-        return "kept: within the retention time";
+    if (generation->newest_at_ms >= survey->expired_before_ms) {
+        bool itself = !row_or_null || hf_snapshot_kept_from_ms(row_or_null) >= survey->expired_before_ms;
+        return (struct decision){true, itself ? "it is within the retention time"
+                                              : "a newer one of its generation is within the retention time"};
+    }
     if (generation->pinned)
-        return "kept: a snapshot in it is pinned";
+        return (struct decision){true, "a snapshot of its generation is pinned"};
     if (generation->leased)
-        return "kept: a snapshot in it is being read";
-    if (generation == last_resort(survey))
-        return "kept: it is the newest that can be restored";
-    if (shelf->newest.has && strcmp(shelf->newest.row.generation, generation->id) == 0)
-        return "kept: it is being written";
-    return NULL;
+        return (struct decision){true, "a snapshot of its generation is being read"};
+    if (generation == survey->last_resort)
+        return (struct decision){true, generation->has_full
+                                           ? "its generation is the newest that can be restored"
+                                           : "no generation is sound, and this is the newest to salvage from"};
+    if (survey->being_written && strcmp(survey->being_written, generation->id) == 0)
+        return (struct decision){true, "its generation is being written"};
+    return (struct decision){false, survey->expired};
+}
+
+/* Oldest first, so that what a crash leaves is what would have gone next. */
+static bool delete_expired(struct survey *survey, struct hf_shelf *shelf, struct tally *tally, struct hf_error *err)
+{
+    for (int64_t i = survey->generation_count - 1; i >= 0; i--) {
+        const struct generation *generation = &survey->generations[i];
+        struct decision decision = decide(survey, generation, NULL);
+        hf_log(decision.keep ? HF_LOG_DEBUG : HF_LOG_INFO, decision.keep ? "retention_keeps" : "retention_deletes",
+               decision.reason, HF_LOG_TEXT("system", shelf->name), HF_LOG_TEXT("generation", generation->id));
+        if (decision.keep || is_leased_now(survey, generation))
+            continue;
+        if (!delete_generation(survey, shelf, generation, tally, err))
+            return false;
+        tally->generations++;
+    }
+    return true;
+}
+
+/* Files were deleted since the survey: that takes time. */
+static bool is_leased_now(const struct survey *survey, const struct generation *generation)
+{
+    for (int64_t i = 0; i < survey->count; i++) {
+        if (strcmp(survey->rows[i].generation, generation->id) == 0 &&
+            hf_snapshot_is_leased(survey->engine, survey->system_id, survey->rows[i].id))
+            return true;
+    }
+    return false;
 }
 
 /* Newest first, so that what is left at any moment is whole. */
 static bool delete_generation(struct survey *survey, struct hf_shelf *shelf, const struct generation *generation,
-                              int64_t *deleted_out, struct hf_error *err)
+                              struct tally *tally, struct hf_error *err)
 {
+    bool first = true;
     for (int64_t i = 0; i < survey->count; i++) {
         if (strcmp(survey->rows[i].generation, generation->id) != 0)
             continue;
-        if (!hf_snapshot_remove(survey->engine, shelf, &survey->rows[i], err))
+        if (!first && hf_fault("retention_midway"))
+            return hf_error_set(err, HF_IO, "fault point retention_midway");
+        int64_t freed = 0;
+        if (!hf_snapshot_remove(survey->engine, shelf, &survey->rows[i], &freed, err))
             return false;
-        ++*deleted_out;
+        tally->snapshots++;
+        tally->bytes += freed;
+        first = false;
     }
     return true;
 }
 
-/* ---- history ---- */
-
-bool hf_retention_trim_history(struct hf_engine *engine, const char *system, int64_t *deleted_out, struct hf_error *err)
+static void tell_deleted(struct hf_engine *engine, const struct hf_system_info *system, const struct tally *tally)
 {
-    *deleted_out = 0;
-    struct hf_system_info info;
-    struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
-    if (!shelf || !hf_catalog_read_system(engine->catalog, system, &info))
-        return false;
-    int64_t up_to = 0;
-    bool more;
-    if (!sequence_by_age(engine, &info, &up_to, err))
-        return false;
-    /* What is above is still read as a whole when the service starts. */
-    int64_t folded = folded_sequence(engine, info.id);
-    if (up_to > folded)
-        up_to = folded;
-    if (up_to && !trim_in_steps(engine, &info, up_to, deleted_out, &more, err))
-        return false;
-    return trim_by_size(engine, &info, shelf, deleted_out, err);
-}
-
-static bool sequence_by_age(struct hf_engine *engine, const struct hf_system_info *system, int64_t *up_to_out,
-                            struct hf_error *err)
-{
-    struct hf_session *session;
-    if (!hf_sessions_take(engine->sessions, &session, err))
-        return false;
-    bool found = false;
-    int64_t sequence = 0;
-    bool ok = hf_states_sequence_at(session, system->id, system->sequence,
-                                    hf_clock_now_ms() - engine->config->history_ms, &sequence, &found, err);
-    hf_sessions_give(engine->sessions, session);
-    *up_to_out = ok && found ? sequence : 0;
-    return ok;
-}
-
-static bool trim_in_steps(struct hf_engine *engine, const struct hf_system_info *system, int64_t up_to,
-                          int64_t *deleted_out, bool *more_out, struct hf_error *err)
-{
-    *more_out = true;
-    for (int step = 0; step < TRIM_STEPS_MAX && *more_out; step++) {
-        struct trim trim = {.system_id = system->id, .up_to = up_to};
-        struct hf_call call = {.run = run_trim, .context = &trim};
-        if (!hf_committer_call(engine->committer, &call, err))
-            return false;
-        *deleted_out += trim.deleted;
-        *more_out = trim.deleted == TRIM_STEP_ROWS;
-    }
-    return true;
-}
-
-static bool run_trim(struct hf_session *session, void *context, struct hf_error *err)
-{
-    struct trim *trim = context;
-    return hf_states_trim(session, trim->system_id, trim->up_to, TRIM_STEP_ROWS, &trim->deleted, err);
-}
-
-/* Measuring reads all of the history, so it is done again only when as much may have come as there is room for. */
-static bool trim_by_size(struct hf_engine *engine, const struct hf_system_info *system, struct hf_shelf *shelf,
-                         int64_t *deleted_out, struct hf_error *err)
-{
-    int64_t bytes_max = engine->config->history_bytes_max;
-    int64_t average = system->components ? system->state_bytes / system->components + 1 : 1;
-    int64_t come = (system->sequence - shelf->history_sequence) * average;
-    if (shelf->history_bytes >= 0 && shelf->history_bytes + come <= bytes_max)
-        return true;
-    int64_t rows, bytes, up_to = folded_sequence(engine, system->id);
-    if (!measure_history(engine, system, &rows, &bytes, err))
-        return false;
-    for (bool more = true; more && bytes > bytes_max && rows > 0;) {
-        /* Oldest first: as many steps as the surplus is worth by the average of what is there. */
-        int64_t surplus_rows = (bytes - bytes_max) / (bytes / rows + 1) + 1;
-        int64_t before = *deleted_out;
-        for (int64_t left = surplus_rows; left > 0 && more; left -= TRIM_STEP_ROWS) {
-            struct trim trim = {.system_id = system->id, .up_to = up_to};
-            struct hf_call call = {.run = run_trim, .context = &trim};
-            if (!hf_committer_call(engine->committer, &call, err))
-                return false;
-            *deleted_out += trim.deleted;
-            more = trim.deleted == TRIM_STEP_ROWS;
-        }
-        if (*deleted_out == before || !measure_history(engine, system, &rows, &bytes, err))
-            break;
-    }
-    shelf->history_bytes = bytes;
-    shelf->history_sequence = system->sequence;
-    return true;
-}
-
-static bool measure_history(struct hf_engine *engine, const struct hf_system_info *system, int64_t *rows_out,
-                            int64_t *bytes_out, struct hf_error *err)
-{
-    struct hf_session *session;
-    if (!hf_sessions_take(engine->sessions, &session, err))
-        return false;
-    bool ok = hf_states_usage(session, system->id, system->sequence, rows_out, bytes_out, err);
-    hf_sessions_give(engine->sessions, session);
-    return ok;
-}
-
-static int64_t folded_sequence(struct hf_engine *engine, int64_t system_id)
-{
-    hf_catalog_lock(engine->catalog);
-    const struct hf_system *system = hf_catalog_system_by_id_locked(engine->catalog, system_id);
-    int64_t folded = system ? system->folded_sequence : 0;
-    hf_catalog_unlock(engine->catalog);
-    return folded;
+    hf_metric_add(HF_M_RETENTION_DELETED, tally->snapshots);
+    hf_metric_add(HF_M_RETENTION_FREED_BYTES, tally->bytes);
+    HF_AUTO(free)
+    char *data = hf_format("{\"snapshots\":%lld,\"generations\":%lld,\"bytesFreed\":%lld}", (long long)tally->snapshots,
+                           (long long)tally->generations, (long long)tally->bytes);
+    hf_event_emit(engine, system->id, system->name, HF_EV_RETENTION_DELETED, data,
+                  "retention deleted %lld snapshot%s (%lld whole generation%s), %lld bytes freed",
+                  (long long)tally->snapshots, tally->snapshots == 1 ? "" : "s", (long long)tally->generations,
+                  tally->generations == 1 ? "" : "s", (long long)tally->bytes);
 }

@@ -1,13 +1,15 @@
-/* Retention: snapshots by whole generations (retention.c), history rows, and in retention_journal.c what is
- * written down of events, recoveries, validations and keys. */
+/* Retention: snapshots by whole generations (retention.c), versions (retention_history.c), and what is written down of
+ * events, recoveries, validations and keys (retention_journal.c). */
 #ifndef HF_ENGINE_RETENTION_H
 #define HF_ENGINE_RETENTION_H
 
 #include "engine/engine.h"
 #include "store/snapshots.h"
 
-/* Deletes generations whose newest snapshot is older than the system's retention. Never: pinned ones, leased ones,
- * the newest generation that holds a valid full, or the generation now being written. */
+/* Deletes generations whose newest snapshot is older than the system's retention (an import's counts from when it
+ * came). Never: pinned ones, leased ones, the generation now being written, and, imports apart, the newest generation
+ * that holds a valid full; without any, the newest with a full that is not known to be damaged; without any, the
+ * newest. Each deletion leaves an event and each run another. Fault point: retention_midway. */
 HF_MUST_USE bool hf_retention_run(struct hf_engine *engine, const char *system, int64_t *deleted_out,
                                   struct hf_error *err);
 

@@ -69,7 +69,10 @@ void hf_snapshot_release(struct hf_engine *engine, int64_t system_id, const char
 HF_MUST_USE bool hf_snapshot_mark_damaged(struct hf_engine *engine, const char *system, const char *id,
                                           const char *reason, struct hf_error *err);
 
-/* When it expires (cut + retention of the system), in epoch ms; 0: pinned. */
+/* When its retention begins: at its cut; of an import when it came, however old it is. */
+int64_t hf_snapshot_kept_from_ms(const struct hf_snapshot_row *row);
+
+/* When it expires (the above + retention of the system), in epoch ms; 0: pinned. */
 int64_t hf_snapshot_expires_at_ms(struct hf_engine *engine, const struct hf_system_info *system,
                                   const struct hf_snapshot_row *row);
 

@@ -3,6 +3,7 @@
 
 #include "core/clock.h"
 #include "engine/events.h"
+#include "engine/mirror.h"
 
 #include <string.h>
 
@@ -252,7 +253,12 @@ int64_t hf_snapshot_expires_at_ms(struct hf_engine *engine, const struct hf_syst
         return 0;
     int64_t hours =
         system->max_retention_hours >= 0 ? system->max_retention_hours : engine->config->max_retention_hours;
-    return row->cut_at_ms + hours * HOUR_MS;
+    return hf_snapshot_kept_from_ms(row) + hours * HOUR_MS;
+}
+
+int64_t hf_snapshot_kept_from_ms(const struct hf_snapshot_row *row)
+{
+    return strcmp(row->trigger, "import") == 0 ? row->completed_at_ms : row->cut_at_ms;
 }
 
 /* ---- changing ---- */
@@ -319,8 +325,9 @@ bool hf_snapshot_delete(struct hf_engine *engine, const char *system, const char
     hf_shelf_await(shelf); /* a validation under way is waited for; it is no reason to refuse */
     pthread_mutex_lock(&shelf->taking);
     struct hf_snapshot_row row;
+    int64_t freed;
     bool ok = hf_shelf_check_current(engine, shelf, err) && find_row(engine, shelf->system_id, id, &arena, &row, err) &&
-              check_deletable(engine, shelf, &row, err) && hf_snapshot_remove(engine, shelf, &row, err) &&
+              check_deletable(engine, shelf, &row, err) && hf_snapshot_remove(engine, shelf, &row, &freed, err) &&
               hf_shelf_load(engine, shelf, NULL, err);
     pthread_mutex_unlock(&shelf->taking);
     pthread_mutex_unlock(&shelf->judging);
@@ -359,7 +366,7 @@ static bool find_dependent(void *context, const struct hf_snapshot_row *row)
 }
 
 bool hf_snapshot_remove(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
-                        struct hf_error *err)
+                        int64_t *freed_out, struct hf_error *err)
 {
     struct row_change change = {.system_id = shelf->system_id, .id = row->id};
     struct hf_call call = {.run = run_delete, .context = &change};
@@ -377,6 +384,8 @@ bool hf_snapshot_remove(struct hf_engine *engine, struct hf_shelf *shelf, const 
     if (!hf_repository_delete(engine->repository, shelf->name, row->kind, row->id, &freed, err))
         return hf_error_wrap(err, "the row of snapshot %s is deleted but its file is not (the next start adopts it)",
                              row->id);
+    hf_mirror_forget(engine, shelf->name, row->kind, row->id);
+    *freed_out = freed;
     HF_AUTO(free) char *data = hf_format("{\"snapshot\":\"%s\",\"freedBytes\":%lld}", row->id, (long long)freed);
     hf_event_emit(engine, shelf->system_id, shelf->name, HF_EV_SNAPSHOT_DELETED, data,
                   "snapshot %s was deleted, %lld bytes freed", row->id, (long long)freed);

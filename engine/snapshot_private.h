@@ -180,9 +180,9 @@ void hf_kept_row_set(struct hf_kept_row *kept, const struct hf_snapshot_row *row
 void hf_snapshot_row_copy(struct hf_arena *arena, const struct hf_snapshot_row *from, struct hf_snapshot_row *to);
 HF_MUST_USE bool hf_snapshot_set_state(struct hf_engine *engine, int64_t system_id, const char *id, const char *state,
                                        const char *validation_status, double quality_score, struct hf_error *err);
-/* With taking held: row, then file. */
+/* With taking held: row, then file; the mirror's copy goes later. */
 HF_MUST_USE bool hf_snapshot_remove(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
-                                    struct hf_error *err);
+                                    int64_t *freed_out, struct hf_error *err);
 bool hf_snapshot_is_leased(struct hf_engine *engine, int64_t system_id, const char *id);
 
 /* snapshot_adopt.c: files without rows, rows without files; system NULL: all. */

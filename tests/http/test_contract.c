@@ -133,6 +133,12 @@ static void walk_end(struct hf_api_test *t)
 {
     hf_api_call(t, 200, "GET", "/v1/systems/fleet/events", NULL);
     hf_api_call(t, 200, "GET", "/v1/systems/fleet/status", NULL);
+    hf_api_call(t, 200, "GET", "/v1/systems/fleet/retention/preview", NULL);
+    ck_assert_int_eq(hf_json_int(t->json, "maxRetentionHours"), 24);
+    ck_assert_int_eq(hf_json_int(t->json, "wouldDelete"), 0);
+    const json_t *kept = json_array_get(json_object_get(t->json, "snapshots"), 0);
+    ck_assert_str_eq(hf_json_str(kept, "decision"), "keep");
+    ck_assert_str_eq(hf_json_str(kept, "reason"), "it is within the retention time");
     hf_api_call(t, 204, "DELETE", "/v1/systems/fleet/components/agent-2", NULL);
     hf_api_refused(t, 404, "not_found", "GET", "/v1/systems/fleet/components/agent-2", NULL);
     hf_api_call(t, 201, "POST", "/v1/systems/fleet/snapshots", "{\"kind\":\"incremental\"}");

@@ -2,6 +2,8 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/metrics.h"
+#include "engine/snapshot_private.h"
 #include "engine/validation.h"
 #include "tests/support/engine.h"
 
@@ -135,6 +137,209 @@ START_TEST(the_last_valid_generation_stays_when_newer_ones_are_damaged)
     ck_assert(!exists(&bad));
     struct hf_recovery_row row = hf_test_restore(&service, "latest");
     ck_assert_str_eq(row.snapshot, good.id);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+/* A verdict as validation leaves it. */
+static void judge(const struct hf_snapshot_row *row, const char *state, const char *verdict)
+{
+    struct hf_shelf *shelf = hf_shelf_get(service.engine, HF_TEST_NAME, &err);
+    ck_assert_msg(hf_snapshot_set_state(service.engine, row->system_id, row->id, state, verdict, 0, &err), "%s",
+                  err.text);
+    ck_assert_msg(hf_shelf_load(service.engine, shelf, NULL, &err), "%s", err.text);
+}
+
+/* What the preview says of a snapshot. */
+static struct hf_retention_item previewed(const char *id)
+{
+    struct hf_retention_item *items;
+    int64_t count;
+    ck_assert_msg(hf_retention_preview(service.engine, HF_TEST_NAME, &service.arena, &items, &count, &err), "%s",
+                  err.text);
+    for (int64_t i = 0; i < count; i++) {
+        if (strcmp(items[i].row.id, id) == 0)
+            return items[i];
+    }
+    ck_abort_msg("%s is not in the preview", id);
+    return items[0];
+}
+
+static void check_kept(const struct hf_snapshot_row *row, const char *reason)
+{
+    struct hf_retention_item item = previewed(row->id);
+    ck_assert_str_eq(item.reason, reason);
+    ck_assert(item.keep);
+}
+
+START_TEST(the_newest_that_proved_good_stays_below_newer_ones_without_a_verdict)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row good = hf_test_full(&service), between = hf_test_full(&service),
+                           newest = hf_test_full(&service);
+    judge(&good, "complete", "valid");
+    expire_at_once();
+    check_kept(&good, "its generation is the newest that can be restored");
+    check_kept(&newest, "its generation is being written");
+    ck_assert(!previewed(between.id).keep);
+    ck_assert_int_eq(retain(), 1);
+    ck_assert(exists(&good));
+    ck_assert(!exists(&between));
+    ck_assert(exists(&newest));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(when_all_are_damaged_the_newest_stays_to_salvage_from)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row first = hf_test_full(&service), second = hf_test_full(&service);
+    judge(&first, "damaged", "damaged");
+    judge(&second, "damaged", "damaged");
+    expire_at_once();
+    check_kept(&second, "no generation is sound, and this is the newest to salvage from");
+    ck_assert_int_eq(retain(), 1);
+    ck_assert(!exists(&first));
+    ck_assert(exists(&second));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+static bool insert_snapshot(struct hf_session *session, void *context, struct hf_error *failure)
+{
+    return hf_snapshots_insert(session, context, failure);
+}
+
+/* One that came from elsewhere, cut long ago; its file does not matter here. */
+static struct hf_snapshot_row import(const struct hf_snapshot_row *like, const char *id, int64_t completed_at_ms)
+{
+    struct hf_snapshot_row row = *like;
+    row.id = row.generation = id;
+    row.trigger = "import";
+    row.cut_at_ms = 1000;
+    row.completed_at_ms = completed_at_ms;
+    row.validation_status = "valid";
+    struct hf_call call = {.run = insert_snapshot, .context = &row};
+    ck_assert_msg(hf_committer_call(service.engine->committer, &call, &err), "%s", err.text);
+    return row;
+}
+
+START_TEST(imports_expire_by_when_they_came_and_are_never_the_last_resort)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row own = hf_test_full(&service);
+    int64_t now_ms = hf_clock_now_ms(), hour_ms = 3600000;
+    struct hf_system_settings settings = {NULL, -1, -1, 2};
+    bool created;
+    ck_assert(hf_system_put(service.engine, HF_TEST_NAME, &settings, &created, &err));
+    struct hf_snapshot_row young = import(&own, "full-young", now_ms - hour_ms);
+    struct hf_snapshot_row old = import(&own, "full-old", now_ms - 3 * hour_ms);
+    check_kept(&young, "it is within the retention time");
+    ck_assert(!previewed(old.id).keep);
+    struct hf_system_info info = hf_test_system(&service);
+    ck_assert_int_eq(hf_snapshot_expires_at_ms(service.engine, &info, &young), now_ms + hour_ms);
+    ck_assert_int_eq(retain(), 1);
+
+    judge(&own, "damaged", "damaged"); /* then a valid import is all that is sound: still not the system's own */
+    expire_at_once();
+    ck_assert(!previewed(young.id).keep);
+    check_kept(&own, "no generation is sound, and this is the newest to salvage from");
+    ck_assert_int_eq(retain(), 1);
+    ck_assert(exists(&own));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(the_hours_of_the_system_win_over_the_service_s)
+{
+    hf_test_service_open(&service, flags);
+    service.config.max_retention_hours = 0;
+    hf_test_put(&service, "a", "1");
+    struct hf_system_settings settings = {NULL, -1, -1, 1};
+    bool created;
+    ck_assert(hf_system_put(service.engine, HF_TEST_NAME, &settings, &created, &err));
+    struct hf_snapshot_row first = hf_test_full(&service), second = hf_test_full(&service);
+    usleep(5000);
+    ck_assert_int_eq(retain(), 0);
+    check_kept(&first, "it is within the retention time");
+    settings.max_retention_hours = -1;
+    ck_assert(hf_system_put(service.engine, HF_TEST_NAME, &settings, &created, &err));
+    struct hf_retention_item item = previewed(first.id);
+    ck_assert(!item.keep);
+    ck_assert_str_eq(item.reason, "all of its generation is older than 0 hours");
+    ck_assert_int_eq(retain(), 1);
+    ck_assert(!exists(&first));
+    ck_assert(exists(&second));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(the_preview_tells_what_the_run_does)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row rows[6];
+    for (int i = 0; i < 6; i++)
+        rows[i] = hf_test_full(&service);
+    bool pinned = true;
+    ck_assert(hf_snapshot_patch(service.engine, HF_TEST_NAME, rows[1].id, NULL, &pinned, &err));
+    ck_assert(hf_snapshot_lease(service.engine, rows[2].system_id, rows[2].id, &err));
+    judge(&rows[5], "damaged", "damaged");
+    judge(&rows[3], "complete", "valid");
+    expire_at_once();
+    struct hf_retention_item *items;
+    int64_t count, going = 0, bytes = 0;
+    ck_assert(hf_retention_preview(service.engine, HF_TEST_NAME, &service.arena, &items, &count, &err));
+    ck_assert_int_eq(count, 6);
+    for (int64_t i = 0; i < count; i++) {
+        ck_assert_str_eq(items[i].row.id, rows[5 - i].id); /* newest first */
+        ck_assert(exists(&rows[i]));                       /* nothing changed */
+        going += !items[i].keep;
+        bytes += items[i].keep ? 0 : items[i].row.file_bytes;
+    }
+    check_kept(&rows[1], "a snapshot of its generation is pinned");
+    check_kept(&rows[2], "a snapshot of its generation is being read");
+    double freed = hf_metric_get(HF_M_RETENTION_FREED_BYTES);
+    ck_assert_int_eq(retain(), going);
+    ck_assert_int_eq(going, 2);
+    ck_assert_int_eq((int64_t)(hf_metric_get(HF_M_RETENTION_FREED_BYTES) - freed), bytes);
+    for (int64_t i = 0; i < count; i++)
+        ck_assert_int_eq(exists(&rows[5 - i]), items[i].keep);
+    ck_assert_int_eq(hf_test_count_events(&service, rows[0].system_id, "retention.deleted"), 1);
+    ck_assert_int_eq(retain(), 0); /* and leaves no event */
+    ck_assert_int_eq(hf_test_count_events(&service, rows[0].system_id, "retention.deleted"), 1);
+    ck_assert(!hf_retention_preview(service.engine, "nobody", &service.arena, &items, &count, &err));
+    ck_assert_int_eq(err.code, HF_NOT_FOUND);
+    hf_snapshot_release(service.engine, rows[2].system_id, rows[2].id);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(an_expired_snapshot_stays_for_a_younger_one_that_builds_on_it)
+{
+    const char *const one_generation[] = {"--anchor-interval", "3600000", "--enable-state-validation", "false", NULL};
+    hf_test_service_open(&service, one_generation);
+    bool unchanged;
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    hf_test_put(&service, "a", "2");
+    hf_test_incremental(&service, &unchanged);
+    service.config.anchor_interval_ms = 0;
+    hf_test_full(&service); /* a generation of its own, so that nothing else keeps the first */
+    struct hf_snapshot_row old = full;
+    old.id = "full-older";
+    old.parent = "";
+    old.cut_at_ms -= 3600000;
+    struct hf_call call = {.run = insert_snapshot, .context = &old};
+    ck_assert_msg(hf_committer_call(service.engine->committer, &call, &err), "%s", err.text);
+    struct hf_system_settings settings = {NULL, -1, -1, 1};
+    bool created;
+    ck_assert(hf_system_put(service.engine, HF_TEST_NAME, &settings, &created, &err));
+    check_kept(&old, "a newer one of its generation is within the retention time");
+    ck_assert_int_eq(retain(), 0);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -296,6 +501,11 @@ END_TEST
 
 HF_TEST_MAIN("retention", what_is_within_the_time_stays, expired_generations_go_and_the_last_valid_one_stays,
              a_generation_goes_as_a_whole_with_its_incrementals, pinned_and_leased_generations_stay,
-             the_last_valid_generation_stays_when_newer_ones_are_damaged, old_versions_are_trimmed_and_the_latest_stay,
-             history_is_bounded_by_size_too, old_events_keys_recoveries_and_validations_are_trimmed,
-             the_service_trims_by_itself_after_a_start);
+             the_last_valid_generation_stays_when_newer_ones_are_damaged,
+             the_newest_that_proved_good_stays_below_newer_ones_without_a_verdict,
+             when_all_are_damaged_the_newest_stays_to_salvage_from,
+             imports_expire_by_when_they_came_and_are_never_the_last_resort,
+             the_hours_of_the_system_win_over_the_service_s, the_preview_tells_what_the_run_does,
+             an_expired_snapshot_stays_for_a_younger_one_that_builds_on_it,
+             old_versions_are_trimmed_and_the_latest_stay, history_is_bounded_by_size_too,
+             old_events_keys_recoveries_and_validations_are_trimmed, the_service_trims_by_itself_after_a_start);
