@@ -254,7 +254,7 @@ static bool read_content(struct hf_archive *archive, const char *name, struct hf
         return hf_error_set(err, HF_OVERLOADED, "there is no memory for the %lld bytes of the member %s",
                             (long long)entry->bytes, name);
     if (!read_data(archive, blob->data, (size_t)entry->bytes, &blob->bytes, err))
-        return hf_error_wrap(err, "the member %s", name);
+        return archive->failed ? false : hf_error_wrap(err, "the member %s", name);
     struct hf_hash hash;
     hf_hash_of(blob->data, blob->bytes, &hash);
     if ((int64_t)blob->bytes != entry->bytes || !hf_hash_equal(&hash, &entry->hash))

@@ -5,7 +5,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <errno.h>
 #include <string.h>
 
 #define BLOCK_BYTES    (256 * 1024) /* handed on at once */
@@ -25,7 +24,7 @@ struct sending {
     bool failed; /* err says why */
 };
 
-static bool write_header(struct lines *lines, const struct hf_manifest_header *header, struct hf_error *err);
+static bool write_header(struct lines *lines, const struct hf_chain *chain, struct hf_error *err);
 static bool write_entry(struct lines *lines, const struct hf_manifest_entry *entry, bool first, struct hf_error *err);
 static void add_text(struct hf_buf *out, const char *name, const char *text);
 static void add_time(struct hf_buf *out, const char *name, int64_t at_ms);
@@ -38,13 +37,13 @@ static bool send_manifest(struct sending *sending, struct hf_chain *chain, struc
 static bool send_states(struct sending *sending, struct hf_chain *chain, struct hf_error *err);
 static bool begin_member(struct sending *sending, const char *name, int64_t bytes, int64_t at_ms, struct hf_error *err);
 static bool send_data(void *context, const void *data, size_t bytes, struct hf_error *err);
-static bool tell_failure(struct sending *sending, struct hf_error *err);
+static bool check(struct sending *sending, int result, struct hf_error *err);
 
 bool hf_archive_write_manifest(const struct hf_chain *chain, const struct hf_writer *to, struct hf_error *err)
 {
     struct lines lines = {.to = to};
     hf_buf_init(&lines.buf, MANIFEST_BYTES + 4 * HF_FORMAT_LINE_BYTES_MAX);
-    bool ok = write_header(&lines, hf_chain_header(chain), err), first = true;
+    bool ok = write_header(&lines, chain, err), first = true;
     for (int64_t i = 0; ok && i < hf_chain_count(chain); i++) {
         const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
         if (entry->deleted)
@@ -62,18 +61,23 @@ bool hf_archive_write(struct hf_chain *chain, bool zstd, const struct hf_writer 
 {
     struct sending sending = {.archive = archive_write_new(), .to = to, .err = err};
     HF_ASSERT(sending.archive);
-    bool ok = set_up(&sending, zstd, err) && send_manifest(&sending, chain, err) && send_states(&sending, chain, err);
-    if (ok && archive_write_close(sending.archive) != ARCHIVE_OK)
-        ok = tell_failure(&sending, err);
-    if (!ok)
-        archive_write_fail(sending.archive); /* or freeing would give what was broken off a proper end */
+    bool ok = set_up(&sending, zstd, err) && send_manifest(&sending, chain, err) && send_states(&sending, chain, err) &&
+              check(&sending, archive_write_close(sending.archive), err);
+    sending.failed = !ok; /* freeing gives what was broken off a proper end, which must not leave */
     archive_write_free(sending.archive);
     return ok;
 }
 
-static bool write_header(struct lines *lines, const struct hf_manifest_header *header, struct hf_error *err)
+static bool write_header(struct lines *lines, const struct hf_chain *chain, struct hf_error *err)
 {
+    const struct hf_manifest_header *header = hf_chain_header(chain);
     struct hf_buf *out = &lines->buf;
+    int64_t components = 0, state_bytes = 0;
+    for (int64_t i = 0; i < hf_chain_count(chain); i++) {
+        const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
+        components += hf_manifest_entry_is_present(entry);
+        state_bytes += hf_manifest_entry_is_present(entry) ? entry->bytes : 0;
+    }
     char root_hash[HF_HASH_LABEL];
     hf_hash_label(&header->root_hash, root_hash);
     hf_buf_add_format(out, "{\"format\":\"%s\",\"version\":%d", HF_ARCHIVE_FORMAT, HF_ARCHIVE_VERSION);
@@ -86,8 +90,7 @@ static bool write_header(struct lines *lines, const struct hf_manifest_header *h
     hf_buf_add_format(out, ",\"sequence\":%lld,\"epoch\":%lld", (long long)header->sequence, (long long)header->epoch);
     add_time(out, ",\"cutAt\":", header->cut_at_ms);
     add_text(out, ",\"rootHash\":", root_hash);
-    hf_buf_add_format(out, ",\"components\":%lld,\"stateBytes\":%lld", (long long)header->components,
-                      (long long)header->state_bytes);
+    hf_buf_add_format(out, ",\"components\":%lld,\"stateBytes\":%lld", (long long)components, (long long)state_bytes);
     add_time(out, ",\"createdAt\":", header->created_at_ms);
     if (header->signature && header->signature[0]) {
         add_text(out, ",\"signedBy\":", header->signed_by);
@@ -176,17 +179,17 @@ static bool set_up(struct sending *sending, bool zstd, struct hf_error *err)
         archive_write_set_bytes_in_last_block(archive, 1) == ARCHIVE_OK &&
         archive_write_open(archive, sending, NULL, send_block, NULL) == ARCHIVE_OK)
         return true;
-    return tell_failure(sending, err);
+    return check(sending, ARCHIVE_FATAL, err);
 }
 
+/* A failure is not told to the library: it would not free what it holds. */
 static la_ssize_t send_block(struct archive *archive, void *context, const void *data, size_t bytes)
 {
+    (void)archive;
     struct sending *sending = context;
-    if (!sending->failed && sending->to->write(sending->to->context, data, bytes, sending->err))
-        return (la_ssize_t)bytes;
-    sending->failed = true;
-    archive_set_error(archive, EIO, "the archive is not taken any more");
-    return -1;
+    if (!sending->failed && !sending->to->write(sending->to->context, data, bytes, sending->err))
+        sending->failed = true;
+    return (la_ssize_t)bytes;
 }
 
 /* Twice: a member's length comes before it. */
@@ -227,9 +230,9 @@ static bool begin_member(struct sending *sending, const char *name, int64_t byte
     archive_entry_set_gid(entry, 0);
     archive_entry_set_size(entry, bytes);
     archive_entry_set_mtime(entry, at_ms > 0 ? (time_t)(at_ms / 1000) : 0, 0);
-    bool ok = archive_write_header(sending->archive, entry) == ARCHIVE_OK;
+    int result = archive_write_header(sending->archive, entry);
     archive_entry_free(entry);
-    return ok || tell_failure(sending, err);
+    return check(sending, result, err);
 }
 
 static bool send_data(void *context, const void *data, size_t bytes, struct hf_error *err)
@@ -237,17 +240,19 @@ static bool send_data(void *context, const void *data, size_t bytes, struct hf_e
     struct sending *sending = context;
     for (size_t done = 0; done < bytes;) {
         la_ssize_t wrote = archive_write_data(sending->archive, (const char *)data + done, bytes - done);
-        if (wrote <= 0)
-            return tell_failure(sending, err);
+        if (!check(sending, wrote > 0 ? ARCHIVE_OK : ARCHIVE_FATAL, err))
+            return false;
         done += (size_t)wrote;
     }
     return true;
 }
 
-static bool tell_failure(struct sending *sending, struct hf_error *err)
+static bool check(struct sending *sending, int result, struct hf_error *err)
 {
     if (sending->failed)
         return false; /* the writer has said why */
+    if (result == ARCHIVE_OK)
+        return true;
     const char *why = archive_error_string(sending->archive);
     return hf_error_set(err, HF_INTERNAL, "the archive could not be written: %s", why ? why : "no reason is given");
 }
