@@ -1,6 +1,7 @@
 #include "repository/chain.h"
 
 #include "core/auto.h"
+#include "repository/place.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -27,12 +28,33 @@ struct layer {
     int64_t known; /* entries of newer files: sorted; what this file adds comes behind */
 };
 
+/* The files of one generation, the newest first. */
+struct generation {
+    struct member {
+        char id[HF_SNAPSHOT_ID_MAX + 1];
+        int64_t sequence;
+        bool laid; /* or found unreadable: in any case done with */
+    } * members;
+    size_t count, capacity;
+};
+
 static hf_entry_fn lay_entry;
-static bool gather_files(struct hf_chain *chain, const char *system, const char *id, struct hf_error *err);
-static bool lay_file(struct hf_chain *chain, const char *system, const char *id, struct hf_manifest_header *header_out,
-                     struct hf_error *err);
+static struct hf_chain *new_chain(struct hf_repository *repository);
+static bool gather_files(struct hf_chain *chain, const char *system, const char *id, bool *own_read_out,
+                         struct hf_manifest_header *reached_out, struct hf_error *err);
+static bool lay_file(struct hf_chain *chain, const char *system, const char *id, const struct hf_manifest_header *child,
+                     struct hf_manifest_header *header_out, struct hf_error *err);
 static bool check_ancestor(const struct hf_chain *chain, const struct hf_manifest_header *child,
-                           const struct hf_manifest_header *parent, struct hf_error *err);
+                           const struct hf_format_header *parent, struct hf_error *err);
+static bool salvage_rest(struct hf_chain *chain, const char *system, const struct hf_manifest_header *reached,
+                         struct hf_error *err);
+static bool list_generation(const struct hf_chain *chain, const char *system, struct generation *out,
+                            struct hf_error *err);
+static bool add_member(const struct hf_chain *chain, const char *system, int root, const char *id,
+                       struct generation *out, struct hf_error *err);
+static int compare_members(const void *a, const void *b);
+static bool lay_newest(struct hf_chain *chain, const char *system, struct generation *generation, int64_t sequence_max,
+                       struct hf_manifest_header *header_out, bool *found_out, struct hf_error *err);
 static void merge_layer(struct hf_chain *chain, int64_t known);
 static struct hf_manifest_entry *search(const struct hf_chain *chain, int64_t count, const char *component);
 static bool use_file(struct hf_chain *chain, const char *id, struct hf_snapshot_file **out, struct hf_error *err);
@@ -42,12 +64,35 @@ bool hf_chain_load(struct hf_chain **out, struct hf_repository *repository, cons
                    struct hf_error *err)
 {
     struct hf_chain *chain;
-    if (!hf_chain_gather(&chain, repository, system, id, err))
+    if (!hf_chain_gather(&chain, repository, system, id, NULL, err))
         return false;
     if (!hf_chain_check_root(chain, err)) {
         hf_chain_free(chain);
         return false;
     }
+    *out = chain;
+    return true;
+}
+
+bool hf_chain_salvage(struct hf_chain **out, struct hf_repository *repository, const char *system, const char *id,
+                      bool *whole_out, char why[480], struct hf_error *err)
+{
+    struct hf_chain *chain = new_chain(repository);
+    struct hf_manifest_header reached;
+    struct hf_error damage = {0};
+    bool own_read = false;
+    bool whole = gather_files(chain, system, id, &own_read, &reached, &damage) && hf_chain_check_root(chain, &damage);
+    bool ok = whole || (own_read && damage.code == HF_DAMAGED);
+    if (!ok)
+        *err = damage;
+    else if (!whole && strcmp(reached.kind, "full") != 0)
+        ok = salvage_rest(chain, system, &reached, err);
+    if (!ok) {
+        hf_chain_free(chain);
+        return false;
+    }
+    snprintf(why, sizeof(damage.text), "%s", whole ? "" : damage.text);
+    *whole_out = whole;
     *out = chain;
     return true;
 }
@@ -119,13 +164,15 @@ bool hf_chain_find_record(struct hf_chain *chain, const struct hf_manifest_entry
 }
 
 bool hf_chain_gather(struct hf_chain **out, struct hf_repository *repository, const char *system, const char *id,
-                     struct hf_error *err)
+                     bool *own_read_out, struct hf_error *err)
 {
-    struct hf_chain *chain = hf_alloc(sizeof(*chain));
-    chain->repository = repository;
-    hf_arena_init(&chain->arena);
-    pthread_mutex_init(&chain->files_mutex, NULL);
-    if (!gather_files(chain, system, id, err)) {
+    struct hf_chain *chain = new_chain(repository);
+    struct hf_manifest_header reached;
+    bool own_read = false;
+    bool ok = gather_files(chain, system, id, &own_read, &reached, err);
+    if (own_read_out)
+        *own_read_out = own_read;
+    if (!ok) {
         hf_chain_free(chain);
         return false;
     }
@@ -150,22 +197,33 @@ bool hf_chain_check_root(const struct hf_chain *chain, struct hf_error *err)
     return true;
 }
 
-static bool gather_files(struct hf_chain *chain, const char *system, const char *id, struct hf_error *err)
+static struct hf_chain *new_chain(struct hf_repository *repository)
+{
+    struct hf_chain *chain = hf_alloc(sizeof(*chain));
+    chain->repository = repository;
+    hf_arena_init(&chain->arena);
+    pthread_mutex_init(&chain->files_mutex, NULL);
+    return chain;
+}
+
+/* *reached_out: the oldest file that was laid. */
+static bool gather_files(struct hf_chain *chain, const char *system, const char *id, bool *own_read_out,
+                         struct hf_manifest_header *reached_out, struct hf_error *err)
 {
     struct hf_manifest_header child, parent;
-    if (!lay_file(chain, system, id, &chain->header, err))
+    if (!lay_file(chain, system, id, NULL, &chain->header, err))
         return false;
+    *own_read_out = true;
     child = chain->header;
+    *reached_out = child;
     const char *mark = child.id; /* a circle comes back to the mark, which moves ever more seldom (Brent) */
     for (int64_t depth = 1, move_at = 2; strcmp(child.kind, "full") != 0; depth++) {
-        if (!lay_file(chain, system, child.parent, &parent, err)) {
+        if (!lay_file(chain, system, child.parent, &child, &parent, err)) {
             if (err->code == HF_NOT_FOUND)
                 return hf_error_set(err, HF_DAMAGED, "snapshot %s/%s builds on %s, which is missing", system, child.id,
                                     child.parent);
             return hf_error_wrap(err, "snapshot %s builds on %s", child.id, child.parent);
         }
-        if (!check_ancestor(chain, &child, &parent, err))
-            return false;
         if (strcmp(parent.id, mark) == 0)
             return hf_error_set(err, HF_DAMAGED, "snapshot %s/%s builds on itself", system, parent.id);
         if (depth == move_at) {
@@ -173,31 +231,111 @@ static bool gather_files(struct hf_chain *chain, const char *system, const char 
             move_at *= 2;
         }
         child = parent;
+        *reached_out = child;
+    }
+    return true;
+}
+
+/* A link is broken. What else there is of the generation, from newer to older, until a full: snapshots of a generation
+ * follow one another, so each is an ancestor. */
+static bool salvage_rest(struct hf_chain *chain, const char *system, const struct hf_manifest_header *reached,
+                         struct hf_error *err)
+{
+    struct generation generation = {0};
+    struct hf_manifest_header header = *reached;
+    bool found = true;
+    bool ok = list_generation(chain, system, &generation, err);
+    while (ok && found && strcmp(header.kind, "full") != 0)
+        ok = lay_newest(chain, system, &generation, header.sequence, &header, &found, err);
+    free(generation.members);
+    return ok;
+}
+
+static bool list_generation(const struct hf_chain *chain, const char *system, struct generation *out,
+                            struct hf_error *err)
+{
+    for (int root = 0; root < chain->repository->roots_count; root++) {
+        HF_AUTO(place_list) struct hf_place_list ids = {0};
+        if (!hf_place_list_ids(chain->repository, root, system, &ids, err))
+            return false;
+        for (size_t i = 0; i < ids.count; i++) {
+            if (!add_member(chain, system, root, ids.items[i], out, err))
+                return false;
+        }
+    }
+    if (out->count)
+        qsort(out->members, out->count, sizeof(*out->members), compare_members);
+    return true;
+}
+
+/* A file whose ends cannot be read is none of those that help. */
+static bool add_member(const struct hf_chain *chain, const char *system, int root, const char *id,
+                       struct generation *out, struct hf_error *err)
+{
+    HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
+    const char *kind = root == HF_ROOT_FULL ? "full" : "incremental";
+    if (!hf_snapshot_file_open(&file, chain->repository, system, kind, id, err))
+        return err->code == HF_DAMAGED || err->code == HF_NOT_FOUND;
+    if (strcmp(file->header.generation, chain->header.generation) != 0 || strcmp(id, chain->header.id) == 0)
+        return true;
+    if (out->count == out->capacity) {
+        out->capacity = out->capacity ? 2 * out->capacity : 64;
+        out->members = hf_realloc(out->members, out->capacity * sizeof(*out->members));
+    }
+    struct member *member = &out->members[out->count++];
+    *member = (struct member){.sequence = file->header.sequence};
+    memcpy(member->id, file->header.id, sizeof(member->id));
+    return true;
+}
+
+static int compare_members(const void *a, const void *b)
+{
+    const struct member *left = a, *right = b;
+    if (left->sequence != right->sequence)
+        return left->sequence < right->sequence ? 1 : -1;
+    return strcmp(right->id, left->id);
+}
+
+/* Lays the newest readable file that was not laid yet. One that was, before the chain broke, adds nothing again. */
+static bool lay_newest(struct hf_chain *chain, const char *system, struct generation *generation, int64_t sequence_max,
+                       struct hf_manifest_header *header_out, bool *found_out, struct hf_error *err)
+{
+    *found_out = false;
+    for (size_t i = 0; !*found_out && i < generation->count; i++) {
+        struct member *member = &generation->members[i];
+        if (member->laid || member->sequence > sequence_max)
+            continue;
+        member->laid = true;
+        *found_out = lay_file(chain, system, member->id, &chain->header, header_out, err);
+        if (!*found_out && err->code != HF_DAMAGED && err->code != HF_NOT_FOUND)
+            return false;
     }
     return true;
 }
 
 static bool check_ancestor(const struct hf_chain *chain, const struct hf_manifest_header *child,
-                           const struct hf_manifest_header *parent, struct hf_error *err)
+                           const struct hf_format_header *parent, struct hf_error *err)
 {
     if (strcmp(parent->generation, chain->header.generation) != 0)
-        return hf_error_set(err, HF_DAMAGED, "snapshot %s/%s builds on %s, which is of another generation",
-                            child->system, child->id, parent->id);
+        return hf_error_set(err, HF_DAMAGED, "%s is of another generation", parent->id);
     if (parent->sequence > child->sequence)
-        return hf_error_set(err, HF_DAMAGED, "snapshot %s/%s builds on %s, which is newer", child->system, child->id,
-                            parent->id);
+        return hf_error_set(err, HF_DAMAGED, "%s is one which is newer", parent->id);
     return true;
 }
 
-/* Adds what the file says of components that no newer file speaks of. */
-static bool lay_file(struct hf_chain *chain, const char *system, const char *id, struct hf_manifest_header *header_out,
-                     struct hf_error *err)
+/* Adds what the file says of components that no newer file speaks of. child NULL: nothing was laid yet. On failure
+ * nothing is added. */
+static bool lay_file(struct hf_chain *chain, const char *system, const char *id, const struct hf_manifest_header *child,
+                     struct hf_manifest_header *header_out, struct hf_error *err)
 {
     HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
     struct layer layer = {chain, chain->count};
     if (!hf_snapshot_file_open(&file, chain->repository, system, NULL, id, err) ||
-        !hf_snapshot_file_read_manifest(file, &chain->arena, header_out, lay_entry, &layer, err))
+        (child && !check_ancestor(chain, child, &file->header, err)) ||
+        !hf_snapshot_file_read_manifest(file, &chain->arena, header_out, lay_entry, &layer, err)) {
+        chain->count = layer.known;
         return false;
+    }
     merge_layer(chain, layer.known);
     return true;
 }

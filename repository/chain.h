@@ -4,9 +4,10 @@
 
 #include "repository/snapshot_file.h"
 
-/* Loads and overlays the manifests; the root hash is not checked yet. */
+/* Loads and overlays the manifests; the root hash is not checked yet. *own_read_out (NULL: not wanted) tells, also on
+ * failure, whether the snapshot's own manifest is sound. */
 HF_MUST_USE bool hf_chain_gather(struct hf_chain **out, struct hf_repository *repository, const char *system,
-                                 const char *id, struct hf_error *err);
+                                 const char *id, bool *own_read_out, struct hf_error *err);
 HF_MUST_USE bool hf_chain_check_root(const struct hf_chain *chain, struct hf_error *err);
 
 /* Finds the blob record of a present entry and checks that it says what the entry says. The file is borrowed until
