@@ -28,6 +28,7 @@ struct index_file {
 };
 
 static hf_entry_fn index_entry;
+static struct hf_repository *new_repository(const char *backup_directory, const char *incremental_directory);
 static bool merge_systems(struct hf_repository *repository, struct hf_place_list *out, struct hf_error *err);
 static bool scan_system(struct scan *scan, const char *system, struct hf_error *err);
 static bool scan_file(struct scan *scan, const char *system, const struct found *found, struct hf_error *err);
@@ -43,11 +44,22 @@ bool hf_repository_open(struct hf_repository **out, const char *backup_directory
 {
     if (!hf_place_make_directory(backup_directory, err) || !hf_place_make_directory(incremental_directory, err))
         return false;
-    struct hf_repository *repository = hf_alloc(sizeof(*repository));
-    repository->roots[HF_ROOT_FULL] = hf_strdup(backup_directory);
-    repository->roots[HF_ROOT_INCREMENTAL] = hf_strdup(incremental_directory);
-    repository->roots_count = same_place(backup_directory, incremental_directory) ? 1 : HF_ROOTS;
-    *out = repository;
+    *out = new_repository(backup_directory, incremental_directory);
+    return true;
+}
+
+bool hf_repository_open_existing(struct hf_repository **out, const char *backup_directory,
+                                 const char *incremental_directory, struct hf_error *err)
+{
+    const char *const directories[HF_ROOTS] = {backup_directory, incremental_directory};
+    for (int i = 0; i < HF_ROOTS; i++) {
+        struct stat status;
+        if (stat(directories[i], &status) != 0 && errno != ENOENT && errno != ENOTDIR)
+            return hf_error_errno(err, errno, "the directory %s cannot be read", directories[i]);
+        if (stat(directories[i], &status) != 0 || !S_ISDIR(status.st_mode))
+            return hf_error_set(err, HF_NOT_FOUND, "there is no directory %s", directories[i]);
+    }
+    *out = new_repository(backup_directory, incremental_directory);
     return true;
 }
 
@@ -127,6 +139,15 @@ bool hf_repository_delete(struct hf_repository *repository, const char *system, 
         return false;
     *bytes_freed_out = bytes;
     return true;
+}
+
+static struct hf_repository *new_repository(const char *backup_directory, const char *incremental_directory)
+{
+    struct hf_repository *repository = hf_alloc(sizeof(*repository));
+    repository->roots[HF_ROOT_FULL] = hf_strdup(backup_directory);
+    repository->roots[HF_ROOT_INCREMENTAL] = hf_strdup(incremental_directory);
+    repository->roots_count = same_place(backup_directory, incremental_directory) ? 1 : HF_ROOTS;
+    return repository;
 }
 
 static bool merge_systems(struct hf_repository *repository, struct hf_place_list *out, struct hf_error *err)
