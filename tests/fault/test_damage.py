@@ -1,7 +1,10 @@
 #!/usr/bin/python3
 """Stored bytes change behind the service's back, in the database and in snapshot files: what is damaged is never
-returned and never restored, it is told of, and everything else goes on. On SQLite and PostgreSQL."""
+returned and never restored, it is healed where a copy is left and told of, and everything else goes on. On SQLite and
+PostgreSQL."""
+import hashlib
 import pathlib
+import shutil
 import sqlite3
 import sys
 
@@ -56,6 +59,7 @@ def check_told(checks, name, client, component):
 
 
 def damage_states(checks, binary, engine):
+    """No snapshot was taken: there is no other copy."""
     data = harness.new_directory()
     options = {"database_url": harness.new_database()} if engine == "postgres" else {}
     server = Server(binary, data, **options)
@@ -83,6 +87,77 @@ def damage_states(checks, binary, engine):
     server = Server(binary, data, **options)
     checks.equal(f"{engine}: whole_after_a_restart", sorted(read_states(server.client(), SYSTEM)),
                  ["large", "other", "small"])
+    server.kill9()
+
+
+def alter(data, options, sql, *values):
+    """The database is changed by somebody else; values are bytes, for {0}, {1}, … in the SQL."""
+    if options:
+        literals = [f"'\\x{value.hex()}'::bytea" for value in values]
+        return harness.run_psql(options["database_url"], sql.format(*literals))
+    database = sqlite3.connect(data / "holdfast.db", timeout=30)
+    database.executescript(sql.format(*[f"x'{value.hex()}'" for value in values]))
+    database.close()
+    return ""
+
+
+def heal_states(checks, binary, engine):
+    """Every state is in a snapshot file: whatever becomes of its row, it is answered and the row is whole again."""
+    data = harness.new_directory()
+    options = {"database_url": harness.new_database()} if engine == "postgres" else {}
+    server = Server(binary, data, "--cache-bytes", "1", **options)
+    client = server.client()
+    bodies = {"small": b'{"small":1}', "large": b"\"" + b"l" * LARGE_BYTES + b"\"", "lost": b'{"lost":1}',
+              "forged": b'{"forged":"no"}', "twice": b'{"twice":2}'}
+    put_state(client, SYSTEM, "twice", b'{"twice":1}')
+    old = client.get_json(f"{BASE}/components/twice")["sequence"]
+    take_snapshot(client, SYSTEM)
+    at = {component: put_state(client, SYSTEM, component, body)["sequence"] for component, body in bodies.items()}
+    take_snapshot(client, SYSTEM)
+
+    forgery = b'{"forged":"yes"}'
+    forge = (f"UPDATE component_states SET content = {{0}}, hash = {{1}}, bytes = {len(forgery)} "
+             f"WHERE sequence = {at['forged']}")
+    alter(data, options, f"DELETE FROM component_states WHERE sequence = {at['lost']}")
+    alter(data, options, forge, forgery, hashlib.sha256(forgery).digest())
+    for component in ("small", "large"):
+        checks.equal(f"{engine} {component}: stored_bytes_are_changed",
+                     flip_stored_bit(data, options, component, at[component]), "1")
+    checks.equal(f"{engine} twice: an_old_version_is_changed", flip_stored_bit(data, options, "small", old), "1")
+    for component, body in bodies.items():
+        reply = client.request("GET", f"{BASE}/components/{component}/state")
+        checks.equal(f"{engine} {component}: the_right_bytes_are_answered", (reply.status, reply.body == body), (200, True))
+        checks.equal(f"{engine} {component}: nothing_shows_as_damaged", health_of(client, component)[0], False)
+    reply = client.request("GET", f"{BASE}/components/twice/state?version=1")
+    checks.equal(f"{engine}: the_old_version_is_answered", (reply.status, reply.body), (200, b'{"twice":1}'))
+    healed = ("forged", "large", "lost", "small", "twice")
+    checks.check(f"{engine}: an_event_tells_of_each_and_where_it_was_found", wait_until(
+        lambda: all(any(f"component {component} " in event["text"] and "found in" in event["text"]
+                        for event in harness.list_events(client, SYSTEM, "state.healed")) for component in healed)))
+    checks.equal(f"{engine}: and_only_once", len(harness.list_events(client, SYSTEM, "state.healed")), len(healed))
+    checks.check(f"{engine}: the_metric_counts_them",
+                 b'holdfast_healed_total{what="state"} 5' in client.request("GET", "/metrics").body)
+    checks.equal(f"{engine}: the_system_is_operational", client.get_json(f"{BASE}/status")["status"], "operational")
+
+    # Forged while nobody looks: the head is loaded from its own row.
+    server.send_signal(harness.signal.SIGTERM)
+    checks.equal(f"{engine}: the_service_stops_in_order", server.wait(), 0)
+    alter(data, options, forge, forgery, hashlib.sha256(forgery).digest())
+    server = Server(binary, data, "--cache-bytes", "1", **options)
+    reply = server.client().request("GET", f"{BASE}/components/forged/state")
+    checks.equal(f"{engine}: a_row_forged_while_stopped_is_healed", (reply.status, reply.body), (200, bodies["forged"]))
+
+    # Without the files there is the database alone.
+    server.kill9()
+    for place in ("system-state-backups", "incremental-state"):
+        shutil.rmtree(data / place, ignore_errors=True)
+    server = Server(binary, data, **options)
+    client = server.client()
+    for component, body in bodies.items():
+        reply = client.request("GET", f"{BASE}/components/{component}/state")
+        checks.equal(f"{engine} {component}: its_row_is_whole_again", (reply.status, reply.body == body), (200, True))
+    reply = client.request("GET", f"{BASE}/components/twice/state?version=1")
+    checks.equal(f"{engine}: so_is_the_old_version", (reply.status, reply.body), (200, b'{"twice":1}'))
     server.kill9()
 
 
@@ -132,6 +207,7 @@ def damage_a_snapshot_file(checks, binary, engine):
 def damaged_bytes_are_never_given_out(checks, binary):
     for engine in ("sqlite", "postgres"):
         damage_states(checks, binary, engine)
+        heal_states(checks, binary, engine)
         damage_a_snapshot_file(checks, binary, engine)
 
 
