@@ -357,12 +357,17 @@ START_TEST(bad_recoveries_are_refused)
         "{\"source\":\"head\",\"components\":[\"a\",\"a\"]}",
         "{\"source\":\"head\",\"maxAgeMs\":0}",
         "{\"source\":\"head\",\"dryRun\":\"yes\"}",
+        "{\"source\":\"head\",\"salvage\":true}",
+        "{\"source\":\"at\",\"at\":\"2026-11-23T01:30:00Z\",\"salvage\":true}",
+        "{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"salvage\":true}",
+        "{\"source\":\"snapshot\",\"snapshot\":\"full-20261123T013000Z-1\",\"salvage\":1}",
     };
     struct hf_api_test t;
     start(&t, _i);
     put(&t, "a", "1");
     for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
         hf_api_refused(&t, 400, "invalid_request", "POST", SYSTEM "/recoveries", bodies[i]);
+    hf_api_refused(&t, 400, "invalid_request", "POST", SYSTEM "/snapshots/latest/restore", "{\"salvage\":true}");
     hf_api_refused(&t, 404, "not_found", "POST", SYSTEM "/recoveries",
                    "{\"source\":\"snapshot\",\"snapshot\":\"latest\"}");
     hf_api_refused(&t, 404, "not_found", "POST", "/v1/systems/none/recoveries", "{\"source\":\"head\"}");
@@ -499,6 +504,50 @@ START_TEST(a_source_older_than_allowed_is_refused)
 }
 END_TEST
 
+/* The full needs what the incremental's file holds; without that file nothing can make it whole again. */
+START_TEST(what_is_left_of_a_damaged_snapshot_is_salvaged)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, "a", "\"old a\"");
+    free(take(&t, "full"));
+    put(&t, "b", "\"old b\"");
+    HF_AUTO(free) char *incremental = take(&t, "incremental");
+    HF_AUTO(free) char *full = take(&t, "full");
+    put(&t, "a", "\"new a\"");
+    put(&t, "b", "\"new b\"");
+    put(&t, "later", "1");
+    HF_AUTO(free) char *restore = hf_format(SYSTEM "/snapshots/%s/restore", full);
+    hf_api_call(&t, 201, "POST", restore, "{\"dryRun\":true,\"salvage\":true}");
+    ck_assert(json_is_null(json_object_get(t.json, "salvage")));
+    ck_assert_int_eq(json_array_size(json_object_get(t.json, "lost")), 0);
+
+    HF_AUTO(free)
+    char *file =
+        hf_format("%s/data/incremental-state/default/%s.snapshot", hf_test_server_directory(t.server), incremental);
+    ck_assert_int_eq(unlink(file), 0);
+    hf_api_refused(&t, 500, "data_damaged", "POST", restore, "{}");
+    ck_assert_ptr_nonnull(strstr(hf_json_str(t.json, "detail"), "\"salvage\": true"));
+    expect_state(&t, "a", "\"new a\"");
+    hf_api_call(&t, 201, "POST", restore, "{\"dryRun\":true,\"salvage\":true}");
+    ck_assert_int_eq(json_array_size(json_object_get(t.json, "lost")), 1);
+    HF_AUTO(free) char *apply = hf_format(SYSTEM "/recoveries/%s/apply", hf_json_str(t.json, "id"));
+    HF_AUTO(free) char *recovery = hf_format(SYSTEM "/recoveries/%s", hf_json_str(t.json, "id"));
+    hf_api_call(&t, 200, "POST", apply, NULL);
+    const json_t *lost = json_array_get(json_object_get(t.json, "lost"), 0);
+    ck_assert_str_eq(hf_json_str(lost, "component"), "b");
+    ck_assert_int_eq(hf_json_int(lost, "version"), 1);
+    ck_assert_int_eq(hf_json_int(lost, "bytes"), 7);
+    ck_assert(json_is_true(json_object_get(json_object_get(t.json, "salvage"), "whole")));
+    expect_state(&t, "a", "\"old a\"");
+    expect_state(&t, "b", "\"new b\"");
+    expect_state(&t, "later", NULL);
+    hf_api_call(&t, 200, "GET", recovery, NULL);
+    ck_assert_int_eq(json_array_size(json_object_get(t.json, "lost")), 1);
+    hf_api_stop(&t);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {an_incremental_builds_on_a_full,
@@ -520,6 +569,7 @@ int main(void)
                                   a_partial_plan_touches_only_what_it_named,
                                   what_is_no_plan_of_the_past_is_not_applied,
                                   bad_recoveries_are_refused,
-                                  a_source_older_than_allowed_is_refused};
+                                  a_source_older_than_allowed_is_refused,
+                                  what_is_left_of_a_damaged_snapshot_is_salvaged};
     return hf_api_run_on_both("snapshots", tests, (int)(sizeof(tests) / sizeof(tests[0])));
 }
