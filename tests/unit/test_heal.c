@@ -8,8 +8,10 @@
 #include "tests/support/stores.h"
 
 #include <check.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define LARGE_BYTES 200000 /* in chunks */
 
@@ -453,10 +455,117 @@ START_TEST(corrupt_pages_are_read_around_and_rebuilt_at_the_next_start)
 }
 END_TEST
 
+START_TEST(bytes_are_right_though_the_row_cannot_be_written)
+{
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":\"0123456789\"}");
+    hf_test_full(&service);
+    int64_t sequence = sequence_of("a");
+    alter(flip_content("component_states", sequence));
+    alter("CREATE TRIGGER no BEFORE DELETE ON component_states BEGIN SELECT RAISE(ABORT, 'not now'); END");
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"0123456789\"}");
+    ck_assert_int_eq(condition_of(sequence, "a", 1, "{\"a\":\"0123456789\"}"), HF_ROW_ALTERED);
+    alter("DROP TRIGGER no");
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"0123456789\"}");
+    ck_assert_int_eq(condition_of(sequence, "a", 1, "{\"a\":\"0123456789\"}"), HF_ROW_SOUND);
+    ck_assert_int_eq(count_events("state.healed"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(copy_may_be_in_the_mirror)
+{
+    struct hf_repository *mirror;
+    struct hf_error err;
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":\"0123456789\"}");
+    struct hf_snapshot_row row = hf_test_full(&service);
+    ck_assert_int_eq(rename(service.config.backup_directory, hf_test_service_path(&service, "mirrored")), 0);
+    ck_assert_int_eq(mkdir(service.config.backup_directory, 0700), 0);
+    char *path = hf_test_service_path(&service, "mirrored");
+    HF_TEST_OK(hf_repository_open(&mirror, path, path, &err));
+    service.engine->mirror_repository = mirror;
+    alter(flip_content("component_states", sequence_of("a")));
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"0123456789\"}");
+    service.engine->mirror_repository = NULL;
+    hf_repository_close(mirror);
+    ck_assert_int_eq(condition_of(row.sequence, "a", 1, "{\"a\":\"0123456789\"}"), HF_ROW_SOUND);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+static void *read_once(void *argument)
+{
+    struct hf_moment latest = {.kind = HF_MOMENT_LATEST};
+    struct hf_state state = {0};
+    struct hf_error err;
+    const char *expected = argument;
+    bool ok = hf_state_read(service.engine, HF_TEST_NAME, "a", &latest, &state, &err) &&
+              state.body->bytes == strlen(expected) && memcmp(state.body->data, expected, state.body->bytes) == 0;
+    hf_blob_unref(state.body);
+    return ok ? argument : NULL;
+}
+
+START_TEST(many_readers_at_once_heal_once)
+{
+    enum { READERS = 6 };
+    static char expected[] = "{\"a\":\"0123456789\"}";
+    pthread_t readers[READERS];
+    open_service();
+    hf_test_put(&service, "a", expected);
+    hf_test_full(&service);
+    alter(flip_content("component_states", sequence_of("a")));
+    for (int i = 0; i < READERS; i++)
+        ck_assert_int_eq(pthread_create(&readers[i], NULL, read_once, expected), 0);
+    for (int i = 0; i < READERS; i++) {
+        void *answer;
+        ck_assert_int_eq(pthread_join(readers[i], &answer), 0);
+        ck_assert_ptr_eq(answer, expected);
+    }
+    ck_assert_int_eq(count_events("state.healed"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(primary_is_a_source_of_contents)
+{
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":1}");
+    hf_test_put(&service, "a", "{\"a\":2}");
+    struct hf_heal_primary primary = {service.engine, HF_TEST_NAME};
+    struct hf_content_source source = hf_heal_source(&primary);
+    static const struct {
+        const char *text;
+        bool found;
+    } contents[] = {{"{\"a\":1}", true}, {"{\"a\":2}", true}, {"{\"a\":3}", false}};
+    for (int i = 0; i < 3; i++) {
+        struct hf_hash hash;
+        struct hf_blob *blob = NULL;
+        char origin[HF_ORIGIN_BYTES] = "";
+        hf_hash_of(contents[i].text, 7, &hash);
+        ck_assert_int_eq(source.find(source.context, &hash, 7, &blob, origin), contents[i].found);
+        ck_assert_int_eq(blob != NULL, contents[i].found);
+        ck_assert_int_eq(origin[0] != '\0', contents[i].found);
+        ck_assert(!blob || memcmp(blob->data, contents[i].text, 7) == 0);
+        hf_blob_unref(blob);
+    }
+    /* What is not what it was is no source. */
+    alter(flip_content("component_states", 1));
+    struct hf_hash hash;
+    struct hf_blob *blob = NULL;
+    char origin[HF_ORIGIN_BYTES];
+    hf_hash_of("{\"a\":1}", 7, &hash);
+    ck_assert(!source.find(source.context, &hash, 7, &blob, origin));
+    hf_test_service_close(&service);
+}
+END_TEST
+
 HF_TEST_MAIN("heal", damaged_row_is_answered_and_written_again_from_a_snapshot,
              damaged_chunk_is_answered_and_written_again_from_a_snapshot, lost_row_comes_back_with_its_history,
              forged_row_is_found_by_the_head_in_memory, row_that_says_it_was_deleted_is_found_too,
              old_version_is_healed_where_a_copy_is_left, copy_may_be_another_row, copy_may_be_in_memory,
              what_retention_deleted_does_not_come_back, without_a_copy_nothing_is_answered_and_it_is_told_once,
              snapshot_is_taken_of_what_was_stored_not_of_what_was_made_of_it, snapshot_heals_the_rows_that_it_reads,
-             restore_from_history_heals_what_it_needs, corrupt_pages_are_read_around_and_rebuilt_at_the_next_start);
+             restore_from_history_heals_what_it_needs, corrupt_pages_are_read_around_and_rebuilt_at_the_next_start,
+             bytes_are_right_though_the_row_cannot_be_written, copy_may_be_in_the_mirror,
+             many_readers_at_once_heal_once, primary_is_a_source_of_contents);
