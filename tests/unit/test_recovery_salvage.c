@@ -211,6 +211,45 @@ START_TEST(a_content_that_cannot_be_read_ends_the_search)
 }
 END_TEST
 
+static void start_again_with_key(const char *file_or_null)
+{
+    hf_test_service_crash(&service);
+    free(service.config.encryption_key_file);
+    service.config.encryption_key_file = file_or_null ? hf_strdup(file_or_null) : NULL;
+    hf_test_service_start(&service);
+}
+
+START_TEST(a_snapshot_whose_key_is_not_at_hand_ends_the_search)
+{
+    hf_test_service_open(&service, own_generations);
+    const char *key_file = hf_test_service_path(&service, "keys");
+    hf_test_write_file(key_file, "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n", 65);
+    ck_assert_int_eq(chmod(key_file, 0600), 0);
+    hf_test_put(&service, "a", "{\"a\":1}");
+    hf_test_full(&service);
+    start_again_with_key(key_file);
+    hf_test_put(&service, "a", "{\"a\":2}");
+    struct hf_snapshot_row sealed = hf_test_full(&service);
+    start_again_with_key(NULL);
+    hf_test_put(&service, "a", "{\"a\":3}");
+    struct hf_system_info before = hf_test_system(&service);
+    struct hf_recovery_row row;
+    ck_assert(!restore("latest", &row));
+    ck_assert_msg(err.code == HF_KEY_MISSING, "%s", err.text);
+    ck_assert(!salvage(sealed.id, false, &row));
+    ck_assert_int_eq(err.code, HF_KEY_MISSING);
+    expect_unchanged(&before);
+    struct hf_snapshot_row marked;
+    ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, sealed.id, &service.arena, &marked, &err));
+    ck_assert_str_eq(marked.state, "complete");
+    start_again_with_key(key_file);
+    ck_assert_msg(restore("latest", &row), "%s", err.text);
+    ck_assert_str_eq(row.snapshot, sealed.id);
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(when_none_is_whole_the_answer_says_what_can_be_done)
 {
     hf_test_service_open(&service, own_generations);
@@ -628,12 +667,12 @@ END_TEST
 HF_TEST_MAIN("recovery salvage", latest_is_healed_where_a_good_copy_is_left,
              each_snapshot_passed_over_is_told_with_its_reason_and_its_cost,
              a_plan_keeps_the_cost_of_what_it_passed_over, a_file_that_cannot_be_read_ends_the_search,
-             a_content_that_cannot_be_read_ends_the_search, when_none_is_whole_the_answer_says_what_can_be_done,
-             an_import_is_restored_by_its_id_alone, a_damaged_snapshot_that_is_named_says_how_much_is_lost,
-             a_salvage_restores_all_but_what_is_lost, a_salvage_is_planned_first_and_applied_as_planned,
-             a_salvage_that_was_planned_with_other_losses_is_refused, a_salvage_of_what_is_lost_alone_is_an_error,
-             where_the_list_is_not_whole_nothing_is_deleted, without_its_own_list_nothing_of_a_snapshot_can_be_salvaged,
-             a_salvage_of_a_whole_snapshot_is_a_restore, only_a_snapshot_named_by_its_id_is_salvaged,
-             a_plan_remembers_its_age_limit_and_checks_it_again,
+             a_content_that_cannot_be_read_ends_the_search, a_snapshot_whose_key_is_not_at_hand_ends_the_search,
+             when_none_is_whole_the_answer_says_what_can_be_done, an_import_is_restored_by_its_id_alone,
+             a_damaged_snapshot_that_is_named_says_how_much_is_lost, a_salvage_restores_all_but_what_is_lost,
+             a_salvage_is_planned_first_and_applied_as_planned, a_salvage_that_was_planned_with_other_losses_is_refused,
+             a_salvage_of_what_is_lost_alone_is_an_error, where_the_list_is_not_whole_nothing_is_deleted,
+             without_its_own_list_nothing_of_a_snapshot_can_be_salvaged, a_salvage_of_a_whole_snapshot_is_a_restore,
+             only_a_snapshot_named_by_its_id_is_salvaged, a_plan_remembers_its_age_limit_and_checks_it_again,
              versions_of_another_system_do_not_count_against_the_loss, a_rebuild_tells_what_it_passed_over_and_its_cost,
              a_rebuild_from_nothing_whole_starts_fresh_and_lists_all);
