@@ -233,6 +233,44 @@ START_TEST(registration_that_is_not_an_array_is_not_written)
 }
 END_TEST
 
+static char *header_line(const struct hf_manifest_header *header, size_t *bytes_out)
+{
+    struct hf_buf line;
+    hf_buf_init(&line, 65536);
+    ck_assert(hf_manifest_write_header(&line, header));
+    return hf_buf_take(&line, bytes_out);
+}
+
+START_TEST(signature_comes_back_and_is_left_out_where_there_is_none)
+{
+    struct hf_manifest_header header = sample_header(), read;
+    struct hf_error err;
+    struct hf_arena arena;
+    size_t bytes;
+    hf_arena_init(&arena);
+    HF_AUTO(free) char *bare = header_line(&header, &bytes);
+    ck_assert_ptr_null(strstr(bare, "sign"));
+    ck_assert_msg(hf_manifest_read_header(bare, bytes - 1, &arena, &read, &err), "%s", err.text);
+    ck_assert_str_eq(read.signed_by, "");
+    ck_assert_str_eq(read.signature, "");
+    header.signed_by = "0a6ae005afb6089d";
+    header.signature = "c2lnbmF0dXJl";
+    HF_AUTO(free) char *line = header_line(&header, &bytes);
+    ck_assert_msg(hf_manifest_read_header(line, bytes - 1, &arena, &read, &err), "%s", err.text);
+    ck_assert_str_eq(read.signed_by, header.signed_by);
+    ck_assert_str_eq(read.signature, header.signature);
+    struct hf_manifest_header copy;
+    hf_manifest_header_copy(&arena, &read, &copy);
+    ck_assert_str_eq(copy.signature, header.signature);
+    header.signature = "";
+    HF_AUTO(free) char *half = header_line(&header, &bytes);
+    ck_assert(!hf_manifest_read_header(half, bytes - 1, &arena, &read, &err));
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    ck_assert_ptr_nonnull(strstr(err.text, "signature"));
+    hf_arena_done(&arena);
+}
+END_TEST
+
 START_TEST(root_hash_depends_on_names_and_hashes_alone)
 {
     struct hf_hash one, two, a, b, c;
@@ -261,4 +299,4 @@ END_TEST
 HF_TEST_MAIN("manifest", header_comes_back_as_it_was_written, entry_comes_back_as_it_was_written,
              tombstone_and_bare_registration_come_back, damaged_lines_are_refused_with_what_is_wrong,
              header_of_an_incremental_without_parent_is_refused, registration_that_is_not_an_array_is_not_written,
-             root_hash_depends_on_names_and_hashes_alone);
+             signature_comes_back_and_is_left_out_where_there_is_none, root_hash_depends_on_names_and_hashes_alone);
