@@ -7,6 +7,7 @@
 #include "api/auth.h"
 #include "core/auto.h"
 #include "core/buf.h"
+#include "server/offline.h"
 
 #define TEXT_BYTES_MAX (256 * 1024)
 
@@ -22,8 +23,15 @@ static const struct command {
     const char *name;
     int (*run)(int argc, char *argv[]);
 } commands[] = {
-    {"--help", run_help},     {"-h", run_help},       {"help", run_help},   {"--version", run_version},
-    {"version", run_version}, {"config", run_config}, {"token", run_token},
+    {"--help", run_help},
+    {"-h", run_help},
+    {"help", run_help},
+    {"--version", run_version},
+    {"version", run_version},
+    {"config", run_config},
+    {"token", run_token},
+    {"verify", hf_offline_verify},
+    {"extract", hf_offline_extract},
 };
 
 bool hf_command_run(int argc, char *argv[], int *exit_code_out)
@@ -84,6 +92,10 @@ static int run_help(int argc, char *argv[])
                            "  holdfast-server token create --role viewer|agent|operator --tokens-file FILE\n"
                            "                  [--system S] [--component-prefix P] [--description TEXT]\n"
                            "  holdfast-server config --markdown | --example\n"
+                           "  holdfast-server verify FILE|DIRECTORY [--json] [--encryption-key-file FILE]\n"
+                           "                  [--public-key FILE] [--backup-directory D | --incremental-directory D]\n"
+                           "  holdfast-server extract FILE --output DIRECTORY [--component NAME]... [--salvage]\n"
+                           "                  [options of verify but --json]\n"
                            "  holdfast-server --version\n\n"
                            "Settings (flag, environment, default):\n");
     hf_config_write_help(&text);
