@@ -31,8 +31,8 @@ struct hf_engine {
     struct hf_catalog *catalog;
     struct hf_event_queue *events; /* on their way to the database; see events.h */
     struct hf_committer *committer;
-    struct hf_snapshotter *snapshotter; /* snapshot.h */
-    struct hf_scheduler *scheduler;     /* scheduler.h */
+    struct hf_snapshotter *snapshotter;                    /* snapshot.h */
+    struct hf_scheduler *scheduler;                        /* scheduler.h */
     struct hf_told_damage told_damage[HF_TOLD_DAMAGE_MAX]; /* this and the next: heal.c, behind its lock */
     bool told_database_damage;
     int64_t started_at_ms;
