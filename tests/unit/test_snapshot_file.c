@@ -254,6 +254,28 @@ START_TEST(newer_format_version_is_not_called_damaged)
 }
 END_TEST
 
+/* What a reader can trust of a manifest whose footer is lost. */
+START_TEST(manifest_carries_checksums_of_its_own)
+{
+    static const unsigned char zstd_magic[] = {0x28, 0xb5, 0x2f, 0xfd};
+    hf_test_write_snapshot(repository, &small, NULL);
+    HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
+    struct hf_error err;
+    ck_assert(hf_snapshot_file_open(&file, repository, HF_TEST_SYSTEM, "full", small.id, &err));
+    HF_AUTO(free) unsigned char *data = hf_alloc((size_t)file->footer.manifest_stored_bytes);
+    size_t bytes = (size_t)file->footer.manifest_stored_bytes;
+    int frames = 0;
+    ck_assert(hf_snapshot_file_read(file, data, bytes, file->footer.manifest_offset, &err));
+    for (size_t at = 0; at + sizeof(zstd_magic) < bytes; at++) {
+        if (memcmp(data + at, zstd_magic, sizeof(zstd_magic)) == 0) {
+            frames++;
+            ck_assert_int_ne(data[at + 4] & 4, 0); /* RFC 8878, 3.1.1.1.1.5: Content_Checksum_flag */
+        }
+    }
+    ck_assert_int_eq(frames, 2);
+}
+END_TEST
+
 /* The entry is right and the record it points to is another's. */
 START_TEST(manifest_that_points_to_another_blob_is_found)
 {
@@ -336,6 +358,7 @@ int main(void)
     tcase_add_test(cases, every_truncation_is_found);
     tcase_add_test(cases, bytes_behind_the_end_are_found);
     tcase_add_test(cases, newer_format_version_is_not_called_damaged);
+    tcase_add_test(cases, manifest_carries_checksums_of_its_own);
     tcase_add_test(cases, manifest_that_points_to_another_blob_is_found);
     tcase_add_test(cases, entries_out_of_order_are_refused);
     tcase_add_test(cases, header_fields_survive_encoding_at_their_longest);
