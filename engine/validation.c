@@ -414,8 +414,9 @@ static void tell_lost(struct hf_validating *validating)
     if (validating->lost_all)
         snprintf(text, sizeof(text), "%s; nothing of it can be read", validating->damage.text);
     else
-        snprintf(text, sizeof(text), "%s; %lld of %lld components are lost", validating->damage.text,
-                 (long long)validating->lost_count, (long long)validating->row.components);
+        snprintf(text, sizeof(text), "%s; of %lld components %lld are lost%s", validating->damage.text,
+                 (long long)validating->row.components, (long long)validating->lost_count,
+                 validating->lost_parent ? ", and others may be older than the cut" : "");
     tell_damage(validating->engine, validating->shelf, validating->row.id, data, text);
 }
 
