@@ -129,13 +129,13 @@ static void *run(void *context)
     return NULL;
 }
 
-/* While it is away nothing wakes it: a disk that is full is not written to again with every snapshot. */
+/* After a failure nothing wakes it: a disk that is full is not written to again with every snapshot. */
 static void wait_for_work(struct hf_mirror *mirror)
 {
     struct timespec until = in_ms(LOOK_EVERY_MS);
     int waited = 0;
     pthread_mutex_lock(&mirror->mutex);
-    while (!mirror->stopping && !(mirror->woken && mirror->status.up) && waited == 0)
+    while (!mirror->stopping && !(mirror->woken && !mirror->failed) && waited == 0)
         waited = pthread_cond_timedwait(&mirror->wake, &mirror->mutex, &until);
     mirror->woken = false;
     pthread_mutex_unlock(&mirror->mutex);

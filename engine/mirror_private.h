@@ -35,6 +35,7 @@ struct hf_mirror {
     bool behind; /* and told of */
 
     /* the mirror's thread only */
+    bool failed; /* it is there, and something could not be copied to it */
     bool swept;
     int64_t tidied_at_ms; /* 0: not yet since it was there */
     char unsound_id[HF_SNAPSHOT_ID_MAX];

@@ -56,6 +56,7 @@ static hf_snapshot_row_fn count_row;
 void hf_mirror_do_round(struct hf_mirror *mirror, uint64_t deadline_ns)
 {
     struct hf_error err;
+    mirror->failed = false;
     if (!hf_mirror_is_there(mirror->engine, &err)) {
         count_waiting(mirror);
         hf_mirror_note_away(mirror, &err);
@@ -68,6 +69,7 @@ void hf_mirror_do_round(struct hf_mirror *mirror, uint64_t deadline_ns)
     sweep(mirror);
     hf_mirror_forget_now(mirror);
     bool ok = compare_all(&round, &err) && copy_all(&round, &err);
+    mirror->failed = !ok;
     if (!ok)
         hf_mirror_note_away(mirror, &err);
     else if (!is_over(&round) && !round.unknown)
