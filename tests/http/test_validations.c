@@ -1,0 +1,165 @@
+/* Validation as an operator sees it. On SQLite and on PostgreSQL. */
+#include "tests/support/api.h"
+
+#include "core/auto.h"
+#include "tests/support/engine.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define SYSTEM "/v1/systems/default"
+
+static char *full_path; /* of the snapshot under test */
+
+static void start(struct hf_api_test *t, int postgres)
+{
+    static const char *const environment[] = {"PERSISTENCE_ENABLE_STATE_VALIDATION=false", NULL};
+    const struct hf_test_server_options options = {.postgres = postgres != 0, .environment = environment};
+    hf_api_start(t, &options);
+    hf_api_call(t, 201, "PUT", SYSTEM "/components/a/state", "{\"a\":\"first\"}");
+    hf_api_call(t, 201, "PUT", SYSTEM "/components/b/state", "{\"b\":\"first\"}");
+    hf_api_call(t, 201, "POST", SYSTEM "/snapshots", "{}");
+    full_path = hf_format(SYSTEM "/snapshots/%s", hf_json_str(t->json, "id"));
+}
+
+static void stop(struct hf_api_test *t)
+{
+    free(full_path);
+    hf_api_stop(t);
+}
+
+/* The file of the snapshot under test. */
+static char *file_of(struct hf_api_test *t)
+{
+    return hf_format("%s/data/system-state-backups/default/%s.snapshot", hf_test_server_directory(t->server),
+                     strrchr(full_path, '/') + 1);
+}
+
+static const json_t *validate(struct hf_api_test *t, const char *body)
+{
+    HF_AUTO(free) char *path = hf_format("%s/validate", full_path);
+    return hf_api_call(t, 200, "POST", path, body);
+}
+
+static const char *status_of(const json_t *validation, const char *name)
+{
+    size_t index;
+    json_t *check;
+    json_array_foreach(json_object_get(validation, "checks"), index, check)
+    {
+        if (strcmp(hf_json_str(check, "name"), name) == 0)
+            return hf_json_str(check, "status");
+    }
+    ck_abort_msg("there is no check %s", name);
+}
+
+static const json_t *look(struct hf_api_test *t)
+{
+    return json_object_get(hf_api_call(t, 200, "GET", full_path, NULL), "validation");
+}
+
+START_TEST(a_validation_answers_with_its_checks_and_is_remembered)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    const json_t *before = look(&t);
+    ck_assert_str_eq(hf_json_str(before, "status"), "pending");
+    ck_assert_uint_eq(json_array_size(json_object_get(before, "checks")), 0);
+
+    const json_t *result = validate(&t, NULL);
+    ck_assert_str_eq(hf_json_str(result, "status"), "valid");
+    ck_assert_str_eq(hf_json_str(result, "snapshot"), strrchr(full_path, '/') + 1);
+    ck_assert(json_number_value(json_object_get(result, "qualityScore")) == 1);
+    ck_assert_int_eq(hf_json_int(result, "blobsChecked"), 2);
+    ck_assert_str_eq(status_of(result, "blobs"), "passed");
+    ck_assert_str_eq(status_of(result, "database"), "passed");
+    ck_assert_str_eq(status_of(result, "signature"), "skipped");
+    HF_AUTO(free) char *checked_at = hf_strdup(hf_json_str(result, "checkedAt"));
+
+    const json_t *after = look(&t);
+    ck_assert_str_eq(hf_json_str(after, "status"), "valid");
+    ck_assert_str_eq(hf_json_str(after, "checkedAt"), checked_at);
+    ck_assert_uint_eq(json_array_size(json_object_get(after, "checks")), 12);
+    hf_api_call(&t, 200, "GET", SYSTEM "/snapshots", NULL);
+    const json_t *listed = json_array_get(json_object_get(t.json, "snapshots"), 0);
+    ck_assert_ptr_null(json_object_get(json_object_get(listed, "validation"), "checks"));
+    stop(&t);
+}
+END_TEST
+
+START_TEST(what_is_damaged_is_healed_and_told)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    HF_AUTO(free) char *file = file_of(&t);
+    hf_test_damage_content(file, "{\"a\":\"first\"}");
+    const json_t *result = validate(&t, "{\"deep\":false}");
+    ck_assert_str_eq(hf_json_str(result, "status"), "healed");
+    ck_assert_str_eq(status_of(result, "blobs"), "healed");
+    ck_assert_int_eq(hf_json_int(result, "contentsHealed"), 1);
+    ck_assert_uint_eq(json_array_size(json_object_get(result, "lost")), 0);
+    ck_assert_str_eq(hf_json_str(look(&t), "status"), "valid");
+    stop(&t);
+}
+END_TEST
+
+/* The second full needs what only the incremental's file holds. */
+START_TEST(what_is_lost_is_listed)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    hf_api_call(&t, 200, "PUT", SYSTEM "/components/b/state", "{\"b\":\"second\"}");
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{\"kind\":\"incremental\"}");
+    HF_AUTO(free)
+    char *file = hf_format("%s/data/incremental-state/default/%s.snapshot", hf_test_server_directory(t.server),
+                           hf_json_str(t.json, "id"));
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{}");
+    free(full_path);
+    full_path = hf_format(SYSTEM "/snapshots/%s", hf_json_str(t.json, "id"));
+    ck_assert_int_eq(unlink(file), 0);
+    const json_t *result = validate(&t, NULL);
+    ck_assert_str_eq(hf_json_str(result, "status"), "damaged");
+    ck_assert(json_is_false(json_object_get(result, "lostAll")));
+    ck_assert(json_number_value(json_object_get(result, "qualityScore")) == 0.5);
+    ck_assert_str_eq(status_of(result, "json"), "skipped");
+    const json_t *after = look(&t);
+    ck_assert_str_eq(hf_json_str(after, "status"), "damaged");
+    ck_assert_uint_eq(json_array_size(json_object_get(after, "lost")), 1);
+    const json_t *lost = json_array_get(json_object_get(after, "lost"), 0);
+    ck_assert_str_eq(hf_json_str(lost, "component"), "b");
+    ck_assert_int_eq(hf_json_int(lost, "version"), 2);
+    ck_assert_int_eq(hf_json_int(lost, "bytes"), 14);
+    bool told = false;
+    for (int i = 0; i < 1000 && !told; i++) { /* events are written soon after */
+        hf_api_call(&t, 200, "GET", SYSTEM "/events?severity=error", NULL);
+        told = strstr(t.answer.body, "\"lost\":[\"b\"]") != NULL;
+        usleep(10000);
+    }
+    ck_assert(told);
+    stop(&t);
+}
+END_TEST
+
+START_TEST(a_request_that_is_wrong_validates_nothing)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    HF_AUTO(free) char *path = hf_format("%s/validate", full_path);
+    hf_api_refused(&t, 400, "invalid_request", "POST", path, "{\"deep\":1}");
+    hf_api_refused(&t, 400, "invalid_request", "POST", path, "{\"depp\":true}");
+    hf_api_refused(&t, 404, "not_found", "POST", SYSTEM "/snapshots/full-20200101T000000Z-1/validate", NULL);
+    hf_api_refused(&t, 404, "not_found", "POST", "/v1/systems/nobody/snapshots/latest/validate", NULL);
+    ck_assert_str_eq(hf_json_str(look(&t), "status"), "pending");
+    hf_api_call(&t, 200, "POST", SYSTEM "/snapshots/latest/validate", NULL);
+    ck_assert_str_eq(hf_json_str(look(&t), "status"), "valid");
+    stop(&t);
+}
+END_TEST
+
+int main(void)
+{
+    const TTest *const tests[] = {a_validation_answers_with_its_checks_and_is_remembered,
+                                  what_is_damaged_is_healed_and_told, what_is_lost_is_listed,
+                                  a_request_that_is_wrong_validates_nothing};
+    return hf_api_run_on_both("validations", tests, (int)(sizeof(tests) / sizeof(tests[0])));
+}
