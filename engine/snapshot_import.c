@@ -164,8 +164,8 @@ static bool publish_locked(struct importing *importing, struct hf_shelf *shelf, 
     row.completed_at_ms = hf_clock_now_ms();
     row.duration_ms = (int64_t)((hf_clock_monotonic_ns() - importing->started_ns) / HF_MS_NS);
     struct hf_call call = {.run = insert_row, .context = &row};
-    if (hf_fault("import_before_row") ? !hf_error_set(err, HF_STORE_DOWN, "fault import_before_row")
-                                      : !hf_committer_call(engine->committer, &call, err)) {
+    if (hf_fault("snapshot_before_row") ? !hf_error_set(err, HF_STORE_DOWN, "fault snapshot_before_row")
+                                        : !hf_committer_call(engine->committer, &call, err)) {
         shelf->orphaned = true; /* the next snapshot, or the next start, adopts the file */
         return hf_error_wrap(err, "the row of snapshot %s (its file stays and will be adopted)", row.id);
     }
