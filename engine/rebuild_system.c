@@ -65,8 +65,6 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
     for (int64_t i = 0; i < count && !done && !too_old && !hf_rebuild_file_is_import(&files[i]); i++) {
         if (files[i].damage && (!hf_rebuild_mend(rebuild, files, count, i, attempt.system_id) || files[i].damage)) {
             skip_file(&attempt, &files[i], files[i].damage);
-        } else if (strcmp(files[i].header.trigger, "import") == 0) {
-            continue; /* of another system, or of any age: restored only by who names it */
         } else if (attempt.started_at_ms - files[i].header.cut_at_ms > age_ms_max) {
             too_old = &files[i];
         } else {
