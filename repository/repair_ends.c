@@ -9,6 +9,7 @@
 #define SCAN_BYTES ((size_t)1 << 20)
 
 static const unsigned char frame_magic[4] = {0x28, 0xb5, 0x2f, 0xfd};
+static const unsigned char record_magic[4] = {'H', 'F', 'B', '1'};
 static const unsigned char footer_magic[8] = {'H', 'F', 'S', 'N', 'E', 'N', 'D', '\n'};
 
 struct ends {
@@ -41,6 +42,7 @@ static bool header_from_line(struct ends *ends, struct hf_error *err);
 static bool header_by_one_byte(struct ends *ends);
 static bool mend_footer(struct ends *ends, struct hf_error *err);
 static bool find_encrypted_manifest(struct ends *ends, bool *found_out, struct hf_error *err);
+static bool find_end_of_records(struct ends *ends, int64_t limit, int64_t *end_out, struct hf_error *err);
 static bool scan_back(struct ends *ends, const void *magic, size_t magic_bytes, try_fn *try, bool *found_out,
                       struct hf_error *err);
 static bool try_hits(struct ends *ends, const unsigned char *piece, size_t bytes, int64_t at, const void *magic,
@@ -250,19 +252,58 @@ static bool mend_footer(struct ends *ends, struct hf_error *err)
     return true;
 }
 
-/* It begins where no record begins any more, and ends where the footer began. */
+/* It ends where the footer began. It begins where the footer says, be it as damaged as it may, or where no record
+ * begins any more: the tag tells whether that is right. */
 static bool find_encrypted_manifest(struct ends *ends, bool *found_out, struct hf_error *err)
 {
     struct hf_snapshot_file *file = ends->file;
-    struct hf_format_record record;
-    int64_t limit = file->bytes - HF_FORMAT_FOOTER_BYTES, offset = file->header_bytes;
-    file->footer.manifest_offset = limit;
-    while (hf_snapshot_file_read_record(file, offset, &record, err))
-        offset += file->record_bytes + record.stored_bytes;
-    if (err->code != HF_DAMAGED)
+    int64_t limit = file->bytes - HF_FORMAT_FOOTER_BYTES, said = 0, walked = 0;
+    unsigned char place[8];
+    if (!hf_snapshot_file_read(file, place, sizeof(place), limit, err))
         return false;
-    *found_out = hf_repair_measure_manifest(file, offset, limit, &ends->line, &ends->proven, err);
-    return *found_out || err->code == HF_DAMAGED;
+    for (int i = 0; i < 8; i++)
+        said |= (int64_t)((uint64_t)place[i] << (8 * i));
+    if (!find_end_of_records(ends, limit, &walked, err))
+        return false;
+    const int64_t offsets[] = {walked, said};
+    for (size_t i = 0; i < sizeof(offsets) / sizeof(offsets[0]) && !*found_out; i++) {
+        if (offsets[i] < file->header_bytes || offsets[i] >= limit)
+            continue;
+        *found_out = hf_repair_measure_manifest(file, offsets[i], limit, &ends->line, &ends->proven, err);
+        if (!*found_out && err->code != HF_DAMAGED)
+            return false;
+    }
+    return true;
+}
+
+/* Past heads that are damaged, by looking for the next that is not. */
+static bool find_end_of_records(struct ends *ends, int64_t limit, int64_t *end_out, struct hf_error *err)
+{
+    struct hf_snapshot_file *file = ends->file;
+    HF_AUTO(free) unsigned char *piece = hf_alloc(SCAN_BYTES);
+    struct hf_format_record record;
+    file->footer.manifest_offset = limit;
+    *end_out = file->header_bytes;
+    for (int64_t at = file->header_bytes; at < limit;) {
+        size_t bytes = limit - at < (int64_t)SCAN_BYTES ? (size_t)(limit - at) : SCAN_BYTES;
+        if (!hf_snapshot_file_read(file, piece, bytes, at, err))
+            return false;
+        const unsigned char *hit = memmem(piece, bytes, record_magic, sizeof(record_magic));
+        if (!hit) {
+            at += bytes < SCAN_BYTES ? (int64_t)bytes : (int64_t)(bytes - sizeof(record_magic) + 1);
+            continue;
+        }
+        at += hit - piece;
+        if (hf_snapshot_file_read_record(file, at, &record, err)) {
+            at += file->record_bytes + record.stored_bytes;
+            *end_out = at;
+        } else if (err->code == HF_DAMAGED) {
+            at++;
+        } else {
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool try_manifest(struct ends *ends, int64_t offset, bool *found_out, struct hf_error *err)
@@ -271,7 +312,7 @@ static bool try_manifest(struct ends *ends, int64_t offset, bool *found_out, str
     if (!hf_repair_measure_manifest(file, offset, file->bytes, &ends->line, &ends->proven, err))
         return err->code == HF_DAMAGED;
     int64_t end = file->footer.file_bytes; /* as it should be: it is there, or some of the footer was cut off */
-    *found_out = end >= file->bytes && end - file->bytes < HF_FORMAT_FOOTER_BYTES;
+    *found_out = end >= file->bytes && end - file->bytes <= HF_FORMAT_FOOTER_BYTES;
     return true;
 }
 
