@@ -41,7 +41,9 @@ static const struct {
     {HF_M_SNAPSHOTS, "full"},     {HF_M_SNAPSHOTS, "incremental"}, {HF_M_RECOVERIES, "planned"},
     {HF_M_RECOVERIES, "applied"}, {HF_M_RECOVERIES, "failed"},     {HF_M_RECOVERIES, "fresh"},
     {HF_M_VALIDATIONS, "valid"},  {HF_M_VALIDATIONS, "damaged"},   {HF_M_EVENTS, "info"},
-    {HF_M_EVENTS, "warning"},     {HF_M_EVENTS, "error"},
+    {HF_M_EVENTS, "warning"},     {HF_M_EVENTS, "error"},          {HF_M_VALIDATIONS, "healed"},
+    {HF_M_HEALED, "content"},     {HF_M_HEALED, "file"},           {HF_M_HEALED, "state"},
+    {HF_M_HEALED, "mirror"},
 };
 
 /* A cache line each: threads that count different things do not slow one another down. */

@@ -29,6 +29,7 @@ struct shrunk {
     int count;
 };
 
+static void correct_row(struct hf_validating *validating, const struct hf_manifest_header *header);
 static void check_json(struct checking *checking);
 static void check_pointers(struct checking *checking);
 static void check_versions(struct checking *checking);
@@ -74,6 +75,7 @@ bool hf_checks_run(struct hf_validating *validating, struct hf_error *err)
     HF_AUTO(chain) struct hf_chain *before = NULL;
     if (!hf_chain_load(&chain, validating->engine->repository, validating->shelf->name, validating->row.id, err))
         return false;
+    correct_row(validating, hf_chain_header(chain));
     struct checking checking = {.validating = validating, .chain = chain};
     for (int64_t i = 0; i < hf_chain_count(chain); i++)
         checking.present += hf_manifest_entry_is_present(hf_chain_entry(chain, i));
@@ -84,6 +86,23 @@ bool hf_checks_run(struct hf_validating *validating, struct hf_error *err)
     for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
         checks[i](&checking);
     return true;
+}
+
+/* A file that was damaged when it was taken in has a row that could not say of when it is. */
+static void correct_row(struct hf_validating *validating, const struct hf_manifest_header *header)
+{
+    const struct hf_snapshot_row *row = &validating->row;
+    if (row->cut_at_ms == header->cut_at_ms && row->sequence == header->sequence &&
+        strcmp(row->generation, header->generation) == 0)
+        return;
+    struct hf_snapshot_row told =
+        hf_snapshot_row_of_file(row->system_id, header, row->file, row->file_bytes, false, row->reason);
+    struct hf_snapshot_row *corrected = hf_arena_alloc(validating->arena, sizeof(*corrected));
+    hf_snapshot_row_copy(validating->arena, &told, corrected);
+    corrected->pinned = row->pinned;
+    if (row->label[0])
+        corrected->label = hf_arena_strdup(validating->arena, row->label);
+    validating->corrected = corrected;
 }
 
 /* ---- what the states say ---- */

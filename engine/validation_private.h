@@ -85,6 +85,9 @@ struct hf_validating {
     struct hf_lost_place *places; /* owns */
     int64_t place_count, place_capacity;
 
+    /* What the file says about itself where the row was made from a file that could not be read; NULL: the row is right. */
+    const struct hf_snapshot_row *corrected;
+
     /* damage */
     struct hf_lost_component *lost; /* owns; moves to the arena with the result */
     int64_t lost_count, lost_capacity;

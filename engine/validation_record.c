@@ -104,6 +104,10 @@ static bool write_rows(struct hf_session *session, void *context, struct hf_erro
         if (!hf_validations_insert(session, &row, err))
             return false;
     }
+    const struct hf_snapshot_row *corrected = recording->validating->corrected;
+    if (corrected &&
+        (!hf_snapshots_delete(session, system_id, id, err) || !hf_snapshots_insert(session, corrected, err)))
+        return false;
     bool damaged = strcmp(result->status, "damaged") == 0;
     return hf_validations_forget(session, system_id, id, RUNS_KEPT, err) &&
            hf_snapshots_set_state(session, system_id, id, damaged ? "damaged" : "complete",

@@ -299,6 +299,36 @@ START_TEST(a_file_that_is_cut_short_and_has_no_copy_has_lost_all)
 }
 END_TEST
 
+/* Its row was made when nobody could say of when it is. */
+START_TEST(a_file_taken_in_damaged_gets_its_row_right_when_it_is_whole)
+{
+    open_quiet("--anchor-interval", "0");
+    hf_test_put(&service, "a", "{\"a\":1}");
+    struct hf_snapshot_row old = hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":2}");
+    struct hf_snapshot_row newer = hf_test_full(&service);
+    hf_test_service_stop(&service);
+    alter(hf_arena_format(&service.arena, "DELETE FROM system_state_snapshots WHERE id = '%s'", old.id));
+    size_t bytes;
+    HF_AUTO(free) char *whole = hf_test_read_file(path_of(&old), &bytes);
+    hf_test_write_file(path_of(&old), whole, 30);
+    hf_test_service_start(&service);
+    expect_row(&old, "damaged", "damaged");
+    ck_assert_int_gt(row_of(&old).cut_at_ms, newer.cut_at_ms);
+
+    hf_test_write_file(path_of(&old), whole, bytes);
+    ck_assert_str_eq(validate(&old, true), "valid");
+    struct hf_snapshot_row now = row_of(&old);
+    ck_assert_str_eq(now.state, "complete");
+    ck_assert_int_eq(now.cut_at_ms, old.cut_at_ms);
+    ck_assert_int_eq(now.sequence, old.sequence);
+    ck_assert_int_eq(now.components, old.components);
+    ck_assert(hf_hash_equal(&now.root_hash, &old.root_hash));
+    ck_assert_str_eq(row_of(&(struct hf_snapshot_row){.id = "latest"}).id, newer.id);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_failure_to_write_while_healing_is_no_verdict)
 {
     setenv("HOLDFAST_FAULT", "repair_before_write:error", 1);
@@ -659,6 +689,7 @@ HF_TEST_MAIN("validation", a_sound_snapshot_passes_every_check_and_scores_one, a
              a_content_is_healed_from_another_generation, damage_that_stays_has_an_exact_list,
              everything_that_refers_to_what_is_lost_is_damaged_until_it_is_back,
              a_file_that_is_cut_short_and_has_no_copy_has_lost_all, a_failure_to_write_while_healing_is_no_verdict,
+             a_file_taken_in_damaged_gets_its_row_right_when_it_is_whole,
              a_deep_validation_sees_what_lies_in_other_files, a_state_that_is_no_json_costs_its_share,
              missing_parts_and_dependencies_cost_their_share,
              a_registration_that_asks_for_more_is_judged_with_an_old_content,
