@@ -85,11 +85,11 @@ static void fill_header(struct importing *importing, const char *label)
     header->deleted = 0;
     if (label)
         header->label = hf_arena_strdup(importing->arena, label);
+    /* created_at_ms stays that of the origin: by it a restore knows whose version numbers these are. */
     header->description = importing->is_known ? hf_arena_strdup(importing->arena, importing->known.description) : "";
     header->backup_interval_ms = importing->is_known ? importing->known.backup_interval_ms : -1;
     header->incremental_interval_ms = importing->is_known ? importing->known.incremental_interval_ms : -1;
     header->max_retention_hours = importing->is_known ? importing->known.max_retention_hours : -1;
-    header->created_at_ms = importing->is_known ? importing->known.created_at_ms : hf_clock_now_ms();
 }
 
 static bool open_writer(struct importing *importing, struct hf_error *err)
