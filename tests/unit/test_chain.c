@@ -3,6 +3,7 @@
 #include "tests/support/temp.h"
 
 #include "core/auto.h"
+#include "repository/keys.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -366,6 +367,252 @@ START_TEST(manifest_of_many_entries_is_read_in_order)
 }
 END_TEST
 
+/* ---- salvage ---- */
+
+static struct hf_chain *salvage(const char *id, bool *whole, char why[480])
+{
+    struct hf_chain *chain = NULL;
+    struct hf_error err = {0};
+    ck_assert_msg(hf_chain_salvage(&chain, repository, HF_TEST_SYSTEM, id, whole, why, &err), "%s", err.text);
+    return chain;
+}
+
+static void damage_manifest(const struct hf_test_snapshot *snapshot)
+{
+    size_t bytes;
+    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, snapshot);
+    HF_AUTO(free) char *data = hf_test_read_file(path, &bytes);
+    data[bytes - 190] ^= 1;
+    hf_test_write_file(path, data, bytes);
+}
+
+START_TEST(salvage_of_a_sound_chain_is_the_whole_of_it)
+{
+    bool whole = false;
+    char why[480] = "x";
+    write_three();
+    struct hf_chain *chain = salvage("incremental-3", &whole, why);
+    ck_assert(whole);
+    ck_assert_str_eq(why, "");
+    ck_assert_int_eq(hf_chain_count(chain), 6);
+    hf_chain_free(chain);
+}
+END_TEST
+
+START_TEST(salvage_goes_on_past_an_ancestor_that_is_gone)
+{
+    bool whole = true;
+    char why[480] = "";
+    write_three();
+    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &middle);
+    for (int way = 0; way < 2; way++) {
+        if (way == 0)
+            damage_manifest(&middle);
+        else
+            ck_assert_int_eq(unlink(path), 0);
+        struct hf_chain *chain = salvage("incremental-3", &whole, why);
+        ck_assert(!whole);
+        ck_assert_msg(strstr(why, "incremental-2") != NULL, "%s", why);
+        ck_assert_str_eq(hf_chain_header(chain)->id, "incremental-3");
+        assert_text(chain, "a", "state of a");
+        assert_text(chain, "c", "state of b");
+        assert_text(chain, "d", "second state of d");
+        ck_assert_ptr_null(hf_chain_find(chain, "aa"));
+        hf_chain_free(chain);
+    }
+    ck_assert_int_eq(access(path, F_OK), -1);
+}
+END_TEST
+
+START_TEST(salvage_without_the_anchor_keeps_what_is_newer)
+{
+    bool whole = true;
+    char why[480] = "";
+    struct hf_blob *blob = NULL;
+    struct hf_error err = {0};
+    write_three();
+    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &full);
+    ck_assert_int_eq(unlink(path), 0);
+    struct hf_chain *chain = salvage("incremental-3", &whole, why);
+    ck_assert(!whole);
+    ck_assert_ptr_null(hf_chain_find(chain, "a"));
+    assert_text(chain, "aa", "new");
+    assert_text(chain, "b", "second state of b");
+    ck_assert_msg(!hf_chain_read(chain, hf_chain_find(chain, "c"), &blob, &err), "its content lay in the anchor");
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    hf_chain_free(chain);
+}
+END_TEST
+
+START_TEST(salvage_takes_nothing_of_another_generation)
+{
+    bool whole = true;
+    char why[480] = "";
+    struct hf_test_snapshot stranger = {"full-0", NULL, "full-0", 3, first, HF_TEST_COUNT(first), NULL, 0};
+    struct hf_test_snapshot lost = middle;
+    lost.parent = "full-0";
+    hf_test_write_snapshot(repository, &stranger, NULL);
+    hf_test_write_snapshot(repository, &lost, NULL);
+    struct hf_chain *chain = salvage("incremental-2", &whole, why);
+    ck_assert(!whole);
+    ck_assert_msg(strstr(why, "another generation") != NULL, "%s", why);
+    ck_assert_int_eq(hf_chain_count(chain), HF_TEST_COUNT(second));
+    hf_chain_free(chain);
+}
+END_TEST
+
+START_TEST(salvage_needs_the_snapshots_own_manifest)
+{
+    struct hf_chain *chain = NULL;
+    struct hf_error err = {0};
+    bool whole;
+    char why[480];
+    write_three();
+    damage_manifest(&last);
+    ck_assert(!hf_chain_salvage(&chain, repository, HF_TEST_SYSTEM, "incremental-3", &whole, why, &err));
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    ck_assert(!hf_chain_salvage(&chain, repository, HF_TEST_SYSTEM, "incremental-9", &whole, why, &err));
+    ck_assert_int_eq(err.code, HF_NOT_FOUND);
+    ck_assert_ptr_null(chain);
+}
+END_TEST
+
+START_TEST(salvage_says_that_the_root_hash_does_not_fit)
+{
+    bool whole = true;
+    char why[480] = "";
+    struct hf_test_snapshot wrong = full;
+    wrong.whole = whole_second;
+    wrong.whole_count = HF_TEST_COUNT(whole_second);
+    hf_test_write_snapshot(repository, &wrong, NULL);
+    struct hf_chain *chain = salvage("full-1", &whole, why);
+    ck_assert(!whole);
+    ck_assert_msg(strstr(why, "root hash") != NULL, "%s", why);
+    assert_text(chain, "a", "state of a");
+    hf_chain_free(chain);
+}
+END_TEST
+
+/* ---- ways of verifying ---- */
+
+struct told {
+    int contents, nameless, stop_after, reads;
+    int64_t bytes_read;
+    char names[256];
+};
+
+static void note_content(void *context, const struct hf_manifest_entry *entry, const struct hf_blob *blob)
+{
+    struct told *told = context;
+    struct hf_hash hash;
+    told->contents++;
+    told->nameless += entry == NULL;
+    if (!entry)
+        return;
+    hf_hash_of(blob->data, blob->bytes, &hash);
+    ck_assert(hf_hash_equal(&hash, &entry->hash));
+    size_t used = strlen(told->names);
+    snprintf(told->names + used, sizeof(told->names) - used, "%s ", entry->component);
+}
+
+static bool note_pace(void *context, int64_t bytes)
+{
+    struct told *told = context;
+    told->bytes_read += bytes;
+    return ++told->reads != told->stop_after;
+}
+
+static bool verify(const char *id, bool deep, struct told *told, struct hf_verify_report *report, struct hf_error *err)
+{
+    struct hf_verify_options options = {deep, note_content, note_pace, told};
+    return hf_repository_verify(repository, HF_TEST_SYSTEM, id, &options, report, err);
+}
+
+START_TEST(shallow_verification_reads_the_files_own_contents)
+{
+    struct told told = {0};
+    struct hf_verify_report report;
+    struct hf_error err = {0};
+    write_three();
+    ck_assert_msg(verify("incremental-3", false, &told, &report, &err), "%s", err.text);
+    ck_assert(report.structure_ok && report.manifest_ok && report.chain_ok && report.root_hash_ok && report.blobs_ok &&
+              report.signature_ok);
+    ck_assert_int_eq(report.signature, HF_SIGNATURE_NONE);
+    ck_assert_int_eq(report.blobs, 1);
+    ck_assert_str_eq(told.names, "d ");
+    ck_assert_int_gt(told.bytes_read, 0);
+    told = (struct told){0};
+    ck_assert(verify("incremental-3", true, &told, &report, &err));
+    ck_assert_str_eq(told.names, "d a c aa b ");
+    ck_assert_int_eq(report.blobs, 5);
+    told = (struct told){.stop_after = 1};
+    ck_assert(!verify("incremental-3", true, &told, &report, &err));
+    ck_assert_int_eq(err.code, HF_SHUTTING_DOWN);
+    ck_assert_int_eq(told.reads, 1);
+}
+END_TEST
+
+/* The last blob of the anchor is the state of d, which nothing refers to in the end; the first is that of a. */
+START_TEST(shallow_verification_looks_at_the_heads_that_it_refers_to)
+{
+    struct told told = {0};
+    struct hf_verify_report report;
+    struct hf_error err = {0};
+    size_t bytes;
+    write_three();
+    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &full);
+    HF_AUTO(free) char *data = hf_test_read_file(path, &bytes);
+    char *text = memmem(data, bytes, "state of a", 10);
+    ck_assert_ptr_nonnull(text);
+    text[0] ^= 1;
+    hf_test_write_file(path, data, bytes);
+    ck_assert_msg(verify("incremental-3", false, &told, &report, &err), "%s", err.text);
+    ck_assert(!verify("incremental-3", true, &told, &report, &err));
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    ck_assert_msg(strstr(err.text, "the state of a: snapshot file " HF_TEST_SYSTEM "/full-1") != NULL, "%s", err.text);
+    ck_assert(report.root_hash_ok && !report.blobs_ok);
+    text[0] ^= 1;
+    text[-20] ^= 1; /* in the hash of the head before it */
+    hf_test_write_file(path, data, bytes);
+    ck_assert(!verify("incremental-3", false, &told, &report, &err));
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    ck_assert_msg(strstr(err.text, "the state of a") != NULL, "%s", err.text);
+}
+END_TEST
+
+START_TEST(content_that_several_components_have_is_told_once_for_each)
+{
+    static const struct hf_test_state twins[] = {{"one", "the same", 0, 1, false, NULL},
+                                                 {"two", "the same", 0, 1, false, NULL}};
+    struct hf_test_snapshot snapshot = {"full-1", NULL, "full-1", 4, twins, 2, NULL, 0};
+    struct told told = {0};
+    struct hf_verify_report report;
+    struct hf_error err = {0};
+    hf_test_write_snapshot(repository, &snapshot, NULL);
+    ck_assert(verify("full-1", false, &told, &report, &err));
+    ck_assert_str_eq(told.names, "one two ");
+    ck_assert_int_eq(told.nameless, 0);
+    ck_assert_int_eq(report.blobs, 1);
+}
+END_TEST
+
+START_TEST(first_step_that_fails_is_the_last_that_is_reported)
+{
+    struct told told = {0};
+    struct hf_verify_report report;
+    struct hf_error err = {0};
+    write_three();
+    damage_manifest(&last);
+    ck_assert(!verify("incremental-3", true, &told, &report, &err));
+    ck_assert(report.structure_ok && !report.manifest_ok && !report.chain_ok);
+    damage_manifest(&last);
+    damage_manifest(&middle);
+    ck_assert(!verify("incremental-3", true, &told, &report, &err));
+    ck_assert(report.manifest_ok && !report.chain_ok && !report.root_hash_ok);
+    ck_assert_int_eq(told.contents, 0);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("chain");
@@ -387,6 +634,16 @@ int main(void)
     tcase_add_test(cases, circle_of_parents_is_found);
     tcase_add_test(cases, chain_of_many_files_is_read_by_many_threads);
     tcase_add_test(cases, manifest_of_many_entries_is_read_in_order);
+    tcase_add_test(cases, salvage_of_a_sound_chain_is_the_whole_of_it);
+    tcase_add_test(cases, salvage_goes_on_past_an_ancestor_that_is_gone);
+    tcase_add_test(cases, salvage_without_the_anchor_keeps_what_is_newer);
+    tcase_add_test(cases, salvage_takes_nothing_of_another_generation);
+    tcase_add_test(cases, salvage_needs_the_snapshots_own_manifest);
+    tcase_add_test(cases, salvage_says_that_the_root_hash_does_not_fit);
+    tcase_add_test(cases, shallow_verification_reads_the_files_own_contents);
+    tcase_add_test(cases, shallow_verification_looks_at_the_heads_that_it_refers_to);
+    tcase_add_test(cases, content_that_several_components_have_is_told_once_for_each);
+    tcase_add_test(cases, first_step_that_fails_is_the_last_that_is_reported);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
