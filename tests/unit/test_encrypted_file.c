@@ -356,6 +356,52 @@ START_TEST(record_of_another_file_is_found)
 }
 END_TEST
 
+/* Sound ends around a manifest that is too short to have been sealed. */
+START_TEST(manifest_shorter_than_a_seal_is_found)
+{
+    use_keys(HF_TEST_KEY_ONE "\n");
+    hf_test_write_snapshot(repository, &small, NULL);
+    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &small);
+    size_t bytes, header_bytes;
+    HF_AUTO(free) char *data = hf_test_read_file(path, &bytes);
+    struct hf_format_header header;
+    ck_assert(hf_format_decode_header((unsigned char *)data, bytes, &header, &header_bytes, &err));
+    for (size_t stored = 0; stored <= HF_FORMAT_SEAL_BYTES; stored++) {
+        unsigned char *manifest = (unsigned char *)data + header_bytes;
+        struct hf_format_footer footer = {.manifest_offset = (int64_t)header_bytes,
+                                          .manifest_stored_bytes = (int64_t)stored,
+                                          .manifest_bytes = 100,
+                                          .file_bytes = (int64_t)(header_bytes + stored + HF_FORMAT_FOOTER_BYTES)};
+        hf_hash_of(manifest, stored, &footer.manifest_hash);
+        hf_hash_of(data, header_bytes, &footer.header_hash);
+        hf_format_encode_footer(&footer, manifest + stored);
+        hf_test_write_file(path, data, (size_t)footer.file_bytes);
+        ck_assert(!read_all(&small));
+        ck_assert_msg(err.code == HF_DAMAGED, "%zu bytes: %s", stored, err.text);
+    }
+}
+END_TEST
+
+START_TEST(record_that_cannot_be_sealed_is_refused)
+{
+    struct hf_format_record record = {.encoding = HF_ENCODING_RAW, .bytes = 5}, out;
+    unsigned char data[HF_FORMAT_RECORD_BYTES];
+    for (record.stored_bytes = 0; record.stored_bytes < 40; record.stored_bytes++) {
+        hf_format_encode_record(&record, data);
+        bool right = record.stored_bytes == record.bytes + HF_FORMAT_SEAL_BYTES;
+        ck_assert_int_eq(hf_format_decode_record_fields(data, true, &out, &err), right);
+        ck_assert(right || err.code == HF_DAMAGED);
+    }
+    record.encoding = HF_ENCODING_ZSTD;
+    for (record.stored_bytes = 0; record.stored_bytes < 40; record.stored_bytes++) {
+        hf_format_encode_record(&record, data);
+        bool right =
+            record.stored_bytes >= HF_FORMAT_SEAL_BYTES && record.stored_bytes < record.bytes + HF_FORMAT_SEAL_BYTES;
+        ck_assert_int_eq(hf_format_decode_record_fields(data, true, &out, &err), right);
+    }
+}
+END_TEST
+
 START_TEST(file_of_version_1_is_read_with_and_without_keys)
 {
     unsigned char data[sizeof(version_1_file)];
@@ -465,6 +511,8 @@ int main(void)
     tcase_add_test(cases, every_changed_byte_is_found);
     tcase_add_test(cases, every_truncation_is_found);
     tcase_add_test(cases, record_of_another_file_is_found);
+    tcase_add_test(cases, manifest_shorter_than_a_seal_is_found);
+    tcase_add_test(cases, record_that_cannot_be_sealed_is_refused);
     tcase_add_test(cases, file_of_version_1_is_read_with_and_without_keys);
     tcase_add_test(cases, scan_tells_of_a_missing_key_and_goes_on);
     tcase_add_test(cases, header_with_key_survives_encoding_at_its_longest);
