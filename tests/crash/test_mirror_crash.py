@@ -141,7 +141,8 @@ def failing_copies_are_told_of_once(checks, binary):
                  mirror_status(client))
     status = client.get_json("/v1/status")
     checks.equal("failing: the_service_is_degraded", status["status"], "degraded")
-    checks.check("failing: a_warning_says_why", any("mirror" in text for text in status["warnings"]), status["warnings"])
+    checks.check("failing: a_warning_says_why", any("mirror" in text for text in status["warnings"]),
+                 status["warnings"])
     checks.equal("failing: it_is_ready_all_the_same", client.request("GET", "/readyz").status, 200)
     put_state(client, SYSTEM, "component-0", {"more": True})
     take_snapshot(client, SYSTEM, "full")
@@ -207,12 +208,15 @@ def dies_in_retention(checks, binary):
         server = Server(binary, data, *flags, "--mirror-directory", str(mirror))
         client = server.client()
         put_state(client, SYSTEM, "component-1", {"changed": "at last"})
-        checks.check(f"{name}: the_next_run_ends_it", wait_until(lambda d=data, o=old: not names(d) & o, 30), names(data))
+        checks.check(f"{name}: the_next_run_ends_it", wait_until(lambda d=data, o=old: not names(d) & o, 30),
+                     names(data))
         checks.check(f"{name}: an_event_says_what_was_freed",
                      wait_until(lambda c=client: harness.list_events(c, SYSTEM, "retention.deleted"), 30))
-        checks.equal(f"{name}: no_row_is_left", {one["id"] for one in harness.list_snapshots(client, SYSTEM)} & old, set())
+        rows = {one["id"] for one in harness.list_snapshots(client, SYSTEM)}
+        checks.equal(f"{name}: no_row_is_left", rows & old, set())
         # What went in the moment of the crash may stay in the mirror until it is a day older; nothing else may.
-        checks.check(f"{name}: the_mirror_follows", wait_until(lambda m=mirror, l=left: not names(m) & l, 30), names(mirror))
+        checks.check(f"{name}: the_mirror_follows", wait_until(lambda m=mirror, l=left: not names(m) & l, 30),
+                     names(mirror))
         client.want(201, "POST", f"/v1/systems/{SYSTEM}/snapshots/{last['id']}/restore", {})
         checks.equal(f"{name}: what_is_kept_can_be_restored", read_states(client, SYSTEM).keys(), states.keys())
         preview = client.get_json(f"/v1/systems/{SYSTEM}/retention/preview")
