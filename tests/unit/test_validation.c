@@ -9,6 +9,7 @@
 #include "tests/support/stores.h"
 #undef HF_TEST_SYSTEM
 #include "tests/support/snapshots.h"
+#include "tests/support/temp.h"
 
 #include "tests/support/check_main.h"
 
@@ -82,6 +83,14 @@ static int count_told(const char *type)
     return hf_test_count_events(&service, hf_test_system(&service).id, type);
 }
 
+/* Events are written soon after they happen. */
+static void expect_told(const char *type, int count)
+{
+    for (int waited_ms = 0; count_told(type) < count && waited_ms < PATIENCE_MS; waited_ms += 10)
+        usleep(10000);
+    ck_assert_int_eq(count_told(type), count);
+}
+
 static void alter(const char *sql)
 {
     struct hf_test_store database = {.engine = HF_TEST_SQLITE, .directory = service.directory};
@@ -136,10 +145,10 @@ START_TEST(a_content_is_healed_from_the_database)
     ck_assert_uint_eq(bytes_before, bytes_after);
     ck_assert_int_eq(memcmp(before, after, bytes_before), 0);
     expect_row(&full, "complete", "valid");
-    ck_assert_int_eq(count_told("snapshot.healed"), 1);
-    ck_assert_int_eq(count_told("snapshot.damaged"), 0);
+    expect_told("snapshot.healed", 1);
+    expect_told("snapshot.damaged", 0);
     ck_assert_str_eq(validate(&full, true), "valid");
-    ck_assert_int_eq(count_told("snapshot.healed"), 1);
+    expect_told("snapshot.healed", 1);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -219,7 +228,7 @@ START_TEST(damage_that_stays_has_an_exact_list)
     ck_assert_int_eq(latest.check_count, 12);
     ck_assert_int_eq(latest.checked_at_ms, verdict.checked_at_ms);
 
-    ck_assert_int_eq(count_told("snapshot.damaged"), 1);
+    expect_told("snapshot.damaged", 1);
     char data[512] = "";
     struct hf_session *session;
     HF_TEST_OK(hf_sessions_take(service.engine->sessions, &session, &err));
@@ -230,7 +239,7 @@ START_TEST(damage_that_stays_has_an_exact_list)
 
     ck_assert_str_eq(validate(&full, true), "damaged"); /* again, and nobody is told twice */
     expect_two_lost(&verdict);
-    ck_assert_int_eq(count_told("snapshot.damaged"), 1);
+    expect_told("snapshot.damaged", 1);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -275,8 +284,8 @@ START_TEST(everything_that_refers_to_what_is_lost_is_damaged_until_it_is_back)
     expect_row(&full, "complete", "valid");
     wait_until_valid(&refers);
     expect_row(&refers, "complete", "valid");
-    ck_assert_int_eq(count_told("snapshot.damaged"), 2);
-    ck_assert_int_eq(count_told("snapshot.healed"), 2);
+    expect_told("snapshot.damaged", 2);
+    expect_told("snapshot.healed", 2);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -578,7 +587,7 @@ START_TEST(a_row_that_was_altered_or_lost_is_written_again)
     ck_assert_str_eq(check_of("database")->status, "healed");
     ck_assert_ptr_eq(strstr(check_of("database")->detail, "2 of 3 "), check_of("database")->detail);
     expect_score(1);
-    ck_assert_int_eq(count_told("state.healed"), 2);
+    expect_told("state.healed", 2);
     ck_assert_str_eq(validate(&full, false), "valid");
     ck_assert_str_eq(check_of("database")->status, "passed");
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
@@ -644,6 +653,14 @@ START_TEST(a_slow_validation_hurries_when_a_deletion_waits)
 }
 END_TEST
 
+static void wait_until_told(const char *type)
+{
+    for (int waited_ms = 0; count_told(type) == 0; waited_ms += 10) {
+        ck_assert_int_lt(waited_ms, PATIENCE_MS);
+        usleep(10000);
+    }
+}
+
 static const char *const scrub_flags[] = {"--enable-state-validation", "false", "--scrub-interval", "100", NULL};
 
 START_TEST(the_scrub_finds_and_heals_a_flipped_byte)
@@ -655,13 +672,38 @@ START_TEST(the_scrub_finds_and_heals_a_flipped_byte)
     hf_test_service_start(&service); /* it begins with what it finds */
     wait_until_valid(&full);
     hf_test_damage_content(path_of(&full), "{\"a\":\"first\"}");
-    for (int waited_ms = 0; count_told("snapshot.healed") == 0; waited_ms += 10) {
-        ck_assert_int_lt(waited_ms, PATIENCE_MS);
-        usleep(10000);
-    }
+    wait_until_told("snapshot.healed");
     ck_assert(hf_metric_get(HF_M_SCRUBBED_BYTES) > 0);
     ck_assert_str_eq(validate(&full, true), "valid");
     hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(the_scrub_mends_the_copy_in_the_mirror)
+{
+    HF_AUTO(free) char *mirror = hf_test_temp_directory();
+    hf_test_service_open(&service, scrub_flags);
+    hf_test_service_stop(&service);
+    service.config.mirror_directory = hf_strdup(mirror);
+    hf_test_service_start(&service);
+    hf_test_put(&service, "a", "{\"a\":\"first\"}");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    const char *copy = hf_arena_format(&service.arena, "%s/full/%s", mirror, full.file);
+    for (int waited_ms = 0; access(copy, F_OK) != 0; waited_ms += 10) {
+        ck_assert_int_lt(waited_ms, PATIENCE_MS);
+        usleep(10000);
+    }
+    hf_test_damage_content(copy, "{\"a\":\"first\"}");
+    hf_test_service_stop(&service);
+    hf_test_service_start(&service); /* it begins with what it finds */
+    wait_until_told("mirror.healed");
+    size_t bytes, copied;
+    HF_AUTO(free) char *data = hf_test_read_file(path_of(&full), &bytes);
+    HF_AUTO(free) char *mended = hf_test_read_file(copy, &copied);
+    ck_assert_uint_eq(bytes, copied);
+    ck_assert_int_eq(memcmp(data, mended, bytes), 0);
+    hf_test_service_close(&service);
+    hf_test_remove_tree(mirror);
 }
 END_TEST
 
@@ -698,4 +740,4 @@ HF_TEST_MAIN("validation", a_sound_snapshot_passes_every_check_and_scores_one, a
              a_version_may_go_back_with_a_restore, a_row_that_was_altered_or_lost_is_written_again,
              a_content_that_was_altered_in_the_database_is_found_by_a_deep_validation,
              a_slow_validation_hurries_when_a_deletion_waits, the_scrub_finds_and_heals_a_flipped_byte,
-             a_scrub_under_way_is_broken_off_at_the_end);
+             the_scrub_mends_the_copy_in_the_mirror, a_scrub_under_way_is_broken_off_at_the_end);
