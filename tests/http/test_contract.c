@@ -81,6 +81,19 @@ static void walk_states(struct hf_api_test *t)
     ck_assert_int_eq(hf_json_int(t->json, "sequence"), 5);
 }
 
+static void walk_archive(struct hf_api_test *t, const char *snapshot)
+{
+    static const char *const tar[] = {"Content-Type: application/x-tar", NULL};
+    HF_AUTO(free) char *archive = hf_format("%s/archive", snapshot);
+    hf_api_call(t, 200, "GET", archive, NULL);
+    size_t bytes = t->answer.body_bytes;
+    HF_AUTO(free) char *copy = hf_alloc(bytes + 1);
+    memcpy(copy, t->answer.body, bytes);
+    hf_api_send(t, 201, "POST", "/v1/systems/copy/snapshots/import", tar, copy, bytes);
+    ck_assert_str_eq(hf_json_str(t->json, "trigger"), "import");
+    ck_assert_int_eq(hf_json_int(t->json, "components"), 3);
+}
+
 static void walk_snapshots(struct hf_api_test *t)
 {
     hf_api_call(t, 201, "POST", "/v1/systems/fleet/snapshots", "{\"kind\":\"full\",\"label\":\"first\"}");
@@ -105,6 +118,7 @@ static void walk_snapshots(struct hf_api_test *t)
     HF_AUTO(free) char *components = hf_format("%s/components", path);
     hf_api_call(t, 200, "GET", components, NULL);
     ck_assert_int_eq(json_array_size(json_object_get(t->json, "components")), 3);
+    walk_archive(t, path);
 }
 
 static void walk_recoveries(struct hf_api_test *t)

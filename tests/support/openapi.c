@@ -96,13 +96,17 @@ static const json_t *find_operation(const struct hf_openapi *openapi, const char
     for (size_t i = 0; method[i] && i + 1 < sizeof(name); i++)
         name[i] = (char)tolower((unsigned char)method[i]);
     const char *template;
+    const json_t *first = NULL;
     json_t *item;
     json_object_foreach(json_object_get(openapi->document, "paths"), template, item)
     {
-        if (template_matches(template, path, path_bytes))
-            return json_object_get(item, name);
+        const json_t *operation = template_matches(template, path, path_bytes) ? json_object_get(item, name) : NULL;
+        if (operation && !strchr(strrchr(template, '/'), '{')) /* /snapshots/import is no /snapshots/{id} */
+            return operation;
+        if (operation && !first)
+            first = operation;
     }
-    return NULL;
+    return first;
 }
 
 static bool template_matches(const char *template, const char *path, size_t path_bytes)
