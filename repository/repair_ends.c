@@ -1,6 +1,7 @@
 /* Header, footer and manifest vouch for one another: of a file that has lost one of them, the others make it again.
  * Nothing is taken for right that has no proof: the footer's hash of the header, the checksums of the manifest's frames
- * (or the root hash over the entries of a full), the tag of an encrypted manifest. */
+ * (or the root hash over the entries), the tag of an encrypted manifest. */
+#include "repository/chain.h"
 #include "repository/repair_private.h"
 
 #include <stdarg.h>
@@ -23,10 +24,13 @@ struct ends {
     char *what;
 };
 
+/* The entries as they come, and the root hash over them; of an incremental, laid over what it builds on. */
 struct collecting {
     struct hf_snapshot_file *file;
     struct hf_repair_claims *claims;
-    struct hf_hasher *root;
+    struct hf_hasher *root; /* NULL: other things prove the manifest */
+    struct hf_chain *base;  /* NULL: a full */
+    int64_t base_next;
 };
 
 /* Tries a place that looks right; true with *found_out when it was. */
@@ -49,6 +53,9 @@ static bool try_hits(struct ends *ends, const unsigned char *piece, size_t bytes
                      size_t magic_bytes, try_fn *try, bool *found_out, struct hf_error *err);
 static bool take_key(struct hf_snapshot_file *file, struct hf_error *err);
 static bool collect(struct ends *ends, struct hf_repair_claims *claims, struct hf_error *err);
+static bool begin_root(struct ends *ends, struct collecting *collecting, struct hf_error *err);
+static bool is_root(struct collecting *collecting, const struct hf_manifest_header *header);
+static void add_base(struct collecting *collecting, const char *before);
 static int compare_claims(const void *a, const void *b);
 
 bool hf_repair_find_ends(const struct hf_repair_target *target, struct hf_snapshot_file *file,
@@ -361,31 +368,73 @@ static bool collect(struct ends *ends, struct hf_repair_claims *claims, struct h
 {
     struct hf_manifest_header header;
     HF_AUTO(arena) struct hf_arena arena;
-    struct collecting collecting = {ends->file, claims, hf_hasher_new()};
-    struct hf_hash root_hash;
+    struct collecting collecting = {.file = ends->file, .claims = claims};
     hf_arena_init(&arena);
     claims->count = 0;
+    if (!ends->footer_sound && !ends->proven && !begin_root(ends, &collecting, err))
+        return false;
     bool ok = hf_snapshot_file_read_manifest(ends->file, &arena, &header, collect_entry, &collecting, err);
-    hf_hasher_finish(collecting.root, &root_hash);
-    hf_hasher_free(collecting.root);
     hf_repair_sort_claims(claims);
-    if (ok && ends->footer_sound == false && !ends->proven &&
-        (!ends->file->header.full || !hf_hash_equal(&root_hash, &header.root_hash)))
-        return hf_error_set(err, HF_DAMAGED, "snapshot file %s: nothing proves that its manifest is right",
-                            ends->file->name);
+    if (!ok)
+        hf_hasher_free(collecting.root);
+    else if (collecting.root && !is_root(&collecting, &header))
+        ok = hf_error_set(err, HF_DAMAGED, "snapshot file %s: nothing proves that its manifest is right",
+                          ends->file->name);
+    hf_chain_free(collecting.base);
     return ok;
+}
+
+/* A manifest without checksums of its own. */
+static bool begin_root(struct ends *ends, struct collecting *collecting, struct hf_error *err)
+{
+    const struct hf_format_header *header = &ends->file->header;
+    if (!header->full && !hf_chain_gather(&collecting->base, ends->target->repository, ends->target->system,
+                                          header->parent, NULL, err)) {
+        if (err->code == HF_NOT_FOUND)
+            err->code = HF_DAMAGED;
+        return hf_error_wrap(err, "nothing proves that the manifest of snapshot file %s is right", ends->file->name);
+    }
+    collecting->root = hf_hasher_new();
+    return true;
+}
+
+/* Frees the hasher. */
+static bool is_root(struct collecting *collecting, const struct hf_manifest_header *header)
+{
+    struct hf_hash root_hash;
+    add_base(collecting, NULL);
+    hf_hasher_finish(collecting->root, &root_hash);
+    hf_hasher_free(collecting->root);
+    return hf_hash_equal(&root_hash, &header->root_hash);
 }
 
 static bool collect_entry(void *context, const struct hf_manifest_entry *entry, struct hf_error *err)
 {
     (void)err;
     struct collecting *collecting = context;
-    if (!hf_manifest_entry_is_present(entry))
-        return true;
-    hf_root_hash_add(collecting->root, entry->component, &entry->hash);
-    if (strcmp(entry->blob_file, collecting->file->header.id) == 0)
+    bool present = hf_manifest_entry_is_present(entry);
+    if (collecting->root) {
+        add_base(collecting, entry->component);
+        if (present)
+            hf_root_hash_add(collecting->root, entry->component, &entry->hash);
+    }
+    if (present && strcmp(entry->blob_file, collecting->file->header.id) == 0)
         hf_repair_add_claim(collecting->claims, entry);
     return true;
+}
+
+/* What lies under the entries so far: of names before that of the next entry (NULL: all), whose own it skips. */
+static void add_base(struct collecting *collecting, const char *before)
+{
+    int64_t count = collecting->base ? hf_chain_count(collecting->base) : 0;
+    for (; collecting->base_next < count; collecting->base_next++) {
+        const struct hf_manifest_entry *entry = hf_chain_entry(collecting->base, collecting->base_next);
+        int order = before ? strcmp(entry->component, before) : -1;
+        if (order > 0)
+            return;
+        if (order < 0 && hf_manifest_entry_is_present(entry))
+            hf_root_hash_add(collecting->root, entry->component, &entry->hash);
+    }
 }
 
 static int compare_claims(const void *a, const void *b)

@@ -415,6 +415,49 @@ START_TEST(header_and_footer_are_made_again_from_the_manifest)
 }
 END_TEST
 
+/* Makes the file one of an older program, whose manifests had no checksums of their own. */
+static void write_without_checksums(int which)
+{
+    struct original *original = &originals[which];
+    static const char magic[4] = {0x28, (char)0xb5, 0x2f, (char)0xfd};
+    size_t footer_at = original->bytes - HF_FORMAT_FOOTER_BYTES, manifest_at = original->manifest_at;
+    struct hf_format_footer footer;
+    struct hf_error err = {0};
+    char *data = original->data;
+    ck_assert(hf_format_decode_footer((unsigned char *)data + footer_at, (int64_t)original->bytes, &footer, &err));
+    char *entries = memmem(data + manifest_at + 4, footer_at - manifest_at - 4, magic, sizeof(magic));
+    ck_assert_ptr_nonnull(entries);
+    data[manifest_at + 4] &= ~4;
+    entries[4] &= ~4;
+    size_t entries_bytes = (size_t)(data + footer_at - entries) - 4;
+    memmove(entries - 4, entries, entries_bytes);
+    size_t stored = (size_t)(entries - 4 - (data + manifest_at)) + entries_bytes;
+    footer.manifest_stored_bytes = (int64_t)stored;
+    footer.file_bytes = (int64_t)(manifest_at + stored + HF_FORMAT_FOOTER_BYTES);
+    hf_hash_of(data + manifest_at, stored, &footer.manifest_hash);
+    hf_format_encode_footer(&footer, (unsigned char *)data + manifest_at + stored);
+    original->bytes = (size_t)footer.file_bytes;
+    hf_test_write_file(original->path, data, original->bytes);
+}
+
+START_TEST(manifest_without_checksums_is_proven_by_the_root_hash)
+{
+    for (int i = 0; i < FILES; i++)
+        write_without_checksums(i);
+    assert_world_sound("no checksums");
+    for (int i = 0; i < FILES; i++) {
+        damage(i, originals[i].bytes - HF_FORMAT_FOOTER_BYTES, originals[i].bytes, 0);
+        assert_healed(repair(i), "no checksums");
+        assert_file_is_original(i, "no checksums");
+    }
+    /* Without what it builds on an incremental has no proof. */
+    damage(1, originals[1].bytes - HF_FORMAT_FOOTER_BYTES, originals[1].bytes, 0);
+    ck_assert_int_eq(unlink(originals[0].path), 0);
+    struct hf_repair_report report = repair(1);
+    ck_assert(report.file_lost);
+}
+END_TEST
+
 /* The start of one file in front of the rest of another: both ends are sound, and they do not belong together. */
 START_TEST(header_of_another_file_is_replaced)
 {
@@ -864,6 +907,7 @@ int main(void)
     tcase_add_test(cases, lost_content_is_named_and_what_can_be_is_healed);
     tcase_add_test(cases, content_comes_from_the_primary_and_is_not_believed_blindly);
     tcase_add_test(cases, header_and_footer_are_made_again_from_the_manifest);
+    tcase_add_test(cases, manifest_without_checksums_is_proven_by_the_root_hash);
     tcase_add_test(cases, header_of_another_file_is_replaced);
     tcase_add_test(cases, lost_manifest_or_file_comes_from_the_mirror);
     tcase_add_test(cases, swapped_files_are_swapped_back);
