@@ -27,6 +27,8 @@ void hf_reply_done(struct hf_reply *reply)
 {
     hf_buf_done(&reply->body);
     hf_blob_unref(reply->blob);
+    if (reply->produce_free)
+        reply->produce_free(reply->produce_context);
     hf_reply_init(reply);
 }
 

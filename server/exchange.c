@@ -3,6 +3,8 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/metrics.h"
+#include "server/dispatch.h"
+#include "server/transfer.h"
 
 #include <string.h>
 #include <strings.h>
@@ -12,15 +14,8 @@
 #define BODY_FIRST_BYTES  (16 * 1024)        /* of a body whose length is not announced */
 #define SWALLOW_BYTES_MIN (1024 * 1024)      /* of a refused body: so much is read to keep the connection */
 #define SWALLOW_BYTES_MAX (64 * 1024 * 1024) /* ... and never more than this */
-#define BODY_BYTES_PER_MS 10                 /* the slowest that a body may come, past the time for a request */
-
-enum job { JOB_NONE, JOB_QUEUED, JOB_RUNNING, JOB_GIVEN_UP };
-
-/* A reply with a request of its own: the real ones may be in use by another thread. */
-struct hf_standin {
-    struct hf_request request;
-    struct hf_reply reply;
-};
+#define TOO_LARGE_TEXT    "the body is larger than the %lld bytes allowed here"
+#define BODY_BYTES_PER_MS 10 /* the slowest that a body may come, past the time for a request */
 
 static const struct {
     const char *name;
@@ -31,7 +26,6 @@ static const struct {
 #undef X
 };
 
-static void has_arrived(struct hf_exchange *x);
 static void split_target(struct hf_exchange *x, const char *target);
 static enum hf_method parse_method(const char *text);
 static void take_request_id(struct hf_exchange *x, struct hf_request_ids *ids);
@@ -44,19 +38,14 @@ static bool check_body(struct hf_exchange *x);
 static int64_t body_limit(const struct hf_config *config, enum hf_body_kind kind);
 static int64_t parse_length(const char *text);
 static bool too_large(struct hf_exchange *x);
+static void add_limit_member(struct hf_exchange *x);
 static bool has_body(const struct hf_exchange *x);
 static bool is_dawdling(const struct hf_exchange *x);
+static bool pass_on_body(struct hf_exchange *x, const void *data, size_t *bytes);
+static bool keep_body(struct hf_exchange *x, const void *data, size_t bytes);
 static bool append_body(struct hf_exchange *x, const void *data, size_t bytes);
 static bool make_room(struct hf_exchange *x, int64_t bytes);
-static bool reserve(struct hf_exchange *x, int64_t bytes);
 static void release(struct hf_exchange *x);
-static bool wants_worker(const struct hf_exchange *x);
-static bool hand_to_worker(struct hf_exchange *x);
-static void run_job(void *argument);
-static bool is_late(const struct hf_exchange *x);
-static void complete(struct hf_request *request);
-static bool overloaded(struct hf_exchange *x, const char *what);
-static bool give_up_error(struct hf_exchange *x, enum hf_code reason, struct hf_error *err);
 
 struct hf_exchange *hf_exchange_new(struct hf_service *service, struct hf_completions *completions, const char *target)
 {
@@ -76,7 +65,7 @@ struct hf_exchange *hf_exchange_new(struct hf_service *service, struct hf_comple
     x->request.method = HF_METHOD_COUNT;
     x->request.received_ns = hf_clock_monotonic_ns();
     x->request.api = service->api;
-    x->request.complete = complete;
+    x->request.complete = hf_dispatch_complete;
     x->request.server = x;
     split_target(x, target);
     return x;
@@ -85,15 +74,12 @@ struct hf_exchange *hf_exchange_new(struct hf_service *service, struct hf_comple
 void hf_exchange_free(struct hf_exchange *x)
 {
     HF_ASSERT(!x->connected && !x->outstanding);
-    has_arrived(x);
+    hf_exchange_has_arrived(x);
     release(x);
     hf_reply_done(&x->reply);
+    hf_transfer_free(x->transfer);
     hf_blob_unref(x->request.body);
-    if (x->standin) {
-        hf_reply_done(&x->standin->reply);
-        hf_arena_done(&x->standin->request.arena);
-        free(x->standin);
-    }
+    hf_standin_free(x->standin);
     struct hf_service *service = x->service;
     struct hf_arena arena = x->request.arena;
     hf_arena_done(&arena);
@@ -154,42 +140,51 @@ bool hf_exchange_answers_early(const struct hf_exchange *x)
     return has_body(x) && (x->expects_continue || x->content_length > SWALLOW_BYTES_MIN);
 }
 
-bool hf_exchange_body(struct hf_exchange *x, const void *data, size_t bytes)
+bool hf_exchange_body(struct hf_exchange *x, const void *data, size_t *bytes)
 {
-    x->body_bytes += (int64_t)bytes;
+    size_t came = *bytes;
+    size_t left = came;
+    bool wanted = x->transfer ? pass_on_body(x, data, &left) : keep_body(x, data, came);
+    if (!wanted || !x->transfer)
+        left = 0;
+    *bytes = left;
+    x->body_bytes += (int64_t)(came - left);
     if (is_dawdling(x))
         return false;
-    if (!x->failed && !append_body(x, data, bytes)) {
-        x->failed = true;
-        hf_blob_unref(x->request.body);
-        x->request.body = NULL;
-        release(x);
-    }
-    if (!x->failed)
-        return true;
-    x->swallow_left -= (int64_t)bytes;
+    if (!wanted)
+        x->swallow_left -= (int64_t)came;
     return x->swallow_left >= 0;
 }
 
-bool hf_exchange_dispatch(struct hf_exchange *x)
+void hf_exchange_has_arrived(struct hf_exchange *x)
 {
-    has_arrived(x);
-    if (x->failed)
+    if (x->arriving)
+        atomic_fetch_sub_explicit(&x->service->arriving, 1, memory_order_relaxed);
+    x->arriving = false;
+}
+
+bool hf_exchange_reserve(struct hf_exchange *x, int64_t bytes)
+{
+    _Atomic int64_t *inflight = &x->service->inflight_bytes;
+    int64_t before = atomic_fetch_add_explicit(inflight, bytes, memory_order_relaxed);
+    x->reserved += bytes;
+    if (before + bytes <= x->service->config->inflight_bytes_max)
         return true;
-    x->dispatched_ns = hf_clock_monotonic_ns();
-    if (wants_worker(x))
-        return !hand_to_worker(x);
-    x->verdict = x->request.route->handler(&x->request, &x->reply, &x->err);
-    if (x->verdict == HF_RETRY_ON_WORKER)
-        return !hand_to_worker(x);
-    x->outstanding = x->verdict == HF_LATER;
-    return !x->outstanding;
+    x->reserved -= bytes;
+    atomic_fetch_sub_explicit(inflight, bytes, memory_order_relaxed);
+    return false;
+}
+
+bool hf_exchange_overloaded(struct hf_exchange *x, const char *what)
+{
+    hf_metric_add(HF_M_REFUSED_OVERLOADED, 1);
+    return hf_error_set(&x->err, HF_OVERLOADED, "%s; try again in a second", what);
 }
 
 void hf_exchange_settle(struct hf_exchange *x)
 {
     struct hf_request *request = &x->request;
-    HF_ASSERT(!x->outstanding);
+    HF_ASSERT(!x->outstanding || x->streams);
     if (!x->failed && x->verdict == HF_LATER)
         x->failed = !request->finish(request, &x->reply, &x->err);
     else if (!x->failed)
@@ -199,6 +194,8 @@ void hf_exchange_settle(struct hf_exchange *x)
                                   HF_REPLY_BYTES_MAX);
     if (!x->failed)
         return;
+    if (x->overran && x->err.code == HF_BODY_TOO_LARGE)
+        add_limit_member(x);
     hf_reply_problem(request, &x->reply, &x->err);
     if (x->allow)
         hf_reply_header(request, &x->reply, "Allow", x->allow);
@@ -209,33 +206,9 @@ const struct hf_reply *hf_exchange_reply(const struct hf_exchange *x)
     return x->standin ? &x->standin->reply : &x->reply;
 }
 
-void hf_exchange_give_up(struct hf_exchange *x, enum hf_code reason)
+bool hf_exchange_streams(const struct hf_exchange *x)
 {
-    HF_ASSERT(x->outstanding && !x->standin);
-    struct hf_standin *standin = hf_alloc(sizeof(*standin));
-    hf_arena_init(&standin->request.arena);
-    hf_reply_init(&standin->reply);
-    standin->request.target = x->request.target;
-    memcpy(standin->request.request_id, x->request.request_id, sizeof(standin->request.request_id));
-    struct hf_error err;
-    give_up_error(x, reason, &err);
-    hf_reply_problem(&standin->request, &standin->reply, &err);
-    x->standin = standin;
-}
-
-void hf_exchange_discard(struct hf_exchange *x)
-{
-    HF_ASSERT(x->standin && !x->outstanding);
-    struct hf_error ignored;
-    if (x->verdict == HF_LATER && !x->request.finish(&x->request, &x->reply, &ignored))
-        return; /* it failed late; the client was told that the outcome is unknown */
-}
-
-static void has_arrived(struct hf_exchange *x)
-{
-    if (x->arriving)
-        atomic_fetch_sub_explicit(&x->service->arriving, 1, memory_order_relaxed);
-    x->arriving = false;
+    return !x->standin && !x->failed && x->streams;
 }
 
 /* The path and query of origin-form ("/a?b") and absolute-form ("http://host/a?b", RFC 9112 section 3.2.2). */
@@ -369,7 +342,7 @@ static bool check_body(struct hf_exchange *x)
                             "Content-Encoding \"%.40s\" is not supported; send the bytes as they are", encoding);
     if (x->content_length > x->body_max)
         return too_large(x);
-    return x->content_length <= 0 || make_room(x, x->content_length);
+    return x->content_length <= 0 || x->request.route->body == HF_BODY_STREAM || make_room(x, x->content_length);
 }
 
 static int64_t body_limit(const struct hf_config *config, enum hf_body_kind kind)
@@ -404,10 +377,15 @@ static int64_t parse_length(const char *text)
 
 static bool too_large(struct hf_exchange *x)
 {
+    add_limit_member(x);
+    return hf_error_set(&x->err, HF_BODY_TOO_LARGE, TOO_LARGE_TEXT, (long long)x->body_max);
+}
+
+static void add_limit_member(struct hf_exchange *x)
+{
     char limit[24];
     snprintf(limit, sizeof(limit), "%lld", (long long)x->body_max);
     hf_request_problem_member(&x->request, "limit", limit);
-    return hf_error_set(&x->err, HF_BODY_TOO_LARGE, "the body is larger than the %s bytes allowed here", limit);
 }
 
 static bool has_body(const struct hf_exchange *x)
@@ -420,7 +398,38 @@ static bool has_body(const struct hf_exchange *x)
 static bool is_dawdling(const struct hf_exchange *x)
 {
     int64_t allowed_ms = x->service->config->request_timeout_ms + x->body_bytes / BODY_BYTES_PER_MS;
-    return hf_clock_monotonic_ns() - x->request.received_ns > (uint64_t)allowed_ms * HF_MS_NS;
+    /* The time during which nobody here took it is not the client's. */
+    return hf_clock_monotonic_ns() - x->request.received_ns - x->paused_ns > (uint64_t)allowed_ms * HF_MS_NS;
+}
+
+/* *bytes: in, what came; out, what the pipe has no room for. False: nobody wants it. The error is that of the thread
+ * which has the exchange, so it is told through the pipe. */
+static bool pass_on_body(struct hf_exchange *x, const void *data, size_t *bytes)
+{
+    size_t moved = 0;
+    if (x->body_bytes + (int64_t)*bytes > x->body_max && !x->overran) {
+        char why[80];
+        snprintf(why, sizeof(why), TOO_LARGE_TEXT, (long long)x->body_max);
+        x->overran = true;
+        hf_pipe_break(x->transfer->pipe, HF_BODY_TOO_LARGE, why);
+    }
+    if (x->overran || hf_pipe_offer(x->transfer->pipe, data, *bytes, &moved) == HF_PIPE_BROKEN)
+        return false;
+    *bytes -= moved;
+    return true;
+}
+
+static bool keep_body(struct hf_exchange *x, const void *data, size_t bytes)
+{
+    if (x->failed)
+        return false;
+    if (append_body(x, data, bytes))
+        return true;
+    x->failed = true;
+    hf_blob_unref(x->request.body);
+    x->request.body = NULL;
+    release(x);
+    return false;
 }
 
 static bool append_body(struct hf_exchange *x, const void *data, size_t bytes)
@@ -452,25 +461,13 @@ static bool make_room(struct hf_exchange *x, int64_t bytes)
         if (wanted > x->body_max)
             wanted = x->body_max;
     }
-    if (!reserve(x, wanted - capacity))
-        return overloaded(x, "too many bytes of other requests are under way");
+    if (!hf_exchange_reserve(x, wanted - capacity))
+        return hf_exchange_overloaded(x, "too many bytes of other requests are under way");
     body = body ? hf_blob_grow(body, (size_t)wanted) : hf_blob_new((size_t)wanted);
     if (!body)
-        return overloaded(x, "there is no memory for the body");
+        return hf_exchange_overloaded(x, "there is no memory for the body");
     x->request.body = body;
     return true;
-}
-
-static bool reserve(struct hf_exchange *x, int64_t bytes)
-{
-    _Atomic int64_t *inflight = &x->service->inflight_bytes;
-    int64_t before = atomic_fetch_add_explicit(inflight, bytes, memory_order_relaxed);
-    x->reserved += bytes;
-    if (before + bytes <= x->service->config->inflight_bytes_max)
-        return true;
-    x->reserved -= bytes;
-    atomic_fetch_sub_explicit(inflight, bytes, memory_order_relaxed);
-    return false;
 }
 
 static void release(struct hf_exchange *x)
@@ -478,75 +475,4 @@ static void release(struct hf_exchange *x)
     if (x->reserved)
         atomic_fetch_sub_explicit(&x->service->inflight_bytes, x->reserved, memory_order_relaxed);
     x->reserved = 0;
-}
-
-static bool wants_worker(const struct hf_exchange *x)
-{
-    enum hf_where where = x->request.route->where;
-    size_t bytes = x->request.body ? x->request.body->bytes : 0;
-    return where == HF_ON_WORKER || (where == HF_ON_LOOP_IF_SMALL && bytes > HF_SMALL_BODY_BYTES);
-}
-
-/* False: the queue is full and the exchange has failed. */
-static bool hand_to_worker(struct hf_exchange *x)
-{
-    x->verdict = HF_LATER;
-    x->request.on_worker = true;
-    x->outstanding = true;
-    atomic_store_explicit(&x->job, JOB_QUEUED, memory_order_relaxed);
-    if (hf_workers_submit(x->service->workers, run_job, x))
-        return true;
-    x->outstanding = false;
-    x->failed = true;
-    return overloaded(x, "too many requests wait for a worker");
-}
-
-/* On a worker's thread. */
-static void run_job(void *argument)
-{
-    struct hf_exchange *x = argument;
-    int expected = JOB_QUEUED;
-    enum hf_verdict verdict = HF_FAIL;
-    if (!atomic_compare_exchange_strong(&x->job, &expected, JOB_RUNNING))
-        hf_error_set(&x->err, HF_OVERLOADED, "the request was given up before its turn");
-    else if (is_late(x))
-        overloaded(x, "the request waited longer for a worker than a client waits for an answer");
-    else
-        verdict = x->request.route->handler(&x->request, &x->reply, &x->err);
-    HF_ASSERT(verdict != HF_RETRY_ON_WORKER);
-    if (verdict == HF_LATER)
-        return; /* whoever completes it may have it already */
-    x->verdict = verdict;
-    complete(&x->request);
-}
-
-static bool is_late(const struct hf_exchange *x)
-{
-    uint64_t age_ns = hf_clock_monotonic_ns() - x->dispatched_ns;
-    return age_ns > (uint64_t)x->service->config->request_timeout_ms * HF_MS_NS;
-}
-
-static void complete(struct hf_request *request)
-{
-    struct hf_exchange *x = request->server;
-    hf_completions_push(x->completions, &x->completion);
-}
-
-static bool overloaded(struct hf_exchange *x, const char *what)
-{
-    hf_metric_add(HF_M_REFUSED_OVERLOADED, 1);
-    return hf_error_set(&x->err, HF_OVERLOADED, "%s; try again in a second", what);
-}
-
-/* A queued job that no worker has begun can be taken back: then nothing was done. */
-static bool give_up_error(struct hf_exchange *x, enum hf_code reason, struct hf_error *err)
-{
-    int expected = JOB_QUEUED;
-    bool untouched = atomic_compare_exchange_strong(&x->job, &expected, JOB_GIVEN_UP);
-    bool reads = x->request.method == HF_GET || x->request.method == HF_HEAD;
-    const char *why = reason == HF_SHUTTING_DOWN ? "the service is stopping" : "the answer did not come in time";
-    if (untouched || reads)
-        return hf_error_set(err, reason, "%s; nothing was changed", why);
-    return hf_error_set(err, HF_OUTCOME_UNKNOWN,
-                        "%s; the write may or may not be stored; repeat it, identical content is stored once", why);
 }

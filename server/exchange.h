@@ -3,26 +3,15 @@
  *
  * An exchange belongs to its loop's thread. It is lent out while outstanding: then a worker or whoever completes it
  * may write the request's arena, reply, err and verdict, and the loop keeps its hands off these until the exchange
- * comes back through the completion queue. It is freed when it is back and its connection is done with it. */
+ * comes back through the completion queue. It is freed when it is back and its connection is done with it.
+ *
+ * A transfer is lent out for longer: the thread that has it tells the verdict first, after which the reply is the
+ * loop's, and comes back when the producer has ended. In between they share the transfer's pipe alone. */
 #ifndef HF_SERVER_EXCHANGE_H
 #define HF_SERVER_EXCHANGE_H
 
 #include "server/completions.h"
-#include "server/http.h"
-#include "server/workers.h"
-
-/* What all exchanges of one server share. */
-struct hf_service {
-    const struct hf_config *config;
-    struct hf_api *api;
-    struct hf_auth *auth;
-    struct hf_route_table routes;
-    struct hf_workers *workers;
-    atomic_bool quiescing;
-    atomic_int under_way;           /* exchanges that exist */
-    atomic_int arriving;            /* those of them whose request is not whole yet */
-    _Atomic int64_t inflight_bytes; /* of bodies held */
-};
+#include "server/service.h"
 
 /* Makes request ids: a random start, then counting. One per loop. */
 struct hf_request_ids {
@@ -37,7 +26,9 @@ enum hf_exchange_phase {
     HF_PHASE_ANSWERED
 };
 
+struct hf_loop;
 struct hf_standin;
+struct hf_transfer;
 
 struct hf_exchange {
     struct hf_request request;
@@ -50,26 +41,39 @@ struct hf_exchange {
     struct hf_service *service;
     struct hf_completions *completions; /* of its loop */
     struct hf_completion completion;
-    void *connection; /* the HTTP library's */
+    atomic_uint news; /* HF_NEWS_* not looked at yet; the completion is in the queue while there are any */
+    struct hf_loop *loop;
+    void *connection; /* the HTTP library's, as is … */
+    void *response;   /* … that of an answer that streams */
     struct hf_exchange *waiting_before, *waiting_after;
+    struct hf_exchange *transfer_before, *transfer_after;
     enum hf_exchange_phase phase;
+    bool suspended;   /* in HF_PHASE_WAITING, or for its pipe */
     bool connected;   /* the connection still refers to it */
     bool outstanding; /* lent out */
     bool close;       /* the connection must not be used again */
 
+    bool is_http_1_0;
     bool chunked;
     bool expects_continue;
     int64_t content_length; /* -1: not given */
     int64_t body_max;
     int64_t body_bytes;   /* came so far */
+    bool overran;         /* a body that streams in became longer than body_max */
     int64_t swallow_left; /* how much of a refused body is read before the connection is cut */
     int64_t reserved;     /* of the service's inflight_bytes */
     size_t target_bytes;  /* as sent */
     const char *query;
     const char *allow; /* for 405 */
 
+    struct hf_transfer *transfer; /* on HF_ON_TRANSFER, once dispatched */
+    bool streams;                 /* known with the verdict: the answer's body comes through the transfer's pipe */
+    uint64_t paused_at_ns;        /* when it was last suspended for its pipe */
+    uint64_t paused_ns;           /* how long in all */
+
     uint64_t dispatched_ns;
-    atomic_int job;             /* enum job in exchange.c: who got hold of a queued job first */
+    uint64_t waiting_ns;        /* since when its answer is waited for */
+    atomic_int job;             /* enum job in dispatch.c: who got hold of a queued job first */
     struct hf_standin *standin; /* the answer given when the real one did not come in time */
 };
 
@@ -88,21 +92,18 @@ void hf_exchange_refuse(struct hf_exchange *exchange, const char *why);
 void hf_exchange_admit(struct hf_exchange *exchange, const char *method, struct hf_request_ids *ids);
 bool hf_exchange_answers_early(const struct hf_exchange *exchange);
 
-/* A piece of the body. False: too much of a body that was refused, or it comes too slowly; cut the connection. */
-HF_MUST_USE bool hf_exchange_body(struct hf_exchange *exchange, const void *data, size_t bytes);
+/* A piece of the body; *bytes becomes what was not taken, because the transfer's pipe is full: come again when that
+ * tells. False: too much of a body that was refused, or it comes too slowly; cut the connection. */
+HF_MUST_USE bool hf_exchange_body(struct hf_exchange *exchange, const void *data, size_t *bytes);
+void hf_exchange_has_arrived(struct hf_exchange *exchange); /* its request is whole, or in good hands */
 
-/* The request is complete: runs its handler or hands it over. True: it can be settled now. False: it is outstanding. */
-HF_MUST_USE bool hf_exchange_dispatch(struct hf_exchange *exchange);
+/* Counts bytes as held until the exchange is freed; false: past the bound. */
+HF_MUST_USE bool hf_exchange_reserve(struct hf_exchange *exchange, int64_t bytes);
+bool hf_exchange_overloaded(struct hf_exchange *exchange, const char *what); /* sets err; returns false */
 
 /* Makes the answer from what the handler, or finish, has to say. */
 void hf_exchange_settle(struct hf_exchange *exchange);
-const struct hf_reply *hf_exchange_reply(const struct hf_exchange *exchange);
-
-/* Answers for whoever has the exchange, because time is up or the service stops (reason HF_OVERLOADED or
- * HF_SHUTTING_DOWN). A write that has begun gets HF_OUTCOME_UNKNOWN. */
-void hf_exchange_give_up(struct hf_exchange *exchange, enum hf_code reason);
-
-/* It came back after it was given up: lets finish release what it holds. */
-void hf_exchange_discard(struct hf_exchange *exchange);
+const struct hf_reply *hf_exchange_reply(const struct hf_exchange *exchange); /* what to answer with */
+bool hf_exchange_streams(const struct hf_exchange *exchange); /* its body then comes through the transfer's pipe */
 
 #endif

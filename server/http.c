@@ -4,21 +4,24 @@
  * access handler or on the last, never in the middle of a body; suspended connections neither time out nor notice that
  * their client left, so the loop gives each a deadline; a connection is suspended and resumed on its loop's thread
  * only, which needs no signalling inside the library; after a resume MHD_run must run before the loop sleeps; stopping
- * a daemon with a suspended connection aborts the process; a refusal for a malformed Content-Length is sent with its
- * head twice, before anything here is asked (its strict mode does the same for a missing Host, and drops a target with
- * a space without an answer, so both are refused here); target, method and version lie in one piece of memory. */
+ * a daemon with a suspended connection aborts the process; the end of a connection that arrives together with bytes
+ * goes unnoticed, unless the connection is suspended and resumed, which makes the library read again; a chunked answer
+ * to HEAD is sent with its last chunk, so it must be one without chunks; a refusal for a
+ * malformed Content-Length is sent with its head twice, before anything here is asked (its strict mode does the same
+ * for a missing Host, and drops a target with a space without an answer, so both are refused here); target, method and
+ * version lie in one piece of memory. */
 #include "server/http.h"
 
 #include "core/auto.h"
 #include "core/clock.h"
-#include "core/id.h"
 #include "core/log.h"
 #include "core/metrics.h"
-#include "server/exchange.h"
+#include "server/dispatch.h"
 #include "server/head.h"
 #include "server/listen.h"
+#include "server/loop.h"
 #include "server/plain.h"
-#include "server/record.h"
+#include "server/transfer.h"
 
 #include <microhttpd.h>
 
@@ -27,30 +30,24 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #define LOOPS_MAX               8
 #define CONNECTION_MEMORY_BYTES (16 * 1024) /* the library zeroes all of it between two requests: more costs each */
 #define ANSWER_HEAD_BYTES       (3 * 1024)  /* of the same memory, what the head of an answer may need */
-#define SWEEP_NS                HF_SECOND_NS
+#define CONTENT_BLOCK_BYTES     (32 * 1024)
 #define ARRIVAL_NS              (3 * HF_SECOND_NS)  /* at stop, for requests that are not whole yet */
 #define LAST_ANSWERS_NS         HF_SECOND_NS        /* at stop, for answers that are on their way */
 #define LAST_COMPLETIONS_NS     (10 * HF_SECOND_NS) /* at stop, for requests that others still have */
 
 struct loop {
+    struct hf_loop own; /* its exchanges */
     struct hf_http *http;
     struct MHD_Daemon *daemon;
     int mhd_fd;    /* the daemon's epoll descriptor; borrowed */
     int listen_fd; /* -1 once closed */
-    struct hf_completions completions;
-    struct hf_record record;
-    struct hf_request_ids ids;
-    struct hf_exchange *waiting_first; /* suspended, oldest first: the one with the nearest deadline leads */
-    struct hf_exchange *waiting_last;
-    unsigned open;   /* connections after the last run */
-    int connected;   /* exchanges that a connection refers to */
-    int outstanding; /* exchanges lent out */
-    uint64_t sweep_due_ns;
+    unsigned open; /* connections after the last run */
     pthread_t thread;
     bool running;
 };
@@ -70,11 +67,8 @@ struct hf_http {
 };
 
 static int loops_wanted(const struct hf_config *config);
-static bool check_address(const struct hf_http *http, const struct hf_config *config, struct hf_error *err);
 static bool start_loops(struct hf_http *http, struct hf_error *err);
-static bool prepare_loop(struct loop *loop, struct hf_error *err);
 static bool start_daemon(struct loop *loop, struct hf_error *err);
-static bool is_busy(const struct hf_http *http, uint64_t arrival_ns);
 static void wake_all(struct hf_http *http);
 static void free_http(struct hf_http *http);
 
@@ -82,9 +76,6 @@ static void *run_loop(void *argument);
 static void turn(struct loop *loop);
 static void run_daemon(struct loop *loop);
 static bool wait_for_work(struct loop *loop);
-static bool resume_finished(struct loop *loop);
-static bool sweep(struct loop *loop);
-static bool give_up_waiting(struct loop *loop, uint64_t dispatched_before_ns, enum hf_code reason);
 static void stop_listening(struct loop *loop);
 static void shut_down(struct loop *loop);
 static void take_late_completions(struct hf_http *http);
@@ -100,26 +91,24 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **sl
 static size_t on_unescape(void *cls, struct MHD_Connection *connection, char *text);
 static void on_library_log(void *cls, const char *format, va_list args) HF_PRINTF(2, 0);
 
-static void suspend(struct loop *loop, struct hf_exchange *x);
-static void resume(struct loop *loop, struct hf_exchange *x);
-static void take_back(struct loop *loop, struct hf_exchange *x);
+static void suspend(void *connection);
+static void resume(void *connection);
+static bool has_left(void *connection);
+static int socket_of(struct MHD_Connection *connection);
 static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result answer_past_library(struct loop *loop, struct hf_exchange *x);
 static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply *reply);
-static struct MHD_Response *make_response(const struct hf_reply *reply);
+static struct MHD_Response *make_response(struct hf_exchange *x, const struct hf_reply *reply);
+static ssize_t on_content(void *cls, uint64_t position, char *out, size_t bytes_max);
+static ssize_t end_content(struct hf_exchange *x);
+static ssize_t break_off_content(const struct hf_exchange *x);
 
 bool hf_http_start(struct hf_http **out, const struct hf_http_options *options, struct hf_error *err)
 {
-    const struct hf_config *config = options->config;
     struct hf_http *http = hf_alloc(sizeof(*http));
-    http->service = (struct hf_service){
-        .config = config,
-        .api = options->api,
-        .auth = options->auth,
-        .routes = {options->routes, options->route_count},
-    };
-    if (!hf_listen_resolve(config->listen, &http->address, err) || !check_address(http, config, err) ||
-        !hf_workers_start(&http->service.workers, (int)config->workers, (int)config->queue_jobs_max, err) ||
+    if (!hf_listen_resolve(options->config->listen, &http->address, err) ||
+        !hf_service_start(&http->service, options, err) ||
+        !hf_service_check_tokens(&http->service, hf_listen_is_loopback(&http->address), err) ||
         !start_loops(http, err)) {
         hf_http_stop(http);
         return false;
@@ -139,7 +128,7 @@ void hf_http_quiesce(struct hf_http *http, uint64_t deadline_ns)
     wake_all(http);
     const struct timespec pause = {.tv_nsec = 2 * (long)HF_MS_NS};
     uint64_t arrival_ns = hf_clock_monotonic_ns() + ARRIVAL_NS;
-    while (is_busy(http, arrival_ns) && hf_clock_monotonic_ns() < deadline_ns)
+    while (hf_service_is_busy(&http->service, arrival_ns) && hf_clock_monotonic_ns() < deadline_ns)
         nanosleep(&pause, NULL);
 }
 
@@ -153,7 +142,7 @@ void hf_http_stop(struct hf_http *http)
     for (int i = 0; i < http->loop_count; i++)
         if (http->loops[i].running)
             pthread_join(http->loops[i].thread, NULL);
-    hf_workers_stop(http->service.workers);
+    hf_service_stop(&http->service);
     take_late_completions(http);
     int left = atomic_load(&http->service.under_way);
     if (left == 0) {
@@ -173,17 +162,6 @@ static int loops_wanted(const struct hf_config *config)
     return loops < LOOPS_MAX ? (int)loops : LOOPS_MAX;
 }
 
-static bool check_address(const struct hf_http *http, const struct hf_config *config, struct hf_error *err)
-{
-    if (hf_listen_is_loopback(&http->address) || hf_auth_has_tokens(http->service.auth))
-        return true;
-    return hf_error_set(err, HF_CONFIG,
-                        "refusing to listen on %s without tokens: anyone could read and change every state. Make one "
-                        "with: holdfast-server token create --role operator --tokens-file FILE, and start with "
-                        "PERSISTENCE_TOKENS_FILE=FILE",
-                        config->listen);
-}
-
 static bool start_loops(struct hf_http *http, struct hf_error *err)
 {
     int fds[LOOPS_MAX];
@@ -191,10 +169,18 @@ static bool start_loops(struct hf_http *http, struct hf_error *err)
     if (!hf_listen_open(&http->address, fds, count, err))
         return false;
     for (int i = 0; i < count; i++)
-        http->loops[i] = (struct loop){.http = http, .listen_fd = fds[i], .completions = {.eventfd = -1}};
+        http->loops[i] = (struct loop){
+            .http = http,
+            .listen_fd = fds[i],
+            .own = {.service = &http->service,
+                    .suspend = suspend,
+                    .resume = resume,
+                    .has_left = has_left,
+                    .completions = {.eventfd = -1}},
+        };
     http->loop_count = count;
     for (int i = 0; i < count; i++)
-        if (!prepare_loop(&http->loops[i], err))
+        if (!hf_loop_init(&http->loops[i].own, err) || !start_daemon(&http->loops[i], err))
             return false;
 
     /* Signals belong to the main thread. */
@@ -208,15 +194,6 @@ static bool start_loops(struct hf_http *http, struct hf_error *err)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return !failed || hf_error_errno(err, failed, "a loop thread cannot be started");
-}
-
-static bool prepare_loop(struct loop *loop, struct hf_error *err)
-{
-    if (!hf_completions_init(&loop->completions, err) || !start_daemon(loop, err))
-        return false;
-    hf_record_init(&loop->record, &loop->http->service.routes);
-    hf_random_bytes(&loop->ids.next, sizeof(loop->ids.next));
-    return true;
 }
 
 static bool start_daemon(struct loop *loop, struct hf_error *err)
@@ -242,18 +219,10 @@ static bool start_daemon(struct loop *loop, struct hf_error *err)
     return true;
 }
 
-/* One client that began a request and dawdles must not use up the time that a supervisor gives for a stop. */
-static bool is_busy(const struct hf_http *http, uint64_t arrival_ns)
-{
-    int arriving = atomic_load_explicit(&http->service.arriving, memory_order_relaxed);
-    int under_way = atomic_load_explicit(&http->service.under_way, memory_order_acquire);
-    return under_way > (hf_clock_monotonic_ns() < arrival_ns ? 0 : arriving);
-}
-
 static void wake_all(struct hf_http *http)
 {
     for (int i = 0; i < http->loop_count; i++)
-        hf_completions_wake(&http->loops[i].completions);
+        hf_completions_wake(&http->loops[i].own.completions);
 }
 
 static void free_http(struct hf_http *http)
@@ -264,8 +233,7 @@ static void free_http(struct hf_http *http)
             MHD_stop_daemon(loop->daemon); /* a start that failed half-way; closes its socket */
         else if (!loop->daemon && loop->listen_fd >= 0)
             close(loop->listen_fd);
-        hf_record_done(&loop->record);
-        hf_completions_done(&loop->completions);
+        hf_loop_done(&loop->own);
     }
     free(http);
 }
@@ -285,10 +253,10 @@ static void turn(struct loop *loop)
         run_daemon(loop);
     if (atomic_load_explicit(&loop->http->service.quiescing, memory_order_relaxed))
         stop_listening(loop);
-    bool finished = resume_finished(loop);
-    if (sweep(loop) || finished)
+    bool resumed = hf_loop_take_news(&loop->own);
+    if (hf_loop_sweep(&loop->own) || resumed)
         run_daemon(loop);
-    hf_record_flush(&loop->record);
+    hf_record_flush(&loop->own.record);
 }
 
 /* At its limit (of connections, or of the process's descriptors) the library no longer watches the listening socket,
@@ -307,64 +275,19 @@ static void run_daemon(struct loop *loop)
 static bool wait_for_work(struct loop *loop)
 {
     MHD_UNSIGNED_LONG_LONG mhd_ms = 0;
-    int timeout_ms = loop->waiting_first ? (int)(SWEEP_NS / HF_MS_NS) : -1;
+    struct hf_completions *completions = &loop->own.completions;
+    int timeout_ms = hf_loop_timeout_ms(&loop->own);
     if (MHD_get_timeout(loop->daemon, &mhd_ms) == MHD_YES && (timeout_ms < 0 || mhd_ms < (unsigned)timeout_ms))
         timeout_ms = mhd_ms < 60000 ? (int)mhd_ms : 60000;
     bool mhd_ready = timeout_ms == 0;
     /* The flags are looked at after the loop has said that it sleeps, so that no wake-up is missed. */
-    if (!hf_completions_may_sleep(&loop->completions) ||
+    if (!hf_completions_may_sleep(completions) ||
         (loop->listen_fd >= 0 && atomic_load(&loop->http->service.quiescing)) || atomic_load(&loop->http->stopping))
         timeout_ms = 0;
-    struct pollfd fds[2] = {{.fd = loop->mhd_fd, .events = POLLIN},
-                            {.fd = loop->completions.eventfd, .events = POLLIN}};
+    struct pollfd fds[2] = {{.fd = loop->mhd_fd, .events = POLLIN}, {.fd = completions->eventfd, .events = POLLIN}};
     int ready = poll(fds, 2, timeout_ms);
-    hf_completions_awake(&loop->completions, ready > 0 && fds[1].revents);
+    hf_completions_awake(completions, ready > 0 && fds[1].revents);
     return ready == 0 || mhd_ready || (ready > 0 && fds[0].revents);
-}
-
-/* True when a connection was resumed: the library must run before the loop sleeps. */
-static bool resume_finished(struct loop *loop)
-{
-    bool resumed = false;
-    struct hf_completion *item = hf_completions_take(&loop->completions);
-    while (item) {
-        struct hf_completion *next = item->next;
-        struct hf_exchange *x = (struct hf_exchange *)(void *)((char *)item - offsetof(struct hf_exchange, completion));
-        take_back(loop, x);
-        if (x->phase == HF_PHASE_WAITING) {
-            resume(loop, x);
-            resumed = true;
-        } else if (!x->connected) {
-            hf_exchange_free(x);
-        }
-        item = next;
-    }
-    return resumed;
-}
-
-/* Once a second: requests whose answer does not come. */
-static bool sweep(struct loop *loop)
-{
-    const struct hf_service *service = &loop->http->service;
-    uint64_t now_ns = hf_clock_monotonic_ns();
-    if (now_ns < loop->sweep_due_ns)
-        return false;
-    hf_record_allow_warnings(&loop->record);
-    loop->sweep_due_ns = now_ns + SWEEP_NS;
-    hf_metric_set(HF_M_INFLIGHT_BYTES, (double)atomic_load_explicit(&service->inflight_bytes, memory_order_relaxed));
-    return give_up_waiting(loop, now_ns - (uint64_t)service->config->request_timeout_ms * HF_MS_NS, HF_OVERLOADED);
-}
-
-static bool give_up_waiting(struct loop *loop, uint64_t dispatched_before_ns, enum hf_code reason)
-{
-    bool resumed = false;
-    while (loop->waiting_first && loop->waiting_first->dispatched_ns <= dispatched_before_ns) {
-        struct hf_exchange *x = loop->waiting_first;
-        hf_exchange_give_up(x, reason);
-        resume(loop, x);
-        resumed = true;
-    }
-    return resumed;
 }
 
 static void stop_listening(struct loop *loop)
@@ -381,21 +304,20 @@ static void stop_listening(struct loop *loop)
 static void shut_down(struct loop *loop)
 {
     stop_listening(loop);
-    resume_finished(loop);
-    give_up_waiting(loop, UINT64_MAX, HF_SHUTTING_DOWN);
+    hf_loop_take_news(&loop->own);
+    hf_loop_give_up(&loop->own);
     MHD_run(loop->daemon);
     uint64_t deadline_ns = hf_clock_monotonic_ns() + LAST_ANSWERS_NS;
-    while (loop->connected > 0 && hf_clock_monotonic_ns() < deadline_ns) {
+    while (loop->own.connected > 0 && hf_clock_monotonic_ns() < deadline_ns) {
         struct pollfd fd = {.fd = loop->mhd_fd, .events = POLLIN};
         poll(&fd, 1, 10);
         MHD_run(loop->daemon);
-        resume_finished(loop);
+        hf_loop_take_news(&loop->own);
     }
-    HF_ASSERT(!loop->waiting_first);
     MHD_stop_daemon(loop->daemon);
     loop->daemon = NULL;
-    HF_ASSERT(loop->connected == 0);
-    hf_record_flush(&loop->record);
+    HF_ASSERT(loop->own.connected == 0);
+    hf_record_flush(&loop->own.record);
 }
 
 /* The loops have ended; requests that others had come back to this thread. */
@@ -405,7 +327,7 @@ static void take_late_completions(struct hf_http *http)
     uint64_t deadline_ns = hf_clock_monotonic_ns() + LAST_COMPLETIONS_NS;
     for (;;) {
         for (int i = 0; i < http->loop_count; i++)
-            resume_finished(&http->loops[i]);
+            hf_loop_take_news(&http->loops[i].own);
         if (atomic_load_explicit(&http->service.under_way, memory_order_acquire) == 0 ||
             hf_clock_monotonic_ns() >= deadline_ns)
             return;
@@ -417,10 +339,7 @@ static void take_late_completions(struct hf_http *http)
 static void *on_target(void *cls, const char *target, struct MHD_Connection *connection)
 {
     struct loop *loop = cls;
-    struct hf_exchange *x = hf_exchange_new(&loop->http->service, &loop->completions, target);
-    x->connection = connection;
-    loop->connected++;
-    return x;
+    return hf_loop_connect(&loop->own, target, connection);
 }
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
@@ -431,16 +350,21 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
     struct reading reading;
     size_t bytes = *data_bytes;
     (void)connection;
-    *data_bytes = 0; /* always taken: a body left lying hangs the connection */
+    *data_bytes = 0; /* taken, or the connection is suspended: a body left lying hangs it */
     switch (x->phase) {
     case HF_PHASE_HEADERS:
         reading.x = x;
         hf_head_begin(&reading.head, method, url, x->target_bytes, version);
         return on_headers(loop, &reading, method, version);
     case HF_PHASE_BODY:
+        if (bytes == 0)
+            return on_complete_request(loop, x);
+        if (!hf_exchange_body(x, data, &bytes))
+            return MHD_NO;
         if (bytes > 0)
-            return hf_exchange_body(x, data, bytes) ? MHD_YES : MHD_NO;
-        return on_complete_request(loop, x);
+            hf_loop_pause(&loop->own, x);
+        *data_bytes = bytes;
+        break;
     case HF_PHASE_READY:
         return answer(loop, x);
     case HF_PHASE_WAITING:
@@ -471,15 +395,18 @@ static enum MHD_Result on_headers(struct loop *loop, struct reading *reading, co
     size_t memory_bytes = hf_head_memory_bytes(&reading->head);
     bool is_crowded = memory_bytes > CONNECTION_MEMORY_BYTES - ANSWER_HEAD_BYTES;
     bool is_whole = hf_head_is_whole(&reading->head);
+    x->is_http_1_0 = strcmp(version, "HTTP/1.0") == 0;
     if (!is_whole)
         hf_exchange_refuse(x, "the request line or a header has a NUL byte, a line break or a space too many");
-    else if (strcmp(version, "HTTP/1.0") != 0 && !x->request.headers[HF_H_HOST])
+    else if (!x->is_http_1_0 && !x->request.headers[HF_H_HOST])
         hf_exchange_refuse(x, "the header Host is missing (RFC 9112, section 3.2)");
     else if (is_crowded)
         hf_exchange_refuse(x, "the headers are too many or too long");
-    hf_exchange_admit(x, method, &loop->ids);
+    hf_exchange_admit(x, method, &loop->own.ids);
     if (is_crowded)
         return answer_past_library(loop, x);
+    if (!x->failed && x->request.route->body == HF_BODY_STREAM)
+        hf_loop_receive(&loop->own, x);
     if (!hf_exchange_answers_early(x))
         return MHD_YES;
     x->close = true;
@@ -488,12 +415,11 @@ static enum MHD_Result on_headers(struct loop *loop, struct reading *reading, co
 
 static enum MHD_Result on_complete_request(struct loop *loop, struct hf_exchange *x)
 {
-    if (atomic_load_explicit(&loop->http->stopping, memory_order_relaxed))
+    if (!x->transfer && atomic_load_explicit(&loop->http->stopping, memory_order_relaxed))
         x->failed = !hf_error_set(&x->err, HF_SHUTTING_DOWN, "the service is stopping; nothing was changed");
-    if (hf_exchange_dispatch(x))
+    if (x->standin || hf_dispatch_request(x))
         return answer(loop, x);
-    loop->outstanding++;
-    suspend(loop, x);
+    hf_loop_wait(&loop->own, x);
     return MHD_YES;
 }
 
@@ -502,15 +428,11 @@ static void on_completed(void *cls, struct MHD_Connection *connection, void **sl
 {
     struct loop *loop = cls;
     struct hf_exchange *x = *slot;
-    (void)connection, (void)code;
+    (void)connection;
     if (!x)
         return;
     *slot = NULL;
-    HF_ASSERT(x->phase != HF_PHASE_WAITING);
-    x->connected = false;
-    loop->connected--;
-    if (!x->outstanding)
-        hf_exchange_free(x);
+    hf_loop_disconnect(&loop->own, x, code == MHD_REQUEST_TERMINATED_TIMEOUT_REACHED);
 }
 
 /* The router decodes the target itself, after splitting it: the library's own decoding is of no use. */
@@ -535,41 +457,25 @@ static void on_library_log(void *cls, const char *format, va_list args)
     hf_log(HF_LOG_DEBUG, "http_library", text);
 }
 
-static void suspend(struct loop *loop, struct hf_exchange *x)
+static void suspend(void *connection)
 {
-    MHD_suspend_connection(x->connection);
-    x->phase = HF_PHASE_WAITING;
-    x->waiting_before = loop->waiting_last;
-    x->waiting_after = NULL;
-    if (loop->waiting_last)
-        loop->waiting_last->waiting_after = x;
-    else
-        loop->waiting_first = x;
-    loop->waiting_last = x;
+    MHD_suspend_connection(connection);
 }
 
-static void resume(struct loop *loop, struct hf_exchange *x)
+static void resume(void *connection)
 {
-    if (x->waiting_before)
-        x->waiting_before->waiting_after = x->waiting_after;
-    else
-        loop->waiting_first = x->waiting_after;
-    if (x->waiting_after)
-        x->waiting_after->waiting_before = x->waiting_before;
-    else
-        loop->waiting_last = x->waiting_before;
-    x->phase = HF_PHASE_READY;
-    MHD_resume_connection(x->connection);
+    MHD_resume_connection(connection);
 }
 
-static void take_back(struct loop *loop, struct hf_exchange *x)
+static bool has_left(void *connection)
 {
-    HF_ASSERT(x->outstanding);
-    x->outstanding = false;
-    x->request.on_worker = false;
-    loop->outstanding--;
-    if (x->standin)
-        hf_exchange_discard(x);
+    char byte;
+    return recv(socket_of(connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+static int socket_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 }
 
 static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x)
@@ -578,7 +484,7 @@ static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x)
         hf_exchange_settle(x);
     const struct hf_reply *reply = hf_exchange_reply(x);
     x->phase = HF_PHASE_ANSWERED;
-    hf_record_add(&loop->record, x, reply->status);
+    hf_record_add(&loop->own.record, x, reply->status);
     return queue_reply(x, reply);
 }
 
@@ -588,16 +494,15 @@ static enum MHD_Result answer_past_library(struct loop *loop, struct hf_exchange
     hf_exchange_settle(x);
     x->phase = HF_PHASE_ANSWERED;
     int status = hf_exchange_reply(x)->status;
-    hf_record_add(&loop->record, x, status);
-    hf_plain_send(MHD_get_connection_info(x->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd, x,
-                  MHD_get_reason_phrase_for((unsigned)status));
+    hf_record_add(&loop->own.record, x, status);
+    hf_plain_send(socket_of(x->connection), x, MHD_get_reason_phrase_for((unsigned)status));
     return MHD_NO;
 }
 
 /* Nothing is copied: the exchange keeps the reply's memory until the library says that the request is completed. */
 static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply *reply)
 {
-    struct MHD_Response *response = make_response(reply);
+    struct MHD_Response *response = make_response(x, reply);
     if (!response)
         return MHD_NO;
     bool ok = MHD_add_response_header(response, "X-Request-Id", x->request.request_id) == MHD_YES;
@@ -605,6 +510,8 @@ static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply 
         ok = ok && MHD_add_response_header(response, "Content-Type", reply->content_type) == MHD_YES;
     for (int i = 0; i < reply->header_count; i++)
         ok = ok && MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value) == MHD_YES;
+    if (hf_exchange_streams(x) && x->request.method != HF_HEAD && x->transfer->trailer.name)
+        ok = ok && MHD_add_response_header(response, "Trailer", x->transfer->trailer.name) == MHD_YES;
     if (x->close || atomic_load_explicit(&x->service->quiescing, memory_order_relaxed))
         ok = ok && MHD_add_response_header(response, "Connection", "close") == MHD_YES;
     enum MHD_Result result = ok ? MHD_queue_response(x->connection, (unsigned)reply->status, response) : MHD_NO;
@@ -612,8 +519,14 @@ static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply 
     return result;
 }
 
-static struct MHD_Response *make_response(const struct hf_reply *reply)
+static struct MHD_Response *make_response(struct hf_exchange *x, const struct hf_reply *reply)
 {
+    if (hf_exchange_streams(x)) {
+        x->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, CONTENT_BLOCK_BYTES, on_content, x, NULL);
+        if (x->response && x->request.method == HF_HEAD)
+            MHD_set_response_options(x->response, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+        return x->response;
+    }
     const void *data = reply->body.data;
     size_t bytes = reply->body.bytes;
     if (reply->blob) {
@@ -627,4 +540,44 @@ static struct MHD_Response *make_response(const struct hf_reply *reply)
         bytes = 0;
     }
     return MHD_create_response_from_buffer(bytes, (void *)(uintptr_t)data, MHD_RESPMEM_PERSISTENT);
+}
+
+/* What the transfer's thread has made by now, or later. */
+static ssize_t on_content(void *cls, uint64_t position, char *out, size_t bytes_max)
+{
+    struct hf_exchange *x = cls;
+    size_t bytes;
+    (void)position;
+    switch (hf_pipe_take(x->transfer->pipe, out, bytes_max, &bytes)) {
+    case HF_PIPE_MOVED:
+        return (ssize_t)bytes;
+    case HF_PIPE_WAIT:
+        hf_loop_pause(x->loop, x);
+        return 0;
+    case HF_PIPE_END:
+        return end_content(x);
+    case HF_PIPE_BROKEN:
+        break;
+    }
+    return break_off_content(x);
+}
+
+static ssize_t end_content(struct hf_exchange *x)
+{
+    const struct hf_reply_header *trailer = &x->transfer->trailer;
+    if (trailer->name && trailer->value &&
+        MHD_add_response_footer(x->response, trailer->name, trailer->value) != MHD_YES)
+        return break_off_content(x);
+    return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+/* The last chunk stays away. A client that knows no chunks takes the end of the connection for that of the body: it
+ * gets a reset, which is what disconnecting a socket sends on the spot (the library would close in good order first).
+ */
+static ssize_t break_off_content(const struct hf_exchange *x)
+{
+    const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    if (x->is_http_1_0 && connect(socket_of(x->connection), &nowhere, sizeof(nowhere)) != 0)
+        hf_log(HF_LOG_DEBUG, "reset_failed", strerror(errno));
+    return MHD_CONTENT_READER_END_WITH_ERROR;
 }

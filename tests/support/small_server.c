@@ -226,6 +226,8 @@ struct hf_config hf_small_server_config(void)
         .store_timeout_ms = 5000,
         .loops = 2,
         .workers = 2,
+        .transfers = 2,
+        .import_bytes_max = INT64_C(1) << 30,
     };
 }
 
