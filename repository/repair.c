@@ -1,11 +1,13 @@
 #include "repository/repair_private.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static void set_target(struct hf_repair_target *out, struct hf_repository *repository, const char *system,
                        const char *kind, const char *id);
 static void target_done(struct hf_repair_target *target);
-static bool repair(const struct hf_repair_target *target, struct hf_repository *mirror,
+static void keep_old_file(struct hf_repair_target *target);
+static bool repair(struct hf_repair_target *target, struct hf_repository *mirror,
                    const struct hf_content_source *source, struct hf_examination *examination, struct hf_arena *arena,
                    struct hf_repair_report *report, struct hf_error *err);
 static void list_lost(const struct hf_examination *examination, struct hf_arena *arena,
@@ -47,9 +49,24 @@ static void target_done(struct hf_repair_target *target)
     free(target->directory);
     free(target->path);
     free(target->name);
+    if (target->kept)
+        unlink(target->kept);
+    free(target->kept);
 }
 
-static bool repair(const struct hf_repair_target *target, struct hf_repository *mirror,
+/* It is about to be replaced. Where the file system knows no links it goes without: it is only one source of several.
+ */
+static void keep_old_file(struct hf_repair_target *target)
+{
+    char *kept = hf_format("%s/" HF_TEMPORARY_PREFIX "%s-%ld-old", target->directory, target->id, (long)getpid());
+    unlink(kept); /* of one with our number that was killed */
+    if (link(target->path, kept) == 0)
+        target->kept = kept;
+    else
+        free(kept);
+}
+
+static bool repair(struct hf_repair_target *target, struct hf_repository *mirror,
                    const struct hf_content_source *source, struct hf_examination *examination, struct hf_arena *arena,
                    struct hf_repair_report *report, struct hf_error *err)
 {
@@ -58,6 +75,8 @@ static bool repair(const struct hf_repair_target *target, struct hf_repository *
     report->bytes_read += examination->bytes_read;
     memcpy(report->what, examination->what, sizeof(report->what));
     if (!examination->usable || examination->foreign) {
+        if (!examination->missing && !examination->foreign)
+            keep_old_file(target);
         if (!hf_repair_bring_file(target, mirror, examination, &report->file_replaced, report->origin,
                                   &report->bytes_written, err))
             return false;

@@ -17,6 +17,7 @@ struct origin_file {
     struct hf_repository *repository;
     int root;
     char id[HF_SNAPSHOT_ID_MAX + 1];
+    const char *path; /* borrowed; NULL: by root and id */
 };
 
 struct place {
@@ -54,6 +55,7 @@ static int compare_wanted(const void *a, const void *b);
 static struct wanted *find_wanted(const struct hf_finder *finder, const struct hf_hash *hash);
 static void add_place(struct hf_finder *finder, const struct hf_hash *hash, int64_t offset);
 static void search_repository(struct hf_finder *finder, struct hf_repository *repository);
+static struct origin_file *add_file(struct hf_finder *finder);
 static void search_file(struct hf_finder *finder);
 static bool open_file(struct hf_finder *finder, size_t index, struct hf_snapshot_file **out, struct hf_error *err);
 static bool open_bare(int fd, const struct hf_keys *keys, const char *name, struct hf_snapshot_file **out,
@@ -110,6 +112,10 @@ void hf_finder_search(struct hf_finder *finder)
     search_repository(finder, finder->repository);
     if (finder->mirror)
         search_repository(finder, finder->mirror);
+    if (finder->skip && finder->skip->kept) {
+        *add_file(finder) = (struct origin_file){.repository = finder->repository, .path = finder->skip->kept};
+        search_file(finder);
+    }
 }
 
 void hf_finder_fetch(struct hf_finder *finder, const struct hf_hash *hash, int64_t bytes, struct hf_blob **out,
@@ -122,8 +128,11 @@ void hf_finder_fetch(struct hf_finder *finder, const struct hf_hash *hash, int64
         const struct origin_file *file = &finder->files[place->file];
         if (!fetch_from(finder, place, hash, bytes, out))
             continue;
-        snprintf(origin, HF_ORIGIN_BYTES, "snapshot file %s%s",
-                 file->repository == finder->repository ? "" : "of the mirror, ", file->id);
+        if (file->path)
+            snprintf(origin, HF_ORIGIN_BYTES, "what was left of the file that was replaced");
+        else
+            snprintf(origin, HF_ORIGIN_BYTES, "snapshot file %s%s",
+                     file->repository == finder->repository ? "" : "of the mirror, ", file->id);
         return;
     }
 }
@@ -205,16 +214,21 @@ static void search_repository(struct hf_finder *finder, struct hf_repository *re
             const struct hf_repair_target *skip = finder->skip;
             if (skip && repository == skip->repository && root == skip->root && strcmp(ids.items[i], skip->id) == 0)
                 continue;
-            if (finder->files_count == finder->files_capacity) {
-                finder->files_capacity = finder->files_capacity ? 2 * finder->files_capacity : 64;
-                finder->files = hf_realloc(finder->files, finder->files_capacity * sizeof(*finder->files));
-            }
-            struct origin_file *file = &finder->files[finder->files_count++];
+            struct origin_file *file = add_file(finder);
             *file = (struct origin_file){.repository = repository, .root = root};
             snprintf(file->id, sizeof(file->id), "%s", ids.items[i]);
             search_file(finder);
         }
     }
+}
+
+static struct origin_file *add_file(struct hf_finder *finder)
+{
+    if (finder->files_count == finder->files_capacity) {
+        finder->files_capacity = finder->files_capacity ? 2 * finder->files_capacity : 64;
+        finder->files = hf_realloc(finder->files, finder->files_capacity * sizeof(*finder->files));
+    }
+    return &finder->files[finder->files_count++];
 }
 
 /* The file that was added last. Whose it is does not matter: one under a wrong name has good contents too. */
@@ -255,7 +269,9 @@ static bool note_entry(void *context, const struct hf_manifest_entry *entry, str
 static bool open_file(struct hf_finder *finder, size_t index, struct hf_snapshot_file **out, struct hf_error *err)
 {
     const struct origin_file *from = &finder->files[index];
-    HF_AUTO(free) char *path = hf_place_path(from->repository, from->root, finder->system, from->id);
+    HF_AUTO(free)
+    char *path =
+        from->path ? hf_strdup(from->path) : hf_place_path(from->repository, from->root, finder->system, from->id);
     HF_AUTO(free) char *name = hf_place_file(finder->system, from->id);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0 && errno == ENOENT)

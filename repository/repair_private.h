@@ -16,6 +16,7 @@ struct hf_repair_target {
     bool full;
     int root;
     char *directory, *path, *name; /* own */
+    char *kept; /* owns; another link to a file that was replaced as a whole: it may have contents that are wanted */
 };
 
 /* ---- what is the matter with it (repair_examine.c) ---- */

@@ -495,6 +495,26 @@ START_TEST(lost_manifest_or_file_comes_from_the_mirror)
 }
 END_TEST
 
+/* The mirror has the manifest, and what it has lost itself is still in what it replaces. */
+START_TEST(two_damaged_copies_make_a_whole_one)
+{
+    struct original *original = &originals[3];
+    const struct record *record = record_of(3, "nobody else has this", 20);
+    HF_AUTO(free) char *place = hf_format("%s/mirror", directory);
+    HF_AUTO(free) char *path = hf_test_snapshot_path(place, &snapshots[3]);
+    HF_AUTO(free) char *data = hf_alloc(original->bytes);
+    memcpy(data, original->data, original->bytes);
+    data[record->end - 3] ^= 1;
+    hf_test_write_file(path, data, original->bytes);
+    damage(3, original->manifest_at + 30, original->bytes, 0x55);
+    struct hf_repair_report report = repair_with(3, mirror, NULL);
+    assert_healed(report, "two damaged copies");
+    ck_assert(report.file_replaced);
+    ck_assert_int_eq(report.contents_healed, 1);
+    assert_file_is_original(3, "two damaged copies");
+}
+END_TEST
+
 START_TEST(swapped_files_are_swapped_back)
 {
     HF_AUTO(free) char *aside = hf_format("%s/aside", directory);
@@ -910,6 +930,7 @@ int main(void)
     tcase_add_test(cases, manifest_without_checksums_is_proven_by_the_root_hash);
     tcase_add_test(cases, header_of_another_file_is_replaced);
     tcase_add_test(cases, lost_manifest_or_file_comes_from_the_mirror);
+    tcase_add_test(cases, two_damaged_copies_make_a_whole_one);
     tcase_add_test(cases, swapped_files_are_swapped_back);
     tcase_add_test(cases, file_under_another_name_is_moved_back);
     tcase_add_test(cases, swapped_and_damaged_file_is_brought_back_and_mended);
