@@ -167,9 +167,7 @@ static bool insert_system(struct attempt *attempt, struct hf_error *err)
                                 .backup_interval_ms = header ? header->backup_interval_ms : -1,
                                 .incremental_interval_ms = header ? header->incremental_interval_ms : -1,
                                 .max_retention_hours = header ? header->max_retention_hours : -1,
-                                .created_at_ms = header && !hf_rebuild_file_is_import(&attempt->files[0])
-                                                     ? header->created_at_ms
-                                                     : attempt->started_at_ms,
+                                .created_at_ms = header ? header->created_at_ms : attempt->started_at_ms,
                                 .committed_at_ms = header ? header->cut_at_ms : attempt->started_at_ms};
     return hf_systems_insert(attempt->rebuild->session, &row, err);
 }

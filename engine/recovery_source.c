@@ -59,13 +59,23 @@ bool hf_recovery_open_snapshot(struct hf_recovering *recovering, const struct hf
     return true;
 }
 
-/* Another system, or one that was deleted and had the same name, counted its versions by itself. */
+/* Another system, or one that was deleted and had the same name, counted its versions by itself. Of an import nobody
+ * knows. */
 static void note_lineage(struct hf_recovering *recovering, const struct hf_manifest_header *header)
 {
     const struct hf_system_info *system = &recovering->system;
-    recovering->foreign = strcmp(header->system, system->name) != 0 || header->created_at_ms != system->created_at_ms;
+    bool import = strcmp(header->trigger, "import") == 0;
+    recovering->foreign =
+        import || strcmp(header->system, system->name) != 0 || header->created_at_ms != system->created_at_ms;
     if (!recovering->foreign)
         return;
+    if (import) {
+        hf_recovery_step(recovering,
+                         "snapshot %s was imported: its version numbers need not compare with those here, so every "
+                         "version that is replaced counts as lost",
+                         header->id);
+        return;
+    }
     char created[HF_TIME_BYTES];
     hf_time_format(header->created_at_ms, created);
     hf_recovery_step(recovering,

@@ -34,6 +34,7 @@ static void fill_header(struct importing *importing, const char *label);
 static bool open_writer(struct importing *importing, struct hf_error *err);
 static bool is_free(struct importing *importing, const char *id, bool *free_out, struct hf_error *err);
 static bool publish(struct importing *importing, struct hf_snapshot_row *out, struct hf_error *err);
+static bool sign(struct importing *importing, struct hf_error *err);
 static bool publish_locked(struct importing *importing, struct hf_shelf *shelf, struct hf_snapshot_row *out,
                            struct hf_error *err);
 static bool insert_row(struct hf_session *session, void *context, struct hf_error *err);
@@ -85,7 +86,6 @@ static void fill_header(struct importing *importing, const char *label)
     header->deleted = 0;
     if (label)
         header->label = hf_arena_strdup(importing->arena, label);
-    /* created_at_ms stays that of the origin: by it a restore knows whose version numbers these are. */
     header->description = importing->is_known ? hf_arena_strdup(importing->arena, importing->known.description) : "";
     header->backup_interval_ms = importing->is_known ? importing->known.backup_interval_ms : -1;
     header->incremental_interval_ms = importing->is_known ? importing->known.incremental_interval_ms : -1;
@@ -140,12 +140,31 @@ static bool publish(struct importing *importing, struct hf_snapshot_row *out, st
     struct hf_shelf *shelf = hf_shelf_get(engine, importing->system, err);
     if (!shelf)
         return false;
-    if (importing->is_known && shelf->system_id != importing->known.id)
+    struct hf_system_info now;
+    if (!hf_catalog_read_system(engine->catalog, importing->system, &now) || now.id != shelf->system_id ||
+        (importing->is_known && now.id != importing->known.id))
         return hf_error_set(err, HF_NOT_FOUND, "system %s was deleted meanwhile", importing->system);
+    importing->header.created_at_ms = now.created_at_ms; /* by it the mirror knows whose file it is */
     pthread_mutex_lock(&shelf->taking);
-    bool ok = hf_shelf_check_current(engine, shelf, err) && publish_locked(importing, shelf, out, err);
+    bool ok = hf_shelf_check_current(engine, shelf, err) && sign(importing, err) &&
+              publish_locked(importing, shelf, out, err);
     pthread_mutex_unlock(&shelf->taking);
     return ok;
+}
+
+/* As the service signs what it takes itself: who trusts its key trusts what it took in. */
+static bool sign(struct importing *importing, struct hf_error *err)
+{
+    struct hf_manifest_header *header = &importing->header;
+    char signed_by[HF_KEY_ID_BYTES], signature[HF_SIGNATURE_BYTES];
+    if (!hf_keys_sign(importing->engine->keys))
+        return true;
+    if (!hf_keys_sign_root(importing->engine->keys, header->system, header->id, &header->root_hash, signed_by,
+                           signature, err))
+        return false;
+    header->signed_by = hf_arena_strdup(importing->arena, signed_by);
+    header->signature = hf_arena_strdup(importing->arena, signature);
+    return true;
 }
 
 static bool publish_locked(struct importing *importing, struct hf_shelf *shelf, struct hf_snapshot_row *out,

@@ -339,5 +339,68 @@ def rebuild(checks, binary):
     server.stop()
 
 
+def signatures(checks, binary):
+    """A signature is over system and id: an archive keeps it, an import gets one of the service that took it in, and
+    a trusted one that does not fit is refused. Encrypted or not makes no difference to an archive."""
+    keys = harness.new_directory("keys")
+    for name in ("one", "two"):
+        subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", keys / name], check=True,
+                       capture_output=True)
+        (keys / name).chmod(0o600)
+        subprocess.run(["openssl", "pkey", "-in", keys / name, "-pubout", "-out", keys / f"{name}.pub"], check=True)
+    (keys / "secret").write_text(os.urandom(32).hex() + "\n", encoding="utf-8")
+    (keys / "secret").chmod(0o600)
+    data, other = harness.new_directory(), harness.new_directory()
+    server = Server(binary, data, "--signing-key-file", str(keys / "one"), "--encryption-key-file",
+                    str(keys / "secret"))
+    client = server.client()
+    fill(client)
+    snapshot = take_snapshot(client, SYSTEM)
+    body = download(server.port, f"/v1/systems/{SYSTEM}/snapshots/latest/archive")[2]
+    server.stop()
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        manifest = json.load(tar.extractfile("manifest.json"))
+    checks.check("an_archive_has_the_signature", manifest.get("signedBy") and manifest.get("signature"), manifest)
+
+    file = data / "system-state-backups" / SYSTEM / f"{snapshot['id']}.snapshot"
+    key = ["--encryption-key-file", str(keys / "secret")]
+    checks.equal("without_the_key_there_is_no_verdict", run(binary, "verify", str(file)).returncode, 3)
+    checks.equal("with_the_key_it_is_sound", run(binary, "verify", str(file), *key).returncode, 0)
+    told = run(binary, "verify", str(file), *key, "--public-key", str(keys / "one.pub"))
+    checks.check("its_signature_is_told", told.returncode == 0 and ", signed\n" in told.stdout and
+                 told.stdout.endswith("1 sound\n"), told)
+    told = run(binary, "verify", str(file), *key, "--public-key", str(keys / "two.pub"))
+    checks.check("another_key_proves_nothing", told.stdout.endswith("1 without a signature of this key\n"), told)
+    output = harness.new_directory("out") / "extracted"
+    run(binary, "extract", str(file), *key, "--output", str(output))
+    checks.equal("an_encrypted_snapshot_is_extracted", {path.name: path.read_bytes() for path in
+                                                         (output / "states").iterdir()}, BODIES)
+
+    server = Server(binary, other, "--signing-key-file", str(keys / "two"), "--trusted-keys-file",
+                    str(keys / "one.pub"))
+    client = server.client()
+    forged = json.dumps({**manifest, "id": "full-20200101T000000Z-6"}).encode()
+    made = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(body)) as good, tarfile.open(fileobj=made, mode="w") as tar:
+        for member in good:
+            content = forged if member.name == "manifest.json" else good.extractfile(member).read()
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    refused = import_archive(client, SYSTEM, made.getvalue())
+    checks.check("a_signature_that_does_not_fit_is_refused", refused.code == "invalid_request" and
+                 b"signature" in refused.body, refused)
+    taken = import_archive(client, "elsewhere", body).json()
+    checks.check("the_event_tells_whose_it_was", wait_until(lambda: any(
+        "signed with a trusted key" in event["text"]
+        for event in harness.list_events(client, "elsewhere", "snapshot.imported"))))
+    path = f"/v1/systems/elsewhere/snapshots/{taken['id']}"
+    checks.check("the_import_is_valid", wait_until(
+        lambda: client.get_json(path)["validation"]["status"] == "valid"), client.get_json(path))
+    server.stop()
+    file = other / "system-state-backups" / "elsewhere" / f"{taken['id']}.snapshot"
+    told = run(binary, "verify", str(file), "--public-key", str(keys / "two.pub"))
+    checks.check("it_is_signed_by_who_took_it_in", ", signed\n" in told.stdout, told)
+
+
 if __name__ == "__main__":
-    sys.exit(harness.run(archives, rebuild))
+    sys.exit(harness.run(archives, rebuild, signatures))
