@@ -1,6 +1,7 @@
 /* Makes the inputs that the fuzzers begin with: write_seeds DIRECTORY fills DIRECTORY/<fuzzer>. They are made anew from
  * the real writers, so that they follow the formats. */
 #include "core/auto.h"
+#include "repository/archive.h"
 #include "repository/format.h"
 #include "repository/snapshot_file.h"
 
@@ -11,6 +12,8 @@
 
 /* As fuzz_snapshot_reader.c counts them. */
 enum { WHOLE_FILE, HEADER, RECORD, FOOTER, HEADER_LINE, ENTRY_LINE, BLOBS, MANIFEST };
+/* As fuzz_archive_import.c counts them. */
+enum { ARCHIVE, ARCHIVE_IN_PIECES, ARCHIVE_MANIFEST, ARCHIVE_MEMBERS };
 
 static const char *root;
 
@@ -156,6 +159,34 @@ static void write_reader_seeds(const char *path)
     write_seed(fuzzer, "manifest", MANIFEST, line.data, line.bytes);
 }
 
+static bool write_buf(void *context, const void *data, size_t bytes, struct hf_error *err)
+{
+    (void)err;
+    return hf_buf_add(context, data, bytes);
+}
+
+/* The snapshot as an archive, plain and packed, its manifest, and its first state as a member of a tar. */
+static void write_archive_seeds(struct hf_repository *repository)
+{
+    static const char fuzzer[] = "fuzz_archive_import";
+    struct hf_chain *chain = NULL;
+    struct hf_error err;
+    HF_AUTO(buf) struct hf_buf out;
+    hf_buf_init(&out, 1 << 20);
+    HF_ASSERT(hf_chain_load(&chain, repository, "default", "full-1", &err));
+    HF_ASSERT(hf_archive_write(chain, true, &(struct hf_writer){write_buf, &out}, &err));
+    write_seed(fuzzer, "packed", ARCHIVE, out.data, out.bytes);
+    hf_buf_reset(&out);
+    HF_ASSERT(hf_archive_write_manifest(chain, &(struct hf_writer){write_buf, &out}, &err));
+    write_seed(fuzzer, "manifest", ARCHIVE_MANIFEST, out.data, out.bytes);
+    size_t first = 512 + (out.bytes + 511) / 512 * 512;
+    hf_buf_reset(&out);
+    HF_ASSERT(hf_archive_write(chain, false, &(struct hf_writer){write_buf, &out}, &err));
+    write_seed(fuzzer, "plain", ARCHIVE_IN_PIECES, out.data, out.bytes);
+    write_seed(fuzzer, "member", ARCHIVE_MEMBERS, out.data + first, 1024);
+    hf_chain_free(chain);
+}
+
 int main(int argc, char *argv[])
 {
     if (argc != 2) {
@@ -173,6 +204,7 @@ int main(int argc, char *argv[])
     HF_ASSERT(hf_repository_open(&repository, fulls, incrementals, &err));
     HF_AUTO(free) char *path = write_snapshot(repository, scratch);
     write_reader_seeds(path);
+    write_archive_seeds(repository);
     hf_repository_close(repository);
     return 0;
 }
