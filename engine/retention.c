@@ -230,9 +230,10 @@ static bool delete_expired(struct survey *survey, struct hf_shelf *shelf, struct
                decision.reason, HF_LOG_TEXT("system", shelf->name), HF_LOG_TEXT("generation", generation->id));
         if (decision.keep || is_leased_now(survey, generation))
             continue;
-        if (!delete_generation(survey, shelf, generation, tally, err))
+        if (delete_generation(survey, shelf, generation, tally, err))
+            tally->generations++;
+        else if (err->code != HF_SNAPSHOT_IN_USE) /* the next run ends what somebody reads now */
             return false;
-        tally->generations++;
     }
     return true;
 }

@@ -61,7 +61,8 @@ HF_MUST_USE bool hf_snapshot_import(struct hf_engine *engine, const char *system
                                     const char *label, struct hf_arena *arena, struct hf_snapshot_row *out,
                                     struct hf_error *err);
 
-/* Leases: a snapshot that is being read is not deleted, nor is its system. HF_CONFLICT: the system is being deleted. */
+/* Leases: a snapshot that is being read is not deleted, nor is its system. HF_CONFLICT: it or the system is being
+ * deleted. */
 HF_MUST_USE bool hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *id, struct hf_error *err);
 void hf_snapshot_release(struct hf_engine *engine, int64_t system_id, const char *id);
 

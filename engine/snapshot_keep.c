@@ -47,7 +47,10 @@ static bool check_deletable(struct hf_engine *engine, struct hf_shelf *shelf, co
 static bool run_patch(struct hf_session *session, void *context, struct hf_error *err);
 static bool run_set_state(struct hf_session *session, void *context, struct hf_error *err);
 static bool run_delete(struct hf_session *session, void *context, struct hf_error *err);
-static bool is_being_deleted(const struct hf_snapshotter *snapshotter, int64_t system_id);
+static bool remove_row_and_file(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
+                                int64_t *freed_out, struct hf_error *err);
+static bool is_being_deleted(const struct hf_snapshotter *snapshotter, int64_t system_id, const char *id);
+static bool is_leased(const struct hf_snapshotter *snapshotter, int64_t system_id, const char *id);
 
 void hf_snapshot_row_copy(struct hf_arena *arena, const struct hf_snapshot_row *from, struct hf_snapshot_row *to)
 {
@@ -368,6 +371,24 @@ static bool find_dependent(void *context, const struct hf_snapshot_row *row)
 bool hf_snapshot_remove(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
                         int64_t *freed_out, struct hf_error *err)
 {
+    pthread_mutex_t *mutex = &engine->snapshotter->mutex;
+    pthread_mutex_lock(mutex);
+    bool leased = is_leased(engine->snapshotter, shelf->system_id, row->id);
+    if (!leased)
+        snprintf(shelf->removing, sizeof(shelf->removing), "%s", row->id);
+    pthread_mutex_unlock(mutex);
+    if (leased)
+        return hf_error_set(err, HF_SNAPSHOT_IN_USE, "snapshot %s is being read", row->id);
+    bool ok = remove_row_and_file(engine, shelf, row, freed_out, err);
+    pthread_mutex_lock(mutex);
+    shelf->removing[0] = '\0';
+    pthread_mutex_unlock(mutex);
+    return ok;
+}
+
+static bool remove_row_and_file(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
+                                int64_t *freed_out, struct hf_error *err)
+{
     struct row_change change = {.system_id = shelf->system_id, .id = row->id};
     struct hf_call call = {.run = run_delete, .context = &change};
     if (!hf_committer_call(engine->committer, &call, err))
@@ -441,9 +462,9 @@ bool hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *
     struct hf_snapshotter *snapshotter = engine->snapshotter;
     struct hf_snapshot_lease *slot = NULL;
     pthread_mutex_lock(&snapshotter->mutex);
-    if (is_being_deleted(snapshotter, system_id)) {
+    if (is_being_deleted(snapshotter, system_id, id)) {
         pthread_mutex_unlock(&snapshotter->mutex);
-        return hf_error_set(err, HF_CONFLICT, "the system is being deleted");
+        return hf_error_set(err, HF_CONFLICT, "snapshot %s, or its system, is being deleted", id);
     }
     for (int i = 0; i < HF_SNAPSHOT_LEASES_MAX; i++) {
         struct hf_snapshot_lease *lease = &snapshotter->leases[i];
@@ -464,12 +485,12 @@ bool hf_snapshot_lease(struct hf_engine *engine, int64_t system_id, const char *
     return true;
 }
 
-static bool is_being_deleted(const struct hf_snapshotter *snapshotter, int64_t system_id)
+static bool is_being_deleted(const struct hf_snapshotter *snapshotter, int64_t system_id, const char *id)
 {
     const struct hf_shelf *shelf = snapshotter->shelves;
     while (shelf && shelf->system_id != system_id)
         shelf = shelf->next;
-    return shelf && shelf->deleting;
+    return shelf && (shelf->deleting || strcmp(shelf->removing, id) == 0);
 }
 
 void hf_snapshot_release(struct hf_engine *engine, int64_t system_id, const char *id)
@@ -488,13 +509,19 @@ void hf_snapshot_release(struct hf_engine *engine, int64_t system_id, const char
 
 bool hf_snapshot_is_leased(struct hf_engine *engine, int64_t system_id, const char *id)
 {
-    struct hf_snapshotter *snapshotter = engine->snapshotter;
+    pthread_mutex_lock(&engine->snapshotter->mutex);
+    bool leased = is_leased(engine->snapshotter, system_id, id);
+    pthread_mutex_unlock(&engine->snapshotter->mutex);
+    return leased;
+}
+
+/* With the mutex. */
+static bool is_leased(const struct hf_snapshotter *snapshotter, int64_t system_id, const char *id)
+{
     bool leased = false;
-    pthread_mutex_lock(&snapshotter->mutex);
     for (int i = 0; i < HF_SNAPSHOT_LEASES_MAX && !leased; i++) {
         const struct hf_snapshot_lease *lease = &snapshotter->leases[i];
         leased = lease->count && lease->system_id == system_id && strcmp(lease->id, id) == 0;
     }
-    pthread_mutex_unlock(&snapshotter->mutex);
     return leased;
 }

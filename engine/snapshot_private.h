@@ -82,6 +82,7 @@ struct hf_shelf {
     char asked_id[HF_SNAPSHOT_ID_MAX];  /* what the one under way was announced as; "": not announced */
     char queued_id[HF_SNAPSHOT_ID_MAX]; /* announced and waiting; "": none */
     bool deleting;                      /* the system is being deleted, or was */
+    char removing[HF_SNAPSHOT_ID_MAX];  /* the snapshot that is being deleted; "": none */
     int64_t exposed_since_ms;           /* when the oldest change was made that newest does not hold; 0: none */
 };
 
@@ -180,7 +181,8 @@ void hf_kept_row_set(struct hf_kept_row *kept, const struct hf_snapshot_row *row
 void hf_snapshot_row_copy(struct hf_arena *arena, const struct hf_snapshot_row *from, struct hf_snapshot_row *to);
 HF_MUST_USE bool hf_snapshot_set_state(struct hf_engine *engine, int64_t system_id, const char *id, const char *state,
                                        const char *validation_status, double quality_score, struct hf_error *err);
-/* With taking held: row, then file; the mirror's copy goes later. */
+/* With taking held: row, then file; the mirror's copy goes later. HF_SNAPSHOT_IN_USE, and nothing is changed, while
+ * there is a lease on it; none is given meanwhile. */
 HF_MUST_USE bool hf_snapshot_remove(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
                                     int64_t *freed_out, struct hf_error *err);
 bool hf_snapshot_is_leased(struct hf_engine *engine, int64_t system_id, const char *id);

@@ -207,6 +207,31 @@ START_TEST(when_all_are_damaged_the_newest_stays_to_salvage_from)
 }
 END_TEST
 
+START_TEST(a_lease_and_a_deletion_never_meet)
+{
+    hf_test_service_open(&service, flags);
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row row = hf_test_full(&service);
+    struct hf_shelf *shelf = hf_shelf_get(service.engine, HF_TEST_NAME, &err);
+    int64_t freed;
+    ck_assert(hf_snapshot_lease(service.engine, row.system_id, row.id, &err));
+    pthread_mutex_lock(&shelf->taking);
+    ck_assert(!hf_snapshot_remove(service.engine, shelf, &row, &freed, &err)); /* whoever looked before it was leased */
+    ck_assert_int_eq(err.code, HF_SNAPSHOT_IN_USE);
+    ck_assert(exists(&row));
+    hf_snapshot_release(service.engine, row.system_id, row.id);
+    snprintf(shelf->removing, sizeof(shelf->removing), "%s", row.id); /* as while it goes */
+    ck_assert(!hf_snapshot_lease(service.engine, row.system_id, row.id, &err));
+    ck_assert_int_eq(err.code, HF_CONFLICT);
+    ck_assert_msg(hf_snapshot_remove(service.engine, shelf, &row, &freed, &err), "%s", err.text);
+    ck_assert_int_eq(freed, row.file_bytes);
+    ck_assert_str_eq(shelf->removing, "");
+    pthread_mutex_unlock(&shelf->taking);
+    ck_assert(!exists(&row));
+    hf_test_service_close(&service);
+}
+END_TEST
+
 static bool insert_snapshot(struct hf_session *session, void *context, struct hf_error *failure)
 {
     return hf_snapshots_insert(session, context, failure);
@@ -503,7 +528,7 @@ HF_TEST_MAIN("retention", what_is_within_the_time_stays, expired_generations_go_
              a_generation_goes_as_a_whole_with_its_incrementals, pinned_and_leased_generations_stay,
              the_last_valid_generation_stays_when_newer_ones_are_damaged,
              the_newest_that_proved_good_stays_below_newer_ones_without_a_verdict,
-             when_all_are_damaged_the_newest_stays_to_salvage_from,
+             when_all_are_damaged_the_newest_stays_to_salvage_from, a_lease_and_a_deletion_never_meet,
              imports_expire_by_when_they_came_and_are_never_the_last_resort,
              the_hours_of_the_system_win_over_the_service_s, the_preview_tells_what_the_run_does,
              an_expired_snapshot_stays_for_a_younger_one_that_builds_on_it,
