@@ -175,7 +175,7 @@ static bool judge(struct hf_validating *validating, struct hf_error *err)
         validating->was_wrong = true;
         validating->first_report = validating->report;
         snprintf(validating->what, sizeof(validating->what), "%s", validating->damage.text);
-        if (!hf_validation_heal(validating, err) || !verify(validating, err))
+        if (!hf_validation_heal(validating, err) || (validating->changed && !verify(validating, err)))
             return false;
     }
     for (int i = 0; i < HF_CHECK_COUNT; i++)

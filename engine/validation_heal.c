@@ -41,6 +41,7 @@ static bool repair_file(struct hf_validating *validating, const struct hf_snapsh
         return hf_error_set(err, HF_SHUTTING_DOWN, "the service is stopping");
     validating->contents_healed += report.contents_healed;
     validating->files_replaced += report.file_replaced;
+    validating->changed |= report.outcome == HF_REPAIR_HEALED || report.file_replaced || report.bytes_written > 0;
     if (report.outcome != HF_REPAIR_SOUND && report.origin[0] && !validating->origin[0]) {
         snprintf(validating->what, sizeof(validating->what), "%s", report.what);
         snprintf(validating->origin, sizeof(validating->origin), "%s", report.origin);

@@ -81,11 +81,12 @@ struct hf_validating {
     struct hf_verify_report first_report;
     char what[480];
     char origin[HF_ORIGIN_BYTES]; /* "": nothing was mended */
+    bool changed;                 /* a file is not what it was when the verification failed */
     int64_t contents_healed, files_replaced;
     struct hf_lost_place *places; /* owns */
     int64_t place_count, place_capacity;
 
-    /* What the file says about itself where the row was made from a file that could not be read; NULL: the row is right. */
+    /* What the file says about itself, where the row was made when it could not be read; NULL: the row is right. */
     const struct hf_snapshot_row *corrected;
 
     /* damage */
