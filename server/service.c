@@ -9,11 +9,11 @@ bool hf_service_start(struct hf_service *service, const struct hf_http_options *
     service->api = options->api;
     service->auth = options->auth;
     service->routes = (struct hf_route_table){options->routes, options->route_count};
-    /* Transfers have threads of their own, so that clients which are slow with archives never keep the others waiting;
-     * as many may wait for one as there are. */
+    /* Transfers have threads of their own, so that clients which are slow with archives never keep the others waiting.
+     * Few may wait for one; but those that an idle thread is about to take are in the queue too. */
     int transfers = (int)config->transfers;
     return hf_workers_start(&service->workers, (int)config->workers, (int)config->queue_jobs_max, err) &&
-           hf_workers_start(&service->transfers, transfers, transfers, err);
+           hf_workers_start(&service->transfers, transfers, 2 * transfers, err);
 }
 
 void hf_service_stop(struct hf_service *service)

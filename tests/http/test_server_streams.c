@@ -679,14 +679,14 @@ START_TEST(more_transfers_than_threads_are_refused_and_others_go_on)
     int fds[4];
     struct hf_answer answer;
     config = hf_small_server_config();
-    start(); /* two threads, and two may wait */
+    start();
     for (int i = 0; i < 4; i++) {
         fds[i] = send_head(i % 2 ? "POST /import?wait=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
                                  : "GET /archive?bytes=1000&wait=0 HTTP/1.1\r\nHost: x\r\n\r\n");
         if (i < 2)
             await(&seen.reached_gate, i + 1);
     }
-    /* Whether the last two have been read by now is not known: so until one too many is. */
+    /* Two have the threads, and those that wait may not have been read by now: so until one is too many. */
     const struct hf_client_request request = {.path = "/archive?bytes=1000", .timeout_ms = 500};
     for (bool refused = false; !refused;) {
         hf_client_send(client, &request, &answer);
@@ -706,6 +706,25 @@ START_TEST(more_transfers_than_threads_are_refused_and_others_go_on)
     for (int i = 0; i < 4; i++)
         close(fds[i]);
     stop();
+}
+END_TEST
+
+START_TEST(as_many_transfers_as_threads_are_never_refused)
+{
+    enum { COUNT = 8 };
+    int fds[COUNT];
+    config = hf_small_server_config();
+    config.transfers = COUNT;
+    for (int round = 0; round < 5; round++) {
+        start();
+        for (int i = 0; i < COUNT; i++) /* faster than idle threads take them */
+            fds[i] = send_head("GET /archive?bytes=1000 HTTP/1.1\r\nHost: x\r\n\r\n");
+        for (int i = 0; i < COUNT; i++) {
+            free(hf_raw_read(fds[i], "200 OK", 1, true));
+            close(fds[i]);
+        }
+        stop();
+    }
 }
 END_TEST
 
@@ -732,9 +751,9 @@ START_TEST(stopping_ends_transfers_in_both_directions)
     int64_t bytes;
     start();
     HF_AUTO(close) int out = send_head("GET /archive?bytes=1000000000000 HTTP/1.1\r\nHost: x\r\n\r\n");
+    await(&seen.producing, 1);
     HF_AUTO(close) int in = send_head("POST /import HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\nabc");
     HF_AUTO(close) int queued = send_head("POST /import HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc");
-    await(&seen.producing, 1);
     hf_http_quiesce(http, hf_clock_monotonic_ns() + 50 * HF_MS_NS);
     stop();
     ck_assert_int_eq(seen.freed, 1);
@@ -788,5 +807,6 @@ HF_TEST_MAIN("server_streams", a_large_answer_comes_whole_with_its_trailer, a_sl
              a_body_is_read_while_it_comes, a_body_over_the_limit_is_refused,
              a_refusal_in_the_middle_of_a_body_is_told_when_it_has_come, a_sender_that_stands_still_is_given_up,
              a_sender_that_leaves_ends_the_reader, a_reader_that_stands_still_is_given_up,
-             more_transfers_than_threads_are_refused_and_others_go_on, ordinary_requests_are_answered_during_transfers,
-             stopping_ends_transfers_in_both_directions, stopping_resumes_transfers_that_are_paused);
+             more_transfers_than_threads_are_refused_and_others_go_on, as_many_transfers_as_threads_are_never_refused,
+             ordinary_requests_are_answered_during_transfers, stopping_ends_transfers_in_both_directions,
+             stopping_resumes_transfers_that_are_paused);
