@@ -7,6 +7,7 @@
 #define CHUNK_BYTES      ((size_t)128 << 10)
 #define FRAME_HEAD_BYTES 5    /* magic and descriptor */
 #define CHECKSUM_FLAG    0x04 /* of the descriptor */
+#define FRAMES           2    /* the header line, then all entries: fewer, and the file was cut between them */
 
 static const unsigned char frame_magic[4] = {0x28, 0xb5, 0x2f, 0xfd};
 static const char line_start[] = "{\"system\":";
@@ -22,6 +23,7 @@ struct measure {
     struct hf_buf *line;
     bool has_line;
     bool checksummed;
+    int frames;
     int64_t bytes, lines;
 };
 
@@ -84,6 +86,7 @@ static bool measure_frames(struct measure *measure, struct hf_error *err)
             return true;
         if (!measure_frame(measure, err))
             return false;
+        measure->frames++;
     }
 }
 
@@ -159,6 +162,8 @@ static bool end(struct measure *measure, int64_t limit, struct hf_error *err)
     unsigned char tag[HF_SEAL_TAG_BYTES];
     if (!measure->has_line)
         return hf_error_set(err, HF_DAMAGED, "no manifest begins here");
+    if (measure->frames != FRAMES)
+        return hf_error_set(err, HF_DAMAGED, "the manifest is not whole");
     return !measure->unlocking ||
            (hf_snapshot_file_read(measure->file, tag, sizeof(tag), limit - HF_SEAL_TAG_BYTES, err) &&
             hf_seal_stream_end(measure->unlocking, tag, err));
