@@ -15,6 +15,7 @@ static json_t *health_json(const struct hf_status *status);
 static json_t *metric_totals_json(const struct hf_status *status);
 static json_t *snapshot_json(const struct hf_snapshot_row *row);
 static json_t *recoverability_json(const struct hf_status *status);
+static json_t *validation_json(const struct hf_status *status);
 static json_t *mirror_json(const struct hf_mirror_status *mirror);
 static json_t *warnings_json(const struct hf_status *status);
 
@@ -85,6 +86,7 @@ static json_t *status_json(const struct hf_status *status, const char *system)
     hf_api_set_int(object, "activeAgents", status->active_agents);
     hf_api_set(object, "metricTotals", metric_totals_json(status));
     hf_api_set(object, "recoverability", recoverability_json(status));
+    hf_api_set(object, "validation", validation_json(status));
     json_t *store = json_object();
     hf_api_set_text(store, "engine", status->engine);
     hf_api_set_text(store, "status", status->store_up ? "up" : "down");
@@ -138,6 +140,15 @@ static json_t *recoverability_json(const struct hf_status *status)
     hf_api_set_int(object, "exposureMs", status->exposure_ms);
     hf_api_set_int(object, "unsnapshottedVersions", status->unsnapshotted_versions);
     hf_api_set_int(object, "unsnapshottedBytes", status->unsnapshotted_bytes);
+    return object;
+}
+
+static json_t *validation_json(const struct hf_status *status)
+{
+    json_t *object = json_object();
+    hf_json_set_time(object, "lastValidatedAt", status->last_validated_at_ms);
+    hf_api_set_int(object, "pending", status->pending_validations);
+    hf_api_set_int(object, "damaged", status->damaged_snapshots);
     return object;
 }
 

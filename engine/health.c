@@ -34,7 +34,6 @@ struct collection {
     double score_sum;
     int64_t scored;
     bool failed_snapshot;
-    int64_t damaged_snapshots;
 };
 
 static struct hf_component_health judge(const struct signs *signs, int64_t now_ms);
@@ -153,7 +152,10 @@ static void collect_snapshots(struct collection *collection, const struct hf_sys
         out->last_incremental = newest->incremental;
     }
     collection->failed_snapshot |= newest->last_error[0] != '\0';
-    collection->damaged_snapshots += newest->damaged;
+    out->damaged_snapshots += newest->damaged;
+    out->pending_validations += newest->pending;
+    if (newest->last_validated_at_ms > out->last_validated_at_ms)
+        out->last_validated_at_ms = newest->last_validated_at_ms;
 
     int64_t held = newest->has_newest ? newest->newest.sequence : 0;
     if (system->sequence > held) {
@@ -312,9 +314,9 @@ static void judge_service(struct collection *collection)
                                   out->stale == 1 ? " has" : "s have"));
     if (collection->failed_snapshot)
         warn(out, "the last attempt to take a snapshot failed: see the events");
-    if (collection->damaged_snapshots)
+    if (out->damaged_snapshots)
         warn(out, hf_arena_format(arena, "%lld snapshots are damaged and will not be restored",
-                                  (long long)collection->damaged_snapshots));
+                                  (long long)out->damaged_snapshots));
     judge_mirror(collection);
     int64_t overdue_ms = OVERDUE_INTERVALS * config->incremental_interval_ms;
     if (overdue_ms < UNSNAPSHOTTED_MS_MIN)

@@ -39,6 +39,8 @@ struct hf_status {
     int64_t recoverable_from_ms, recoverable_to_ms; /* of all systems at once; 0: not at all */
     int64_t exposure_ms;                            /* age of the oldest change that no snapshot holds */
     int64_t unsnapshotted_versions, unsnapshotted_bytes;
+    int64_t damaged_snapshots, pending_validations;
+    int64_t last_validated_at_ms; /* 0: never */
     bool store_up;
     const char *engine;
     struct hf_mirror_status mirror; /* of the whole service */

@@ -81,9 +81,11 @@ int64_t hf_snapshot_expires_at_ms(struct hf_engine *engine, const struct hf_syst
 struct hf_snapshot_newest {
     bool has_full, has_incremental, has_newest, has_oldest; /* complete and not known to be damaged */
     struct hf_snapshot_row full, incremental, newest, oldest;
-    int64_t damaged;          /* rows known to be damaged */
-    int64_t exposed_since_ms; /* when the oldest change was made that newest does not hold; 0: none known */
-    char last_error[256];     /* of the last attempt; "": it succeeded */
+    int64_t damaged;              /* rows known to be damaged */
+    int64_t pending;              /* complete rows that have no verdict yet */
+    int64_t last_validated_at_ms; /* of any; 0: never */
+    int64_t exposed_since_ms;     /* when the oldest change was made that newest does not hold; 0: none known */
+    char last_error[256];         /* of the last attempt; "": it succeeded */
 };
 void hf_snapshot_read_newest(struct hf_engine *engine, int64_t system_id, struct hf_arena *arena,
                              struct hf_snapshot_newest *out);

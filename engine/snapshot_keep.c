@@ -16,7 +16,7 @@ struct shelf_reading {
     struct hf_snapshot_row full, incremental, newest, oldest;
     bool has_full, has_incremental, has_newest, has_oldest;
     int64_t anchor_cut_at_ms;
-    int64_t damaged_count, pending_count;
+    int64_t damaged_count, pending_count, last_validated_at_ms;
     bool generation_damaged;
     const char *damaged_generations[16];
     int damaged_generation_count;
@@ -104,7 +104,8 @@ bool hf_shelf_load(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_s
         shelf->anchor_cut_at_ms = reading.anchor_cut_at_ms;
         shelf->generation_damaged = reading.generation_damaged;
         shelf->damaged_count = reading.damaged_count;
-        shelf->pending_count = reading.pending_count;
+        shelf->pending_count = shelf->unvalidated_count = reading.pending_count;
+        shelf->last_validated_at_ms = reading.last_validated_at_ms;
         pthread_mutex_unlock(&engine->snapshotter->mutex);
         shelf->loaded = true;
     }
@@ -116,6 +117,8 @@ static bool read_row(void *context, const struct hf_snapshot_row *row)
 {
     struct shelf_reading *reading = context;
     bool damaged = strcmp(row->state, "damaged") == 0 || strcmp(row->validation_status, "damaged") == 0;
+    if (row->validated_at_ms > reading->last_validated_at_ms)
+        reading->last_validated_at_ms = row->validated_at_ms;
     if (damaged) {
         reading->damaged_count++;
         if (reading->has_newest && strcmp(row->generation, reading->newest.generation) == 0)
@@ -188,6 +191,8 @@ void hf_snapshot_read_newest(struct hf_engine *engine, int64_t system_id, struct
         copy_kept(arena, &shelf->newest, &out->has_newest, &out->newest);
         copy_kept(arena, &shelf->oldest, &out->has_oldest, &out->oldest);
         out->damaged = shelf->damaged_count;
+        out->pending = shelf->unvalidated_count;
+        out->last_validated_at_ms = shelf->last_validated_at_ms;
         out->exposed_since_ms = shelf->exposed_since_ms;
         if (shelf->has_progress && strcmp(shelf->progress.state, "failed") == 0)
             snprintf(out->last_error, sizeof(out->last_error), "%s", shelf->progress.error);

@@ -76,7 +76,9 @@ struct hf_shelf {
     int64_t anchor_cut_at_ms;                             /* of newest's generation; 0: its anchor is missing */
     bool generation_damaged;                              /* a file of newest's generation is known to be damaged */
     int64_t damaged_count;
-    int64_t pending_count; /* complete rows without a verdict, when they were last read */
+    int64_t pending_count;        /* complete rows without a verdict, when they were last read */
+    int64_t unvalidated_count;    /* the same, and those that were taken since */
+    int64_t last_validated_at_ms; /* 0: never */
     bool has_progress;
     struct hf_snapshot_progress progress;
     char asked_id[HF_SNAPSHOT_ID_MAX];  /* what the one under way was announced as; "": not announced */

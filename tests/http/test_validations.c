@@ -65,6 +65,9 @@ START_TEST(a_validation_answers_with_its_checks_and_is_remembered)
     const json_t *before = look(&t);
     ck_assert_str_eq(hf_json_str(before, "status"), "pending");
     ck_assert_uint_eq(json_array_size(json_object_get(before, "checks")), 0);
+    hf_api_call(&t, 200, "GET", SYSTEM "/status", NULL);
+    ck_assert_int_eq(hf_json_int(json_object_get(t.json, "validation"), "pending"), 1);
+    ck_assert(json_is_null(json_object_get(json_object_get(t.json, "validation"), "lastValidatedAt")));
 
     const json_t *result = validate(&t, NULL);
     ck_assert_str_eq(hf_json_str(result, "status"), "valid");
@@ -80,6 +83,10 @@ START_TEST(a_validation_answers_with_its_checks_and_is_remembered)
     ck_assert_str_eq(hf_json_str(after, "status"), "valid");
     ck_assert_str_eq(hf_json_str(after, "checkedAt"), checked_at);
     ck_assert_uint_eq(json_array_size(json_object_get(after, "checks")), 12);
+    hf_api_call(&t, 200, "GET", SYSTEM "/status", NULL);
+    const json_t *all = json_object_get(t.json, "validation");
+    ck_assert_str_eq(hf_json_str(all, "lastValidatedAt"), checked_at);
+    ck_assert_int_eq(hf_json_int(all, "pending"), 0);
     hf_api_call(&t, 200, "GET", SYSTEM "/snapshots", NULL);
     const json_t *listed = json_array_get(json_object_get(t.json, "snapshots"), 0);
     ck_assert_ptr_null(json_object_get(json_object_get(listed, "validation"), "checks"));
@@ -136,6 +143,8 @@ START_TEST(what_is_lost_is_listed)
         usleep(10000);
     }
     ck_assert(told);
+    hf_api_call(&t, 200, "GET", "/v1/status", NULL);
+    ck_assert_int_eq(hf_json_int(json_object_get(t.json, "validation"), "damaged"), 2); /* the incremental too */
     stop(&t);
 }
 END_TEST
