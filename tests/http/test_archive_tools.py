@@ -235,6 +235,18 @@ def check_offline(checks, binary, data, snapshot, body):
     checks.equal("one_file_is_sound", verify(file)[:2], (0, "1 snapshot file, 1 sound"))
     lines = [json.loads(line) for line in verify(data, "--json")[2].splitlines()]
     checks.equal("json_says_the_same", (len(lines), lines[-1]["sound"], lines[-1]["exitCode"]), (count + 1, count, 0))
+    mirror = harness.new_directory("mirror")
+    shutil.copytree(backups, mirror / "full")
+    shutil.copytree(data / "incremental-state", mirror / "incremental")
+    checks.equal("a_mirror_is_sound", verify(mirror)[:2], (0, f"{count} snapshot files, {count} sound"))
+    (mirror / "full").rename(mirror / "here")
+    (mirror / "incremental").rename(mirror / "there")
+    checks.equal("a_part_without_its_fulls_is_damaged", verify(mirror / "there")[0], 1)
+    checks.equal("the_other_part_can_be_named",
+                 [verify(mirror / "there", "--backup-directory", mirror / "here")[:2],
+                  verify(mirror / "here", "--incremental-directory", mirror / "there")[:2]],
+                 2 * [(0, f"{count} snapshot files, {count} sound")])
+    checks.equal("a_file_of_another_name_is_wrong_usage", run(str(binary), "verify", str(binary)).returncode, 2)
     checks.equal("a_missing_path_is_no_verdict", run(str(binary), "verify", str(data / "nowhere")).returncode, 3)
     checks.equal("an_empty_directory_is_no_verdict", verify(harness.new_directory("empty"))[0], 3)
     checks.equal("wrong_usage_is_told", [run(str(binary), "verify", *arguments).returncode for arguments in
