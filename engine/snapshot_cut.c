@@ -119,7 +119,7 @@ static bool read_system(struct hf_making *making, struct hf_error *err)
 {
     struct hf_manifest_header *header = &making->header;
     header->system = NULL;
-    if (!hf_systems_list(making->session, take_system, making, err))
+    if (!hf_systems_get(making->session, making->shelf->system_id, take_system, making, err))
         return false;
     if (!header->system)
         return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", making->request->system);
@@ -137,8 +137,6 @@ static bool read_system(struct hf_making *making, struct hf_error *err)
 static bool take_system(void *context, const struct hf_system_row *row)
 {
     struct hf_making *making = context;
-    if (row->id != making->shelf->system_id)
-        return true;
     struct hf_manifest_header *header = &making->header;
     header->system = hf_arena_strdup(&making->arena, row->name);
     header->description = hf_arena_strdup(&making->arena, row->description);

@@ -59,6 +59,7 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
     [HF_STMT_SYSTEM_INSERT] = {"system_insert", "ittiiiiiiiii", false,
                                "INSERT INTO systems (" SYSTEM_COLUMNS ") VALUES (" P12 ")", NULL},
     [HF_STMT_SYSTEMS_LIST] = {"systems_list", "", false, "SELECT " SYSTEM_COLUMNS " FROM systems ORDER BY id", NULL},
+    [HF_STMT_SYSTEM_GET] = {"system_get", "i", false, "SELECT " SYSTEM_COLUMNS " FROM systems WHERE id = $1", NULL},
     [HF_STMT_SYSTEM_ADVANCE] = {"system_advance", "iiiiii", false,
                                 "UPDATE systems SET sequence = $3, epoch = $4, batch_id = $5, committed_at_ms = $6"
                                 " WHERE id = $1 AND sequence = $2",
@@ -158,6 +159,15 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
         {"state_walk_list", "iii", false,
          WALK_BACK_WHILE("s.version > (SELECT version FROM component_states WHERE system_id = $1 AND sequence = $2)"
                          " - $3") "SELECT " STATE_COLUMNS " FROM walk ORDER BY sequence DESC LIMIT $3",
+         NULL},
+    /* Of a component's rows only the first after $2 names one at or before $2: so no grouping and no second index, and
+     * the work grows with what was written since, not with all of history. */
+    [HF_STMT_STATES_REPLACED] =
+        {"states_replaced", "iii", false,
+         "SELECT " STATE_COLUMNS_OF_S ", n.component_id, n.version, n.previous_sequence FROM component_states AS n"
+         " LEFT JOIN component_states AS s ON s.system_id = n.system_id AND s.sequence = n.previous_sequence"
+         " AND s.component_id = n.component_id WHERE n.system_id = $1 AND n.sequence > $2 AND n.sequence <= $3 AND "
+         "n.previous_sequence <= $2",
          NULL},
     [HF_STMT_STATE_BEFORE] = {"state_before", "ii", false,
                               "SELECT sequence, committed_at_ms FROM component_states WHERE system_id = $1"

@@ -10,6 +10,7 @@ enum hf_statement {
     /* systems */
     HF_STMT_SYSTEM_INSERT,
     HF_STMT_SYSTEMS_LIST,
+    HF_STMT_SYSTEM_GET,     /* by id */
     HF_STMT_SYSTEM_ADVANCE, /* sequence and batch_id, only where the old sequence still holds */
     HF_STMT_SYSTEM_OUTCOME, /* sequence, epoch, batch_id by id */
     HF_STMT_SYSTEM_SET_SETTINGS,
@@ -38,6 +39,7 @@ enum hf_statement {
     HF_STMT_STATE_WALK_VERSION,  /* the row of one version, walking back from a sequence */
     HF_STMT_STATE_WALK_SEQUENCE, /* the newest row at or before a sequence, walking back */
     HF_STMT_STATE_WALK_LIST,     /* up to n rows, newest first, walking back */
+    HF_STMT_STATES_REPLACED,     /* what the rows after a sequence took the place of, as it was then */
     HF_STMT_STATE_BEFORE,        /* sequence and time of the newest row at or before a sequence */
     HF_STMT_STATES_OLDEST,       /* sequence and time of the oldest row kept */
     HF_STMT_STATE_PREVIOUS,      /* sequence of a component's newest row below a sequence */

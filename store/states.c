@@ -78,6 +78,7 @@ static bool read_chunk(void *context, const struct hf_value *values, int count);
 static bool check_content(const struct reading *reading, struct hf_error *err);
 static bool replace_row(struct hf_session *session, void *context, struct hf_error *err);
 static bool note_sequence(void *context, const struct hf_value *values, int count);
+static bool read_replaced(void *context, const struct hf_value *values, int count);
 static bool read_moment(void *context, const struct hf_value *values, int count);
 static bool moment_before(struct hf_session *session, int64_t system_id, int64_t sequence, struct moment *out,
                           struct hf_error *err);
@@ -401,6 +402,42 @@ bool hf_states_history(struct hf_session *session, int64_t system_id, int64_t he
     struct list list = {system_id, each, context};
     return hf_session_run(session, HF_STMT_STATE_WALK_LIST, read_listed, &list, NULL, err, HF_INT(system_id),
                           HF_INT(head_sequence), HF_INT(limit));
+}
+
+bool hf_states_replaced(struct hf_session *session, int64_t system_id, int64_t at_sequence, int64_t newest_sequence,
+                        hf_state_row_fn *each, void *context, struct hf_error *err)
+{
+    struct list list = {system_id, each, context};
+    return hf_session_run(session, HF_STMT_STATES_REPLACED, read_replaced, &list, NULL, err, HF_INT(system_id),
+                          HF_INT(at_sequence), HF_INT(newest_sequence));
+}
+
+static bool read_replaced(void *context, const struct hf_value *values, int count)
+{
+    const struct hf_value *next =
+        &values[CONTENT_COLUMN]; /* component_id, version, previous_sequence of the newer row */
+    if (values[0].type != HF_VALUE_NULL)
+        return read_listed(context, values, count);
+    if (hf_value_int(&next[1]) != 1 || hf_value_int(&next[2]) != 0)
+        return true;
+    const struct list *list = context;
+    const struct hf_state_row none = {.system_id = list->system_id,
+                                      .component_id = hf_value_int(&next[0]),
+                                      .content_type = ""};
+    return list->each(list->context, &none);
+}
+
+bool hf_states_time_of(struct hf_session *session, int64_t system_id, int64_t sequence, int64_t *at_ms_out,
+                       bool *found_out, struct hf_error *err)
+{
+    struct moment row = {0};
+    if (!hf_session_run(session, HF_STMT_STATE_BEFORE, read_moment, &row, NULL, err, HF_INT(system_id),
+                        HF_INT(sequence)))
+        return false;
+    *found_out = row.found && row.sequence == sequence;
+    if (*found_out)
+        *at_ms_out = row.at_ms;
+    return true;
 }
 
 /* Sequences are gapless until rows are trimmed: a gap right behind the row found hides the true answer. */

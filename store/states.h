@@ -77,8 +77,19 @@ HF_MUST_USE bool hf_states_find_version(struct hf_session *session, int64_t syst
 HF_MUST_USE bool hf_states_find_at(struct hf_session *session, int64_t system_id, int64_t head_sequence,
                                    int64_t at_sequence, struct hf_state_row *row_out, struct hf_state_text *storage,
                                    bool *found_out, struct hf_error *err);
+/* For every component with rows in at_sequence < sequence <= newest_sequence: what the first of them took the place of,
+ * that is the row that was current at at_sequence (metadata only, in no order). A row of version 0, with component_id
+ * alone, stands for a component that had none yet. Components whose row is no longer kept are left out. */
+HF_MUST_USE bool hf_states_replaced(struct hf_session *session, int64_t system_id, int64_t at_sequence,
+                                    int64_t newest_sequence, hf_state_row_fn *each, void *context,
+                                    struct hf_error *err);
+
 HF_MUST_USE bool hf_states_history(struct hf_session *session, int64_t system_id, int64_t head_sequence, int64_t limit,
                                    hf_state_row_fn *each, void *context, struct hf_error *err);
+
+/* When this sequence was committed; *found_out false when its row is not kept. */
+HF_MUST_USE bool hf_states_time_of(struct hf_session *session, int64_t system_id, int64_t sequence, int64_t *at_ms_out,
+                                   bool *found_out, struct hf_error *err);
 
 /* The last sequence committed at or before at_ms (binary search; times never go back along the sequence).
  * *found_out false when at_ms is before the first one, or history does not reach that far. */

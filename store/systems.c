@@ -26,6 +26,13 @@ bool hf_systems_list(struct hf_session *session, hf_system_row_fn *each, void *c
     return hf_session_exec(session, HF_STMT_SYSTEMS_LIST, NULL, 0, read_system, &list, NULL, err);
 }
 
+bool hf_systems_get(struct hf_session *session, int64_t system_id, hf_system_row_fn *each, void *context,
+                    struct hf_error *err)
+{
+    struct list list = {each, context};
+    return hf_session_run(session, HF_STMT_SYSTEM_GET, read_system, &list, NULL, err, HF_INT(system_id));
+}
+
 static bool read_system(void *context, const struct hf_value *values, int count)
 {
     (void)count;

@@ -24,6 +24,9 @@ typedef bool hf_system_row_fn(void *context, const struct hf_system_row *row);
 
 HF_MUST_USE bool hf_systems_list(struct hf_session *session, hf_system_row_fn *each, void *context,
                                  struct hf_error *err); /* by id */
+/* The same for one system; each is not called when there is none. */
+HF_MUST_USE bool hf_systems_get(struct hf_session *session, int64_t system_id, hf_system_row_fn *each, void *context,
+                                struct hf_error *err);
 HF_MUST_USE bool hf_systems_insert(struct hf_session *session, const struct hf_system_row *row, struct hf_error *err);
 
 /* Moves the system from old_sequence to new_sequence; *moved_out is false when the row no longer has old_sequence. */

@@ -74,6 +74,23 @@ START_TEST(system_keeps_its_settings)
 }
 END_TEST
 
+START_TEST(one_system_is_found_by_its_id)
+{
+    struct hf_error err;
+    open_with_system(_i);
+    const struct hf_system_row other = {.id = HF_TEST_SYSTEM + 1, .name = "other", .sequence = 5, .epoch = 1};
+    HF_TEST_OK(hf_systems_insert(test.write, &other, &err));
+    struct hf_system_row row = {0};
+    HF_TEST_OK(hf_systems_get(test.read, HF_TEST_SYSTEM, keep_system, &row, &err));
+    ck_assert_int_eq(row.id, HF_TEST_SYSTEM);
+    ck_assert_int_eq(row.sequence, 0);
+    row.id = 0;
+    HF_TEST_OK(hf_systems_get(test.read, HF_TEST_SYSTEM + 2, keep_system, &row, &err));
+    ck_assert_int_eq(row.id, 0);
+    hf_test_store_done(&test);
+}
+END_TEST
+
 START_TEST(system_name_is_given_once)
 {
     struct hf_error err;
@@ -678,8 +695,8 @@ START_TEST(deleted_system_leaves_nothing_behind)
 }
 END_TEST
 
-HF_TEST_STORE_MAIN("contract_records", system_keeps_its_settings, system_name_is_given_once,
-                   component_is_registered_and_folded, snapshots_are_paged_newest_first,
+HF_TEST_STORE_MAIN("contract_records", system_keeps_its_settings, one_system_is_found_by_its_id,
+                   system_name_is_given_once, component_is_registered_and_folded, snapshots_are_paged_newest_first,
                    latest_snapshot_is_a_complete_one, snapshot_comes_back_changes_and_goes,
                    recovery_is_logged_and_updated, validations_are_listed_oldest_first_per_snapshot,
                    events_are_paged_oldest_first, events_are_trimmed_by_age_and_ids_are_not_given_again,

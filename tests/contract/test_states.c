@@ -283,6 +283,95 @@ START_TEST(state_at_a_sequence_is_the_newest_up_to_it)
 }
 END_TEST
 
+#define WIDE_COMPONENTS 3
+struct then {
+    int64_t sequences[WIDE_COMPONENTS + 1]; /* by component; -1: not told, 0: it had none yet */
+    int count;
+};
+
+static bool note_then(void *context, const struct hf_state_row *row)
+{
+    struct then *then = context;
+    ck_assert_int_ge(row->component_id, 1);
+    ck_assert_int_le(row->component_id, WIDE_COMPONENTS);
+    ck_assert_int_eq(then->sequences[row->component_id], -1);
+    ck_assert_int_eq(row->version == 0, row->sequence == 0);
+    then->sequences[row->component_id] = row->sequence;
+    then->count++;
+    return true;
+}
+
+static struct then replaced_after(int64_t at, int64_t newest)
+{
+    struct hf_error err;
+    struct then then = {.sequences = {-1, -1, -1, -1}};
+    HF_TEST_OK(hf_states_replaced(test.read, HF_TEST_SYSTEM, at, newest, note_then, &then, &err));
+    return then;
+}
+
+START_TEST(what_later_rows_replaced_is_the_state_at_a_sequence)
+{
+    open_with_system(_i);
+    commit_in_turn(10);
+    const struct hf_state_row third = hf_test_state(11, 3, 1, 0, "{}", 2);
+    hf_test_store_commit(&test, &third, 1);
+    struct then then = replaced_after(5, 11);
+    ck_assert_int_eq(then.count, 3);
+    ck_assert_int_eq(then.sequences[1], 5);
+    ck_assert_int_eq(then.sequences[2], 4);
+    ck_assert_int_eq(then.sequences[3], 0);
+    then = replaced_after(9, 10); /* the third came after that; the first did not change since */
+    ck_assert_int_eq(then.count, 1);
+    ck_assert_int_eq(then.sequences[2], 8);
+    ck_assert_int_eq(replaced_after(11, 11).count, 0);
+    then = replaced_after(0, 11);
+    ck_assert_int_eq(then.count, 3);
+    ck_assert_int_eq(then.sequences[1], 0);
+    hf_test_store_done(&test);
+}
+END_TEST
+
+START_TEST(what_was_replaced_and_trimmed_is_left_out)
+{
+    struct hf_error err;
+    int64_t deleted;
+    open_with_system(_i);
+    commit_in_turn(10);
+    HF_TEST_OK(hf_states_trim(test.write, HF_TEST_SYSTEM, 6, 100, &deleted, &err));
+    ck_assert_int_eq(deleted, 4); /* 1 to 4 */
+    ck_assert_int_eq(replaced_after(4, 10).count, 0);
+    struct then then = replaced_after(5, 10); /* the second was at 4 */
+    ck_assert_int_eq(then.count, 1);
+    ck_assert_int_eq(then.sequences[1], 5);
+    ck_assert_int_eq(replaced_after(6, 10).count, 2);
+
+    /* A row that claims to have taken the place of another component's proves nothing. */
+    const struct hf_state_row crossed = hf_test_state(11, 3, 2, 10, "{}", 2);
+    hf_test_store_commit(&test, &crossed, 1);
+    ck_assert_int_eq(replaced_after(10, 11).count, 0);
+    hf_test_store_done(&test);
+}
+END_TEST
+
+START_TEST(time_of_a_sequence_is_told_while_its_row_is_kept)
+{
+    struct hf_error err;
+    int64_t at_ms = 0, deleted;
+    bool found = false;
+    open_with_system(_i);
+    commit_in_turn(10);
+    HF_TEST_OK(hf_states_time_of(test.read, HF_TEST_SYSTEM, 4, &at_ms, &found, &err));
+    ck_assert(found);
+    ck_assert_int_eq(at_ms, 4000);
+    HF_TEST_OK(hf_states_trim(test.write, HF_TEST_SYSTEM, 6, 100, &deleted, &err));
+    HF_TEST_OK(hf_states_time_of(test.read, HF_TEST_SYSTEM, 4, &at_ms, &found, &err));
+    ck_assert(!found);
+    HF_TEST_OK(hf_states_time_of(test.read, HF_TEST_SYSTEM, 11, &at_ms, &found, &err));
+    ck_assert(!found);
+    hf_test_store_done(&test);
+}
+END_TEST
+
 START_TEST(history_is_newest_first_and_limited)
 {
     struct hf_error err;
@@ -544,8 +633,9 @@ END_TEST
 HF_TEST_STORE_MAIN("contract_states", content_of_any_size_comes_back_the_same, row_comes_back_with_all_its_fields,
                    tombstone_has_no_content, state_that_is_not_kept_is_not_found, damaged_content_is_never_returned,
                    tail_is_a_range_in_order, systems_do_not_see_each_other, version_is_found_from_the_head,
-                   state_at_a_sequence_is_the_newest_up_to_it, history_is_newest_first_and_limited,
-                   sequence_at_a_time_is_the_last_one_committed_by_then,
+                   state_at_a_sequence_is_the_newest_up_to_it, what_later_rows_replaced_is_the_state_at_a_sequence,
+                   what_was_replaced_and_trimmed_is_left_out, time_of_a_sequence_is_told_while_its_row_is_kept,
+                   history_is_newest_first_and_limited, sequence_at_a_time_is_the_last_one_committed_by_then,
                    sequence_at_a_time_is_the_last_of_those_committed_together,
                    trim_keeps_the_newest_version_of_every_component, trim_keeps_what_was_current_at_its_limit,
                    trim_goes_by_pieces_from_the_oldest, trim_takes_chunks_along, trimmed_history_says_so,
