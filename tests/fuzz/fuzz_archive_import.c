@@ -41,15 +41,26 @@ static bool read_source(void *context, void *out, size_t bytes_max, size_t *got_
     return true;
 }
 
+static char in_memory[] = "/dev/shm/holdfast-fuzz-XXXXXX", elsewhere[] = "/tmp/holdfast-fuzz-XXXXXX";
+static const char *directory;
+
+static void remove_repository(void)
+{
+    HF_AUTO(free) char *system = hf_format("%s/fuzz", directory);
+    hf_repository_close(repository);
+    rmdir(system);
+    rmdir(directory);
+}
+
 /* One place for all runs, in memory where there is such a directory. */
 static void open_repository(void)
 {
-    char directory[] = "/dev/shm/holdfast-fuzz-XXXXXX", elsewhere[] = "/tmp/holdfast-fuzz-XXXXXX";
-    const char *made = mkdtemp(directory);
-    if (!made)
-        made = mkdtemp(elsewhere);
     struct hf_error err;
-    HF_ASSERT(made && hf_repository_open(&repository, made, made, &err));
+    directory = mkdtemp(in_memory);
+    if (!directory)
+        directory = mkdtemp(elsewhere);
+    HF_ASSERT(directory && hf_repository_open(&repository, directory, directory, &err));
+    atexit(remove_repository);
 }
 
 static void check_taken(void)
