@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const own_generations[] = {"--anchor-interval", "0", NULL};
+static const char *const own_generations[] = {"--anchor-interval", "0", "--enable-state-validation", "false", NULL};
 static struct hf_test_service service;
 static struct hf_error err;
 
