@@ -148,12 +148,12 @@ static void run_job(void *argument)
     else
         verdict = x->request.route->handler(&x->request, &x->reply, &x->err);
     HF_ASSERT(verdict != HF_RETRY_ON_WORKER);
+    if (verdict == HF_LATER)
+        return; /* whoever completes it may have done so, and freed it, already */
     if (x->transfer) {
         run_transfer(x, verdict);
         return;
     }
-    if (verdict == HF_LATER)
-        return; /* whoever completes it may have it already */
     x->verdict = verdict;
     hf_dispatch_complete(&x->request);
 }
