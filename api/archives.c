@@ -18,7 +18,7 @@ struct download {
     struct hf_engine *engine;
     int64_t system_id;
     char id[HF_SNAPSHOT_ID_MAX];
-    struct hf_chain *chain;
+    struct hf_chain *chain; /* leased; NULL: let go */
     bool zstd;
     struct hf_hasher *hasher;
     const struct hf_writer *to;
@@ -37,6 +37,7 @@ static bool check_whole_allowed(const struct hf_request *request, const char *ve
 static bool produce_archive(void *context, const struct hf_writer *to, struct hf_error *err);
 static bool hash_and_pass(void *context, const void *data, size_t bytes, struct hf_error *err);
 static const char *name_digest(void *context);
+static void let_go(struct download *download);
 static void free_download(void *context);
 static bool check_archive_type(const char *content_type, struct hf_error *err);
 static bool read_body(void *context, void *out, size_t bytes_max, size_t *got_out, struct hf_error *err);
@@ -126,7 +127,9 @@ static bool produce_archive(void *context, const struct hf_writer *to, struct hf
 {
     struct download *download = context;
     download->to = to;
-    if (!hf_archive_write(download->chain, download->zstd, &(struct hf_writer){hash_and_pass, download}, err))
+    bool ok = hf_archive_write(download->chain, download->zstd, &(struct hf_writer){hash_and_pass, download}, err);
+    let_go(download); /* before the client knows that it has all: it may delete the snapshot next */
+    if (!ok)
         return false;
     struct hf_hash hash;
     char base64[4 * ((HF_HASH_BYTES + 2) / 3) + 1];
@@ -148,11 +151,19 @@ static const char *name_digest(void *context)
     return ((struct download *)context)->digest;
 }
 
+static void let_go(struct download *download)
+{
+    if (!download->chain)
+        return;
+    hf_chain_free(download->chain);
+    download->chain = NULL;
+    hf_snapshot_release(download->engine, download->system_id, download->id);
+}
+
 static void free_download(void *context)
 {
     struct download *download = context;
-    hf_chain_free(download->chain);
-    hf_snapshot_release(download->engine, download->system_id, download->id);
+    let_go(download);
     hf_hasher_free(download->hasher);
     free(download);
 }
