@@ -450,7 +450,7 @@ START_TEST(versions_of_another_system_do_not_count_against_the_loss)
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":9}");
     ck_assert_int_eq(row.data_loss_versions, 3);
     ck_assert_int_eq(row.data_loss_components, 1);
-    ck_assert_ptr_nonnull(strstr(row.detail, "comes from another system (shop, created at 2019-12-22"));
+    ck_assert_ptr_nonnull(strstr(row.detail, "was imported: its version numbers need not compare"));
     ck_assert_int_eq(hf_test_put(&service, "a", "4"), 5);
     hf_test_service_close(&service);
 }
