@@ -2,6 +2,7 @@
 
 #include "core/clock.h"
 #include "store/journal.h"
+#include "store/recovery_components.h"
 
 #define STEP_ROWS  500 /* a few milliseconds of the committer */
 #define STEPS_MAX  200 /* the rest waits for the next run */
@@ -37,6 +38,11 @@ static bool trim_recoveries(struct hf_session *session, struct trim *trim, struc
     return hf_recoveries_trim(session, trim->system_id, trim->before_ms, STEP_ROWS, &trim->deleted, err);
 }
 
+static bool trim_recovery_components(struct hf_session *session, struct trim *trim, struct hf_error *err)
+{
+    return hf_recovery_components_trim(session, trim->system_id, trim->before_ms, STEP_ROWS, &trim->deleted, err);
+}
+
 static bool trim_validations(struct hf_session *session, struct trim *trim, struct hf_error *err)
 {
     return hf_validations_trim(session, trim->system_id, trim->before_ms, STEP_ROWS, &trim->deleted, err);
@@ -67,6 +73,9 @@ bool hf_retention_trim_journal(struct hf_engine *engine, const char *system, int
         .before_ms = kept_since_ms(info.max_retention_hours >= 0 ? info.max_retention_hours
                                                                  : engine->config->max_retention_hours),
     };
+    trim.delete_some = trim_recovery_components;
+    if (!trim_table(engine, trim, deleted_out, err))
+        return false;
     trim.delete_some = trim_recoveries;
     if (!trim_table(engine, trim, deleted_out, err))
         return false;

@@ -12,7 +12,7 @@ struct hf_recovery_row {
     const char *source; /* head | snapshot | at */
     const char *snapshot;
     int64_t at_ms;
-    const char *status; /* planned | applied | completed | failed | fresh */
+    const char *status; /* planned | pending | applied | completed | failed | fresh */
     const char *reason;
     int64_t epoch;
     int64_t sequence_before;
@@ -40,7 +40,8 @@ HF_MUST_USE bool hf_recoveries_list(struct hf_session *session, int64_t system_i
  * tells whether it was. */
 HF_MUST_USE bool hf_recoveries_update(struct hf_session *session, const struct hf_recovery_row *row,
                                       const char *from_status, bool *updated_out, struct hf_error *err);
-/* Deletes at most limit rows that were started before before_ms, oldest first; never the newest of the system. */
+/* Deletes at most limit rows that were started before before_ms, oldest first; never the newest of the system, and none
+ * that has components (recovery_components.h) left. */
 HF_MUST_USE bool hf_recoveries_trim(struct hf_session *session, int64_t system_id, int64_t before_ms, int64_t limit,
                                     int64_t *deleted_out, struct hf_error *err);
 

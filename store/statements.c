@@ -23,8 +23,9 @@
 #define RECOVERY_COLUMNS                                                                                               \
     "system_id, id, source, snapshot, at_ms, status, reason, epoch, sequence_before, sequence_after, data_loss_ms, "   \
     "data_loss_versions, data_loss_bytes, data_loss_components, started_at_ms, completed_at_ms, detail"
-#define VALIDATION_COLUMNS "system_id, snapshot, check_name, status, detail, quality_score, checked_at_ms, data"
-#define EVENT_COLUMNS      "system_id, at_ms, severity, type, text, data"
+#define RECOVERY_COMPONENT_COLUMNS "component, wave, status, detail, duration_ms, reported_at_ms"
+#define VALIDATION_COLUMNS         "system_id, snapshot, check_name, status, detail, quality_score, checked_at_ms, data"
+#define EVENT_COLUMNS              "system_id, at_ms, severity, type, text, data"
 
 #define P4  "$1, $2, $3, $4"
 #define P6  P4 ", $5, $6"
@@ -83,6 +84,8 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                          DELETE_SOME("system_state_snapshots", "id"), NULL},
     [HF_STMT_SYSTEM_DELETE_RECOVERIES] = {"system_delete_recoveries", "ii", false,
                                           DELETE_SOME("system_recovery_logs", "id"), NULL},
+    [HF_STMT_SYSTEM_DELETE_RECOVERY_COMPONENTS] = {"system_delete_recovery_components", "ii", false,
+                                                   DELETE_SOME("recovery_components", "recovery_id"), NULL},
     [HF_STMT_SYSTEM_DELETE_VALIDATIONS] = {"system_delete_validations", "ii", false,
                                            DELETE_SOME("state_validation_results", "id"), NULL},
     [HF_STMT_SYSTEM_DELETE_EVENTS] = {"system_delete_events", "ii", false, DELETE_SOME("events", "id"), NULL},
@@ -247,8 +250,66 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
          "DELETE FROM system_recovery_logs WHERE system_id = $1 AND id IN (SELECT r.id FROM system_recovery_logs AS r"
          " WHERE r.system_id = $1 AND r.started_at_ms < $2 AND EXISTS (SELECT 1 FROM system_recovery_logs AS newer"
          " WHERE newer.system_id = $1 AND (newer.started_at_ms, newer.id) > (r.started_at_ms, r.id))"
+         " AND NOT EXISTS (SELECT 1 FROM recovery_components AS c WHERE c.system_id = $1 AND c.recovery_id = r.id)"
          " ORDER BY r.started_at_ms, r.id LIMIT $3)",
          NULL},
+
+    [HF_STMT_RECOVERY_COMPONENTS_INSERT] =
+        {"recovery_components_insert", "itti", true,
+         "INSERT INTO recovery_components (system_id, recovery_id, component, wave)"
+         " SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bigint[])",
+         "INSERT INTO recovery_components (system_id, recovery_id, component, wave) VALUES (" P4 ")"},
+    [HF_STMT_RECOVERY_COMPONENTS_LIST] = {"recovery_components_list", "it", false,
+                                          "SELECT " RECOVERY_COMPONENT_COLUMNS " FROM recovery_components"
+                                          " WHERE system_id = $1 AND recovery_id = $2 ORDER BY wave, component",
+                                          NULL},
+    [HF_STMT_RECOVERY_COMPONENT_GET] = {"recovery_component_get", "itt", false,
+                                        "SELECT " RECOVERY_COMPONENT_COLUMNS " FROM recovery_components"
+                                        " WHERE system_id = $1 AND recovery_id = $2 AND component = $3",
+                                        NULL},
+    [HF_STMT_RECOVERY_COMPONENT_REPORT] = {"recovery_component_report", "ittttii", false,
+                                           "UPDATE recovery_components SET status = $4, detail = $5, duration_ms = $6,"
+                                           " reported_at_ms = $7"
+                                           " WHERE system_id = $1 AND recovery_id = $2 AND component = $3",
+                                           NULL},
+    /* The status is written out: an index holds these rows alone. */
+    [HF_STMT_RECOVERY_COMPONENTS_PENDING] = {"recovery_components_pending", "iti", false,
+                                             "SELECT component FROM recovery_components WHERE system_id = $1"
+                                             " AND recovery_id = $2 AND status = 'pending' ORDER BY component LIMIT $3",
+                                             NULL},
+    [HF_STMT_RECOVERY_COMPONENTS_FAILED] = {"recovery_components_failed", "iti", false,
+                                            "SELECT component FROM recovery_components WHERE system_id = $1"
+                                            " AND recovery_id = $2 AND status = 'failed' ORDER BY component LIMIT $3",
+                                            NULL},
+    [HF_STMT_RECOVERY_COMPONENTS_COUNT] = {"recovery_components_count", "it", false,
+                                           "SELECT status, CAST(count(*) AS bigint) FROM recovery_components"
+                                           " WHERE system_id = $1 AND recovery_id = $2 GROUP BY status",
+                                           NULL},
+    [HF_STMT_RECOVERY_COMPONENTS_TRIM] =
+        {"recovery_components_trim", "iii", false,
+         "DELETE FROM recovery_components WHERE system_id = $1 AND (recovery_id, component) IN (SELECT c.recovery_id,"
+         " c.component FROM system_recovery_logs AS r JOIN recovery_components AS c ON c.system_id = r.system_id"
+         " AND c.recovery_id = r.id WHERE r.system_id = $1 AND r.started_at_ms < $2 AND EXISTS (SELECT 1"
+         " FROM system_recovery_logs AS newer WHERE newer.system_id = $1"
+         " AND (newer.started_at_ms, newer.id) > (r.started_at_ms, r.id)) LIMIT $3)",
+         NULL},
+    [HF_STMT_RECOVERY_WAITING_GET] = {"recovery_waiting_get", "it", false,
+                                      "SELECT status, started_at_ms, reporting_since_ms FROM system_recovery_logs"
+                                      " WHERE system_id = $1 AND id = $2",
+                                      NULL},
+    [HF_STMT_RECOVERY_WAITING_BEGIN] = {"recovery_waiting_begin", "iti", false,
+                                        "UPDATE system_recovery_logs SET reporting_since_ms = $3 WHERE system_id = $1"
+                                        " AND id = $2",
+                                        NULL},
+    [HF_STMT_RECOVERY_WAITING_END] = {"recovery_waiting_end", "itti", false,
+                                      "UPDATE system_recovery_logs SET status = $3, completed_at_ms = $4,"
+                                      " reporting_since_ms = 0 WHERE system_id = $1 AND id = $2"
+                                      " AND status IN ('pending', 'applied')",
+                                      NULL},
+    [HF_STMT_RECOVERY_WAITING_OVERDUE] = {"recovery_waiting_overdue", "ii", false,
+                                          "SELECT system_id, id FROM system_recovery_logs WHERE reporting_since_ms > 0"
+                                          " AND reporting_since_ms <= $1 ORDER BY reporting_since_ms LIMIT $2",
+                                          NULL},
 
     [HF_STMT_VALIDATION_INSERT] = {"validation_insert", "ittttrit", false,
                                    "INSERT INTO state_validation_results (" VALIDATION_COLUMNS ") VALUES (" P8 ")",

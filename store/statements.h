@@ -21,6 +21,7 @@ enum hf_statement {
     HF_STMT_SYSTEM_DELETE_CHUNKS,
     HF_STMT_SYSTEM_DELETE_SNAPSHOTS,
     HF_STMT_SYSTEM_DELETE_RECOVERIES,
+    HF_STMT_SYSTEM_DELETE_RECOVERY_COMPONENTS, /* by whole recoveries */
     HF_STMT_SYSTEM_DELETE_VALIDATIONS,
     HF_STMT_SYSTEM_DELETE_EVENTS,
     HF_STMT_SYSTEM_DELETE_KEYS,
@@ -61,7 +62,20 @@ enum hf_statement {
     HF_STMT_RECOVERY_GET,
     HF_STMT_RECOVERIES_LIST,
     HF_STMT_RECOVERY_UPDATE, /* only where the old status still holds */
-    HF_STMT_RECOVERIES_TRIM, /* older than a moment, never the newest; at most $3 */
+    HF_STMT_RECOVERIES_TRIM, /* older than a moment, never the newest, without components; at most $3 */
+    /* what clients report about a recovery */
+    HF_STMT_RECOVERY_COMPONENTS_INSERT, /* MANY */
+    HF_STMT_RECOVERY_COMPONENTS_LIST,
+    HF_STMT_RECOVERY_COMPONENT_GET,
+    HF_STMT_RECOVERY_COMPONENT_REPORT,
+    HF_STMT_RECOVERY_COMPONENTS_PENDING, /* the first names */
+    HF_STMT_RECOVERY_COMPONENTS_FAILED,
+    HF_STMT_RECOVERY_COMPONENTS_COUNT, /* by status */
+    HF_STMT_RECOVERY_COMPONENTS_TRIM,  /* of recoveries that may go; at most $3 */
+    HF_STMT_RECOVERY_WAITING_GET,
+    HF_STMT_RECOVERY_WAITING_BEGIN,
+    HF_STMT_RECOVERY_WAITING_END, /* only where it is pending or applied */
+    HF_STMT_RECOVERY_WAITING_OVERDUE,
     /* validations, events, keys */
     HF_STMT_VALIDATION_INSERT,
     HF_STMT_VALIDATIONS_LIST,
