@@ -214,3 +214,15 @@ static void add_percent_encoded(struct hf_buf *out, const char *text)
             hf_buf_add_format(out, "%%%02X", *c);
     }
 }
+
+bool hf_api_wants_text(const struct hf_request *request, bool *out, struct hf_error *err)
+{
+    const char *format = hf_request_query(request, "format");
+    if (format && strcmp(format, "text") != 0 && strcmp(format, "json") != 0)
+        return hf_error_set(err, HF_INVALID_REQUEST, "query parameter format must be text or json");
+    if (format)
+        *out = strcmp(format, "text") == 0;
+    else
+        *out = hf_request_accepts(request, "text/plain") && !hf_request_accepts(request, "application/json");
+    return true;
+}

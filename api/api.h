@@ -58,6 +58,9 @@ void hf_api_set_stored(json_t *object, const char *name, const char *json_text, 
 HF_MUST_USE bool hf_api_read_system(struct hf_engine *engine, const char *system, struct hf_system_info *out,
                                     struct hf_error *err);
 
+/* Is the answer for people? ?format=text or json, which wins over Accept. */
+HF_MUST_USE bool hf_api_wants_text(const struct hf_request *request, bool *out, struct hf_error *err);
+
 enum hf_verdict hf_api_no_content(struct hf_reply *reply);
 
 #endif

@@ -21,6 +21,8 @@ hf_handler hf_api_snapshot_validate;
 /* recoveries.c */
 hf_handler hf_api_recovery_create, hf_api_recoveries_list, hf_api_recovery_get, hf_api_snapshot_restore;
 hf_handler hf_api_recovery_apply;
+/* hydrations.c */
+hf_handler hf_api_recovery_report;
 /* retention.c */
 hf_handler hf_api_retention_preview;
 /* events.c */

@@ -2,6 +2,8 @@
 #include "api/api.h"
 #include "api/auth.h"
 #include "api/handlers.h"
+#include "api/recovery_json.h"
+#include "api/recovery_text.h"
 #include "core/clock.h"
 #include "core/id.h"
 #include "engine/recovery.h"
@@ -20,17 +22,14 @@ static bool check_scope(const struct hf_request *request, const struct hf_recove
                         struct hf_error *err);
 static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
                                     const struct hf_recovery_request *wanted, struct hf_error *err);
-static json_t *recovery_json(const char *system, const struct hf_recovery_row *row,
-                             const struct hf_principal *principal);
-static void keep_allowed(const struct hf_principal *principal, json_t *list);
-static json_t *data_loss_json(const struct hf_recovery_row *row);
+static enum hf_verdict answer_new(struct hf_request *request, struct hf_reply *reply, const struct hf_recovery_row *row,
+                                  int status, struct hf_error *err);
 static bool append_row(void *context, const struct hf_recovery_row *row);
 
 /* A page of rows being filled. */
 struct recovery_list {
     json_t *array;
     const char *system;
-    const struct hf_principal *principal;
     int limit;
     bool more;
     int64_t last_started_at_ms;
@@ -86,16 +85,14 @@ enum hf_verdict hf_api_recovery_apply(struct hf_request *request, struct hf_repl
         wanted.reason = reason;
     if (!hf_recovery_run(engine, &wanted, &request->arena, &row, err))
         return HF_FAIL;
-    HF_AUTO(json) json_t *object = recovery_json(wanted.system, &row, request->principal);
-    hf_reply_json(reply, 200, object);
-    return HF_DONE;
+    return answer_new(request, reply, &row, 200, err);
 }
 
 enum hf_verdict hf_api_recoveries_list(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
     struct hf_engine *engine = hf_api_engine(request, err);
     struct hf_system_info system;
-    struct recovery_list list = {.system = request->params[0], .principal = request->principal};
+    struct recovery_list list = {.system = request->params[0]};
     int64_t before_at_ms;
     const char *before_id;
     if (!engine || !hf_api_limit(request, &list.limit, err) ||
@@ -109,6 +106,8 @@ enum hf_verdict hf_api_recoveries_list(struct hf_request *request, struct hf_rep
     if (!hf_sessions_take(engine->sessions, &session, err))
         return HF_FAIL;
     bool good = hf_recoveries_list(session, system.id, before_at_ms, before_id, list.limit + 1, append_row, &list, err);
+    for (size_t i = 0; good && i < json_array_size(list.array); i++)
+        good = hf_api_recovery_json_finish(json_array_get(list.array, i), session, system.id, request->principal, err);
     hf_sessions_give(engine->sessions, session);
     if (!good)
         return HF_FAIL;
@@ -124,18 +123,29 @@ enum hf_verdict hf_api_recovery_get(struct hf_request *request, struct hf_reply 
     struct hf_system_info system;
     struct hf_recovery_row row;
     struct hf_session *session;
-    bool found = false;
-    if (!engine || !hf_api_read_system(engine, request->params[0], &system, err) ||
+    bool found = false, text = false;
+    if (!engine || !hf_api_wants_text(request, &text, err) ||
+        !hf_api_read_system(engine, request->params[0], &system, err) ||
         !hf_sessions_take(engine->sessions, &session, err))
         return HF_FAIL;
+    HF_AUTO(json) json_t *object = NULL;
     bool good = hf_recoveries_get(session, system.id, request->params[1], &request->arena, &row, &found, err);
+    if (good && found) {
+        object = hf_api_recovery_json(system.name, &row);
+        good = hf_api_recovery_json_finish(object, session, system.id, request->principal, err);
+    }
     hf_sessions_give(engine->sessions, session);
     if (good && !found)
         good = hf_error_set(err, HF_NOT_FOUND, "system \"%s\" has no recovery \"%s\"", system.name, request->params[1]);
     if (!good)
         return HF_FAIL;
-    HF_AUTO(json) json_t *object = recovery_json(system.name, &row, request->principal);
-    hf_reply_json(reply, 200, object);
+    if (!text) {
+        hf_reply_json(reply, 200, object);
+        return HF_DONE;
+    }
+    hf_recovery_text_write(&reply->body, object);
+    reply->status = 200;
+    reply->content_type = "text/plain; charset=utf-8";
     return HF_DONE;
 }
 
@@ -214,70 +224,19 @@ static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply 
     struct hf_recovery_row row;
     if (!hf_recovery_run(engine, wanted, &request->arena, &row, err))
         return HF_FAIL;
-    HF_AUTO(json) json_t *object = recovery_json(wanted->system, &row, request->principal);
     hf_reply_header_format(request, reply, "Location", "/v1/systems/%s/recoveries/%s", wanted->system, row.id);
-    hf_reply_json(reply, 201, object);
+    return answer_new(request, reply, &row, 201, err);
+}
+
+/* Nobody can have reported yet: an answer that tells what was done does not depend on the database any more. */
+static enum hf_verdict answer_new(struct hf_request *request, struct hf_reply *reply, const struct hf_recovery_row *row,
+                                  int status, struct hf_error *err)
+{
+    HF_AUTO(json) json_t *object = hf_api_recovery_json(request->params[0], row);
+    if (!hf_api_recovery_json_finish(object, NULL, row->system_id, request->principal, err))
+        return HF_FAIL;
+    hf_reply_json(reply, status, object);
     return HF_DONE;
-}
-
-static json_t *recovery_json(const char *system, const struct hf_recovery_row *row,
-                             const struct hf_principal *principal)
-{
-    struct hf_error err;
-    HF_AUTO(json) json_t *detail = hf_json_parse(row->detail, strlen(row->detail), &err);
-    json_t *object = json_object();
-    hf_api_set_text(object, "id", row->id);
-    hf_api_set_text(object, "system", system);
-    hf_api_set_text(object, "source", row->source);
-    hf_api_set_text(object, "snapshot", row->snapshot && *row->snapshot ? row->snapshot : NULL);
-    hf_json_set_time(object, "at", row->at_ms);
-    hf_api_set_text(object, "status", row->status);
-    hf_api_set_text(object, "reason", row->reason);
-    hf_api_set_int(object, "epoch", row->epoch);
-    hf_api_set_int(object, "sequenceBefore", row->sequence_before);
-    hf_api_set_int(object, "sequenceAfter", row->sequence_after);
-    hf_json_set_time(object, "startedAt", row->started_at_ms);
-    hf_json_set_time(object, "completedAt", row->completed_at_ms);
-    hf_api_set(object, "dataLoss", data_loss_json(row));
-    json_t *components = json_object_get(json_object_get(detail, "request"), "components");
-    if (principal->component_prefix) {
-        size_t wave;
-        json_t *list;
-        json_array_foreach(json_object_get(detail, "waves"), wave, list) keep_allowed(principal, list);
-        keep_allowed(principal, json_object_get(detail, "removed"));
-        keep_allowed(principal, json_object_get(detail, "lost"));
-        keep_allowed(principal, components);
-    }
-    hf_api_set(object, "components", components ? json_incref(components) : json_null());
-    const json_t *salvage = json_object_get(detail, "salvage");
-    hf_api_set(object, "salvage", salvage ? json_deep_copy(salvage) : json_null());
-    static const char *const parts[] = {"waves", "removed", "lost", "skipped", "steps"};
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        json_t *part = json_object_get(detail, parts[i]);
-        hf_api_set(object, parts[i], part ? json_incref(part) : json_array());
-    }
-    return object;
-}
-
-/* Entries are names, or objects that name their component; what is no array stays. */
-static void keep_allowed(const struct hf_principal *principal, json_t *list)
-{
-    for (size_t i = json_array_size(list); i-- > 0;) {
-        const json_t *entry = json_array_get(list, i);
-        const char *name = json_string_value(json_is_object(entry) ? json_object_get(entry, "component") : entry);
-        if (name && !hf_auth_component_allowed(principal, name))
-            json_array_remove(list, i);
-    }
-}
-
-static json_t *data_loss_json(const struct hf_recovery_row *row)
-{
-    json_t *object = json_object();
-    hf_api_set_int(object, "ms", row->data_loss_ms);
-    hf_api_set_int(object, "versions", row->data_loss_versions);
-    hf_api_set_int(object, "bytes", row->data_loss_bytes);
-    hf_api_set_int(object, "components", row->data_loss_components);
-    return object;
 }
 
 /* The row past the limit only tells that there are more. */
@@ -288,7 +247,7 @@ static bool append_row(void *context, const struct hf_recovery_row *row)
         list->more = true;
         return false;
     }
-    json_array_append_new(list->array, recovery_json(list->system, row, list->principal));
+    json_array_append_new(list->array, hf_api_recovery_json(list->system, row));
     list->last_started_at_ms = row->started_at_ms;
     snprintf(list->last_id, sizeof(list->last_id), "%s", row->id);
     return true;

@@ -9,7 +9,6 @@
 
 static enum hf_verdict answer_status(struct hf_request *request, struct hf_reply *reply, const char *system,
                                      struct hf_error *err);
-static bool wants_text(const struct hf_request *request, bool *out, struct hf_error *err);
 static json_t *status_json(const struct hf_status *status, const char *system);
 static json_t *health_json(const struct hf_status *status);
 static json_t *metric_totals_json(const struct hf_status *status);
@@ -35,7 +34,7 @@ static enum hf_verdict answer_status(struct hf_request *request, struct hf_reply
     struct hf_engine *engine = hf_api_engine(request, err);
     struct hf_status status = {0};
     bool text = false;
-    if (!engine || !wants_text(request, &text, err))
+    if (!engine || !hf_api_wants_text(request, &text, err))
         return HF_FAIL;
     if (!hf_status_collect(engine, system, &request->arena, &status)) {
         hf_error_set(err, HF_NOT_FOUND, "there is no system \"%s\"", system ? system : "");
@@ -50,19 +49,6 @@ static enum hf_verdict answer_status(struct hf_request *request, struct hf_reply
     HF_AUTO(json) json_t *object = status_json(&status, system);
     hf_reply_json(reply, 200, object);
     return HF_DONE;
-}
-
-/* ?format= wins over Accept. */
-static bool wants_text(const struct hf_request *request, bool *out, struct hf_error *err)
-{
-    const char *format = hf_request_query(request, "format");
-    if (format && strcmp(format, "text") != 0 && strcmp(format, "json") != 0)
-        return hf_error_set(err, HF_INVALID_REQUEST, "query parameter format must be text or json");
-    if (format)
-        *out = strcmp(format, "text") == 0;
-    else
-        *out = hf_request_accepts(request, "text/plain") && !hf_request_accepts(request, "application/json");
-    return true;
 }
 
 static json_t *status_json(const struct hf_status *status, const char *system)

@@ -37,7 +37,8 @@ const struct hf_route hf_routes[] = {
 
     {HF_POST,   SYSTEM "/recoveries",        hf_api_recovery_create,     HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "recovery_create", NULL},
     {HF_GET,    SYSTEM "/recoveries",        hf_api_recoveries_list,     HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "recoveries_list", "cursor limit"},
-    {HF_GET,    SYSTEM "/recoveries/{id}",   hf_api_recovery_get,        HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "recovery_get", NULL},
+    {HF_GET,    SYSTEM "/recoveries/{id}",   hf_api_recovery_get,        HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "recovery_get", "format"},
+    {HF_PUT,    SYSTEM "/recoveries/{id}/components/{component}", hf_api_recovery_report, HF_ROLE_AGENT, HF_BODY_SMALL, HF_ON_WORKER, "recovery_report", NULL},
     {HF_POST,   SYSTEM "/recoveries/{id}/apply", hf_api_recovery_apply,  HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "recovery_apply", NULL},
 
     {HF_GET,    SYSTEM "/retention/preview", hf_api_retention_preview,   HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "retention_preview", NULL},

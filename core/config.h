@@ -23,6 +23,7 @@ struct hf_config {
     int64_t history_ms;
     int64_t history_bytes_max;
     int64_t recovery_max_age_ms;
+    int64_t recovery_timeout_ms;  /* how long a recovery waits for the reports of its components; 0: for ever */
     bool enable_state_validation; /* verify every snapshot right after it is written */
     bool validate_on_restore;
     char *encryption_key_file;      /* NULL: snapshot files are not encrypted */

@@ -19,15 +19,16 @@
 #define BAD_SPEC_STATUS 2
 
 static const char *const fault_names[] = {
-    "commit_before",          "commit_after",
-    "snapshot_write",         "snapshot_before_rename",
-    "snapshot_after_rename",  "snapshot_before_row",
-    "recovery_before_commit", "recovery_after_commit",
-    "rebuild_midway",         "shutdown_before_snapshot",
-    "system_delete_begun",    "system_delete_after_commit",
-    "repair_before_write",    "repair_before_exchange",
-    "repair_after_exchange",  "copy_before_rename",
-    "recovery_read_io",       "retention_midway",
+    "commit_before",           "commit_after",
+    "snapshot_write",          "snapshot_before_rename",
+    "snapshot_after_rename",   "snapshot_before_row",
+    "recovery_before_commit",  "recovery_after_commit",
+    "rebuild_midway",          "shutdown_before_snapshot",
+    "system_delete_begun",     "system_delete_after_commit",
+    "repair_before_write",     "repair_before_exchange",
+    "repair_after_exchange",   "copy_before_rename",
+    "recovery_read_io",        "retention_midway",
+    "hydration_before_commit",
 };
 #define FAULT_COUNT (sizeof(fault_names) / sizeof(fault_names[0]))
 

@@ -32,6 +32,7 @@
     X(HF_EV_SNAPSHOT_DELETED, "snapshot.deleted", "info")                                                              \
     X(HF_EV_LEFTOVER_REMOVED, "snapshot.leftover_removed", "warning")                                                  \
     X(HF_EV_RECOVERY_APPLIED, "recovery.applied", "warning")                                                           \
+    X(HF_EV_RECOVERY_COMPLETED, "recovery.completed", "info")                                                          \
     X(HF_EV_RECOVERY_FAILED, "recovery.failed", "error")                                                               \
     X(HF_EV_DATABASE_DAMAGED, "database.damaged", "error")                                                             \
     X(HF_EV_DATABASE_REBUILT, "database.rebuilt", "warning")                                                           \

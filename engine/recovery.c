@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/events.h"
+#include "engine/hydration.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -173,11 +174,16 @@ static bool plan_only(struct hf_recovering *recovering, struct hf_error *err)
         return false;
     hf_recovery_step(recovering, "planned %lld components in %d waves", (long long)recovering->plan.restored,
                      recovering->plan.waves);
-    struct hf_call call = {.run = insert_row, .context = &recovering->row};
-    if (!hf_recovery_fill_row(recovering, "planned", err) ||
-        !hf_committer_call(recovering->engine->committer, &call, err))
+    /* Whoever starts from the present has something to do, and tells when it is done. */
+    bool starts = !recovering->request->dry_run;
+    const char *status = !starts ? "planned" : recovering->plan.count ? "pending" : "completed";
+    struct hf_call call = {.run = hf_recovery_insert_plan, .context = recovering};
+    if (!hf_recovery_fill_row(recovering, status, err) || !hf_committer_call(recovering->engine->committer, &call, err))
         return false;
-    hf_metric_add_labelled(HF_M_RECOVERIES, "planned", 1);
+    if (!starts)
+        hf_metric_add_labelled(HF_M_RECOVERIES, "planned", 1);
+    else if (!recovering->plan.count)
+        hf_hydration_tell_empty(recovering->engine, recovering->system.id, recovering->system.name, recovering->id);
     return true;
 }
 

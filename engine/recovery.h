@@ -21,7 +21,8 @@ struct hf_recovery_request {
     bool force; /* apply the plan although the system moved on since */
 };
 
-/* head: a plan of the present, in waves. snapshot, at: the old states become new versions in one transaction with a
+/* head: a plan of the present, in waves; unless it is a dry run it is pending until its components have reported
+ * (hydration.h). snapshot, at: the old states become new versions in one transaction with a
  * raised epoch; a whole restore makes the system equal to the source (later components get tombstones). Every blob is
  * verified; with validate_on_restore all are before anything is planned or written. A snapshot that proves damaged gets
  * one chance to be healed. Then it is HF_DAMAGED when named by id, unless salvage is set (a whole salvage deletes later

@@ -33,7 +33,6 @@ struct portion {
 
 static bool run_application(struct hf_session *session, void *context, struct hf_error *err);
 static bool advance_system(struct hf_session *session, struct application *application, struct hf_error *err);
-static bool write_row(struct hf_session *session, struct application *application, struct hf_error *err);
 static bool prepare_items(struct application *application, struct hf_error *err);
 static bool insert_components(struct hf_session *session, struct application *application, struct hf_error *err);
 static bool insert_versions(struct hf_session *session, struct application *application, struct hf_error *err);
@@ -88,7 +87,7 @@ bool hf_recovery_fill_row(struct hf_recovering *recovering, const char *status, 
         .data_loss_bytes = plan->loss_bytes,
         .data_loss_components = plan->loss_components,
         .started_at_ms = recovering->started_at_ms,
-        .completed_at_ms = applied ? hf_clock_now_ms() : 0,
+        .completed_at_ms = applied || strcmp(status, "completed") == 0 ? hf_clock_now_ms() : 0,
         .detail = hf_arena_strndup(&recovering->arena, detail.data, detail.bytes),
     };
     return true;
@@ -107,22 +106,10 @@ static bool run_application(struct hf_session *session, void *context, struct hf
     hf_recovery_step(recovering, "wrote %lld versions (%lld of them tombstones) and epoch %lld",
                      (long long)recovering->plan.changes, (long long)recovering->plan.buried,
                      (long long)recovering->plan.system.epoch + 1);
-    if (!hf_recovery_fill_row(recovering, "applied", err) || !write_row(session, application, err))
+    if (!hf_recovery_fill_row(recovering, "applied", err) ||
+        !hf_recovery_insert_restore(session, recovering, &application->plan_is_taken, err))
         return false;
     return !hf_fault("recovery_before_commit") || hf_error_set(err, HF_STORE_DOWN, "fault recovery_before_commit");
-}
-
-/* The row of a plan becomes the row of its restore. */
-static bool write_row(struct hf_session *session, struct application *application, struct hf_error *err)
-{
-    const struct hf_recovering *recovering = application->recovering;
-    if (!recovering->request->plan)
-        return hf_recoveries_insert(session, &recovering->row, err);
-    bool updated = false;
-    if (!hf_recoveries_update(session, &recovering->row, recovering->request->plan->status, &updated, err))
-        return false;
-    application->plan_is_taken = !updated;
-    return updated || hf_error_set(err, HF_PLAN_CHANGED, "recovery %s is no longer a plan", recovering->id);
 }
 
 static bool advance_system(struct hf_session *session, struct application *application, struct hf_error *err)

@@ -1,7 +1,8 @@
 /* What the parts of a recovery share: recovery.c (the course of it), recovery_choose.c (which snapshot it uses, and
  * what becomes of damaged ones), recovery_skipped.c (those that it passed over), recovery_request.c (what was asked
  * for, kept with the plan), recovery_source.c (what is brought back), recovery_plan.c (what that means for the
- * present), recovery_apply.c (the transaction). Not for others. */
+ * present), recovery_apply.c (the transaction),
+ * recovery_record.c (what is kept of it). Not for others. */
 #ifndef HF_ENGINE_RECOVERY_PRIVATE_H
 #define HF_ENGINE_RECOVERY_PRIVATE_H
 
@@ -160,6 +161,13 @@ int hf_recovery_compare_names(const void *a, const void *b); /* of pointers to n
 HF_MUST_USE bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err);
 void hf_plan_done(struct hf_recovering *recovering);
 HF_MUST_USE bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, struct hf_error *err);
+
+/* recovery_record.c: the row as filled, inside the caller's transaction. A recovery that is pending waits for reports
+ * of its components from then on; one that is applied can be reported to. The first is a run of hf_call. */
+HF_MUST_USE bool hf_recovery_insert_plan(struct hf_session *session, void *recovering, struct hf_error *err);
+/* *taken_out: its plan was applied by somebody else meanwhile (HF_PLAN_CHANGED). */
+HF_MUST_USE bool hf_recovery_insert_restore(struct hf_session *session, const struct hf_recovering *recovering,
+                                            bool *taken_out, struct hf_error *err);
 
 /* recovery_apply.c: everything in one transaction on the committer. */
 HF_MUST_USE bool hf_recovery_apply(struct hf_recovering *recovering, struct hf_error *err);

@@ -7,6 +7,7 @@
 #include "engine/catalog_write.h"
 #include "engine/events.h"
 #include "engine/health.h"
+#include "engine/hydration.h"
 #include "engine/retention.h"
 #include "engine/snapshot.h"
 
@@ -193,6 +194,7 @@ static void do_round(struct hf_scheduler *scheduler)
     const struct hf_system_info *systems = hf_catalog_list_systems(scheduler->engine->catalog, &arena, &count);
     for (int i = 0; i < count && !is_stopping(scheduler); i++)
         do_system(scheduler, &systems[i], &arena);
+    hf_hydration_time_out(scheduler->engine);
     trim_service(scheduler);
     set_gauges(scheduler, systems, count, &arena);
 }
