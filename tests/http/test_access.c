@@ -191,6 +191,17 @@ START_TEST(a_token_for_a_prefix_sees_and_changes_nothing_else)
     hf_api_call(&g.t, 200, "GET", recovery, NULL);
     ck_assert_ptr_null(strstr(g.t.answer.body, "\"model\""));
     ck_assert_ptr_nonnull(strstr(g.t.answer.body, "\"agent-1\""));
+    HF_AUTO(free) char *own = hf_format("%s/components/agent-1", recovery);
+    HF_AUTO(free) char *other = hf_format("%s/components/model", recovery);
+    hf_api_call(&g.t, 200, "PUT", own, "{\"status\":\"failed\"}");
+    hf_api_refused(&g.t, 403, "forbidden", "PUT", other, "{\"status\":\"failed\"}");
+    g.t.token = g.viewer;
+    hf_api_refused(&g.t, 403, "forbidden", "PUT", own, "{\"status\":\"failed\"}");
+    g.t.token = g.agent;
+    hf_api_call(&g.t, 200, "PUT", other, "{\"status\":\"failed\"}");
+    g.t.token = g.scoped;
+    hf_api_call(&g.t, 200, "GET", recovery, NULL);
+    ck_assert_ptr_null(strstr(g.t.answer.body, "\"model\""));
 
     hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems/default/snapshots", "{}");
     ck_assert_detail_has(&g.t, "components named agent-… only");

@@ -126,6 +126,9 @@ static void walk_recoveries(struct hf_api_test *t)
     hf_api_call(t, 201, "POST", "/v1/systems/fleet/recoveries", "{\"source\":\"head\"}");
     ck_assert_int_eq(json_array_size(json_object_get(t->json, "waves")), 2);
     ck_assert(json_is_null(json_object_get(t->json, "components")));
+    HF_AUTO(free)
+    char *report = hf_format("/v1/systems/fleet/recoveries/%s/components/agent-1", hf_json_str(t->json, "id"));
+    hf_api_call(t, 200, "PUT", report, "{\"status\":\"restored\"}");
     hf_api_call(t, 200, "PUT", "/v1/systems/fleet/components/agent-1/state", "{\"reward\":-1}");
     hf_api_call(t, 201, "POST", "/v1/systems/fleet/snapshots/latest/restore", "{\"reason\":\"bad reward\"}");
     ck_assert_str_eq(hf_json_str(t->json, "status"), "applied");
