@@ -474,7 +474,7 @@ START_TEST(what_is_no_plan_of_the_past_is_not_applied)
     start(&t, _i);
     put(&t, "a", "1");
     free(take(&t, "full"));
-    HF_AUTO(free) char *path = plan(&t, "{\"source\":\"head\"}");
+    HF_AUTO(free) char *path = plan(&t, "{\"source\":\"head\",\"dryRun\":true}");
     HF_AUTO(free) char *apply_head = hf_format("%s/apply", path);
     hf_api_refused(&t, 409, "conflict", "POST", apply_head, "{\"force\":true}");
     hf_api_call(&t, 201, "POST", SYSTEM "/snapshots/latest/restore", NULL);
