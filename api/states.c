@@ -5,25 +5,12 @@
 #include "api/upload.h"
 #include "core/clock.h"
 #include "core/id.h"
-#include "core/log.h"
-#include "engine/scheduler.h"
-#include "engine/snapshot.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-/* An upload under way; lives in the request's arena. */
-struct upload {
-    struct hf_write write;
-    struct hf_save_item item;
-    bool snapshot_after;
-};
-
-static bool read_upload_headers(const struct hf_request *request, struct upload *upload, struct hf_error *err);
-static bool read_epoch(const char *text, int64_t *out, struct hf_error *err);
 static void state_saved(struct hf_write *write);
 static bool finish_upload(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
-static void start_event_snapshot(struct hf_engine *engine, const char *system);
 static bool read_moment(const struct hf_request *request, struct hf_moment *out, struct hf_error *err);
 static enum hf_verdict get_latest(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
                                   struct hf_error *err);
@@ -43,17 +30,12 @@ enum hf_verdict hf_api_state_put(struct hf_request *request, struct hf_reply *re
     struct hf_engine *engine = hf_api_engine(request, err);
     if (!engine)
         return HF_FAIL;
-    struct upload *upload = hf_arena_alloc(&request->arena, sizeof(*upload));
-    upload->item.component = request->params[1];
-    upload->item.body = request->body;
-    upload->write.system = request->params[0];
-    upload->write.items = &upload->item;
-    upload->write.item_count = 1;
-    upload->write.done = state_saved;
-    upload->write.context = request;
-    if (!read_upload_headers(request, upload, err) ||
+    struct hf_upload *upload = hf_arena_alloc(&request->arena, sizeof(*upload));
+    if (!hf_upload_read(request, upload, err) ||
         !hf_upload_check(&upload->item, request->headers[HF_H_CONTENT_DIGEST], err))
         return HF_FAIL;
+    upload->write.done = state_saved;
+    upload->write.context = request;
     request->work = upload;
     request->finish = finish_upload;
     return hf_committer_submit(engine->committer, &upload->write, err) ? HF_LATER : HF_FAIL;
@@ -102,48 +84,6 @@ enum hf_verdict hf_api_state_versions(struct hf_request *request, struct hf_repl
     return HF_DONE;
 }
 
-static bool read_upload_headers(const struct hf_request *request, struct upload *upload, struct hf_error *err)
-{
-    struct hf_save_item *item = &upload->item;
-    const char *const *headers = request->headers;
-    const char *encoding = headers[HF_H_CONTENT_ENCODING];
-    const char *snapshot = headers[HF_H_STATE_EVENT_SNAPSHOT];
-    item->content_type = headers[HF_H_CONTENT_TYPE] ? headers[HF_H_CONTENT_TYPE] : "application/json";
-    item->if_match = headers[HF_H_IF_MATCH];
-    item->event = headers[HF_H_STATE_EVENT];
-    upload->write.state_epoch = -1;
-    if (encoding && strcmp(encoding, "identity") != 0)
-        return hf_error_set(err, HF_UNSUPPORTED_MEDIA,
-                            "states are stored as they are sent: leave out Content-Encoding, or give the content type "
-                            "of the compressed form");
-    if (item->if_match && !hf_etag_list_check("If-Match", item->if_match, err))
-        return false;
-    if (headers[HF_H_IF_NONE_MATCH]) {
-        if (strcmp(headers[HF_H_IF_NONE_MATCH], "*") != 0)
-            return hf_error_set(err, HF_INVALID_REQUEST, "header If-None-Match of an upload can only be *");
-        item->if_none_match_any = true;
-    }
-    if (item->event && !hf_name_is_valid(item->event, strlen(item->event)))
-        return hf_error_set(err, HF_INVALID_REQUEST,
-                            "header State-Event must be a name: letters, digits and . _ : - of at most %d characters",
-                            HF_NAME_MAX);
-    if (snapshot && strcmp(snapshot, "true") != 0 && strcmp(snapshot, "false") != 0)
-        return hf_error_set(err, HF_INVALID_REQUEST, "header State-Event-Snapshot must be true or false");
-    upload->snapshot_after = snapshot && strcmp(snapshot, "true") == 0;
-    return read_epoch(headers[HF_H_STATE_EPOCH], &upload->write.state_epoch, err);
-}
-
-static bool read_epoch(const char *text, int64_t *out, struct hf_error *err)
-{
-    if (!text)
-        return true;
-    size_t length = strlen(text);
-    if (length == 0 || length > 18 || strspn(text, "0123456789") != length)
-        return hf_error_set(err, HF_INVALID_REQUEST, "header State-Epoch must be a whole number");
-    *out = strtoll(text, NULL, 10);
-    return true;
-}
-
 /* Committer thread. */
 static void state_saved(struct hf_write *write)
 {
@@ -153,33 +93,11 @@ static void state_saved(struct hf_write *write)
 /* The request's loop thread. */
 static bool finish_upload(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    struct upload *upload = request->work;
-    struct hf_engine *engine = atomic_load_explicit(&request->api->engine, memory_order_acquire);
-    const struct hf_save_item *item = &upload->item;
+    struct hf_upload *upload = request->work;
     if (!upload->write.ok)
         return hf_upload_fail(request, &upload->write, err);
-    struct hf_head head = {.version = item->version, .hash = item->hash};
-    char etag[48];
-    hf_etag_format(&head, etag);
-    struct hf_schedule schedule = hf_scheduler_next(engine, upload->write.system);
-    reply->status = item->created ? 201 : 200;
-    reply->content_type = "application/json";
-    hf_upload_add_receipt(&reply->body, &upload->write, item, schedule.next_incremental_at_ms);
-    hf_buf_add_char(&reply->body, '\n');
-    hf_reply_header(request, reply, "ETag", etag);
-    if (upload->snapshot_after)
-        start_event_snapshot(engine, upload->write.system);
+    hf_upload_answer(request, reply, upload);
     return true;
-}
-
-/* The state is safe either way: a snapshot that cannot start is told to the operator, not to the agent. */
-static void start_event_snapshot(struct hf_engine *engine, const char *system)
-{
-    const struct hf_snapshot_request snapshot = {.system = system, .trigger = "event"};
-    char id[HF_SNAPSHOT_ID_MAX];
-    struct hf_error err;
-    if (!hf_snapshot_start(engine, &snapshot, id, &err))
-        hf_log(HF_LOG_WARNING, "event_snapshot_not_started", err.text, HF_LOG_TEXT("system", system));
 }
 
 static bool read_moment(const struct hf_request *request, struct hf_moment *out, struct hf_error *err)

@@ -4,20 +4,61 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/api.h"
 #include "api/conditions.h"
 #include "core/clock.h"
 #include "core/id.h"
-#include "core/json.h"
+#include "core/log.h"
+#include "engine/scheduler.h"
+#include "engine/snapshot.h"
 
 /* Its one reference is never given back. */
 static struct hf_blob empty_body = {.references = 1};
 
+static bool read_epoch(const char *text, int64_t *out, struct hf_error *err);
+static void start_event_snapshot(struct hf_engine *engine, const char *system);
 static bool check_content_type(const char *content_type, struct hf_error *err);
 static size_t token_bytes(const char *text);
 
 bool hf_content_type_is_json(const char *content_type)
 {
     return hf_json_is_media_type(content_type);
+}
+
+bool hf_upload_read(struct hf_request *request, struct hf_upload *upload, struct hf_error *err)
+{
+    struct hf_save_item *item = &upload->item;
+    const char *const *headers = request->headers;
+    const char *encoding = headers[HF_H_CONTENT_ENCODING];
+    const char *snapshot = headers[HF_H_STATE_EVENT_SNAPSHOT];
+    item->component = request->params[1];
+    item->body = request->body;
+    upload->write.system = request->params[0];
+    upload->write.items = item;
+    upload->write.item_count = 1;
+    item->content_type = headers[HF_H_CONTENT_TYPE] ? headers[HF_H_CONTENT_TYPE] : "application/json";
+    item->if_match = headers[HF_H_IF_MATCH];
+    item->event = headers[HF_H_STATE_EVENT];
+    upload->write.state_epoch = -1;
+    if (encoding && strcmp(encoding, "identity") != 0)
+        return hf_error_set(err, HF_UNSUPPORTED_MEDIA,
+                            "states are stored as they are sent: leave out Content-Encoding, or give the content type "
+                            "of the compressed form");
+    if (item->if_match && !hf_etag_list_check("If-Match", item->if_match, err))
+        return false;
+    if (headers[HF_H_IF_NONE_MATCH]) {
+        if (strcmp(headers[HF_H_IF_NONE_MATCH], "*") != 0)
+            return hf_error_set(err, HF_INVALID_REQUEST, "header If-None-Match of an upload can only be *");
+        item->if_none_match_any = true;
+    }
+    if (item->event && !hf_name_is_valid(item->event, strlen(item->event)))
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "header State-Event must be a name: letters, digits and . _ : - of at most %d characters",
+                            HF_NAME_MAX);
+    if (snapshot && strcmp(snapshot, "true") != 0 && strcmp(snapshot, "false") != 0)
+        return hf_error_set(err, HF_INVALID_REQUEST, "header State-Event-Snapshot must be true or false");
+    upload->snapshot_after = snapshot && strcmp(snapshot, "true") == 0;
+    return read_epoch(headers[HF_H_STATE_EPOCH], &upload->write.state_epoch, err);
 }
 
 bool hf_upload_check(struct hf_save_item *item, const char *content_digest, struct hf_error *err)
@@ -30,6 +71,23 @@ bool hf_upload_check(struct hf_save_item *item, const char *content_digest, stru
     if (content_digest && !hf_content_digest_check(content_digest, &item->hash, err))
         return false;
     return !hf_content_type_is_json(item->content_type) || hf_json_check(item->body->data, item->body->bytes, err);
+}
+
+void hf_upload_answer(struct hf_request *request, struct hf_reply *reply, const struct hf_upload *upload)
+{
+    struct hf_engine *engine = atomic_load_explicit(&request->api->engine, memory_order_acquire);
+    const struct hf_save_item *item = &upload->item;
+    struct hf_head head = {.version = item->version, .hash = item->hash};
+    char etag[48];
+    hf_etag_format(&head, etag);
+    struct hf_schedule schedule = hf_scheduler_next(engine, upload->write.system);
+    reply->status = item->created ? 201 : 200;
+    reply->content_type = "application/json";
+    hf_upload_add_receipt(&reply->body, &upload->write, item, schedule.next_incremental_at_ms);
+    hf_buf_add_char(&reply->body, '\n');
+    hf_reply_header(request, reply, "ETag", etag);
+    if (upload->snapshot_after)
+        start_event_snapshot(engine, upload->write.system);
 }
 
 void hf_upload_add_receipt(struct hf_buf *out, const struct hf_write *write, const struct hf_save_item *item,
@@ -80,6 +138,27 @@ bool hf_upload_fail(struct hf_request *request, const struct hf_write *write, st
         hf_request_problem_member(request, "component", member);
     }
     return false;
+}
+
+static bool read_epoch(const char *text, int64_t *out, struct hf_error *err)
+{
+    if (!text)
+        return true;
+    size_t length = strlen(text);
+    if (length == 0 || length > 18 || strspn(text, "0123456789") != length)
+        return hf_error_set(err, HF_INVALID_REQUEST, "header State-Epoch must be a whole number");
+    *out = strtoll(text, NULL, 10);
+    return true;
+}
+
+/* The state is safe either way: a snapshot that cannot start is told to the operator, not to the agent. */
+static void start_event_snapshot(struct hf_engine *engine, const char *system)
+{
+    const struct hf_snapshot_request snapshot = {.system = system, .trigger = "event"};
+    char id[HF_SNAPSHOT_ID_MAX];
+    struct hf_error err;
+    if (!hf_snapshot_start(engine, &snapshot, id, &err))
+        hf_log(HF_LOG_WARNING, "event_snapshot_not_started", err.text, HF_LOG_TEXT("system", system));
 }
 
 /* RFC 9110 section 8.3.1: type/subtype, then parameters, which are kept as they are. */

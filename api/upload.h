@@ -10,10 +10,24 @@
 /* Is it application/json or anything with the suffix +json? */
 bool hf_content_type_is_json(const char *content_type);
 
+/* An upload of one state under way. */
+struct hf_upload {
+    struct hf_write write;
+    struct hf_save_item item;
+    bool snapshot_after; /* State-Event-Snapshot */
+};
+
+/* Fills a zeroed upload from the path and the headers: conditions, epoch, event, content type. It borrows from the
+ * request, and must stay where it is. */
+HF_MUST_USE bool hf_upload_read(struct hf_request *request, struct hf_upload *upload, struct hf_error *err);
+
 /* Checks the content type, the Content-Digest (NULL: none sent) and, where the type is JSON, the body; sets the hash.
  * The item's body may be NULL for an empty one: it is set to a shared empty blob. Any thread; takes as long as hashing
  * the body. */
 HF_MUST_USE bool hf_upload_check(struct hf_save_item *item, const char *content_digest, struct hf_error *err);
+
+/* Answers an upload that is committed: receipt, ETag, and the snapshot that was asked for is started. */
+void hf_upload_answer(struct hf_request *request, struct hf_reply *reply, const struct hf_upload *upload);
 
 /* Appends the receipt of a committed item as a JSON object. */
 void hf_upload_add_receipt(struct hf_buf *out, const struct hf_write *write, const struct hf_save_item *item,
