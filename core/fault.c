@@ -28,7 +28,7 @@ static const char *const fault_names[] = {
     "repair_before_write",     "repair_before_exchange",
     "repair_after_exchange",   "copy_before_rename",
     "recovery_read_io",        "retention_midway",
-    "hydration_before_commit",
+    "hydration_before_commit", "patch_before_save",
 };
 #define FAULT_COUNT (sizeof(fault_names) / sizeof(fault_names[0]))
 

@@ -5,9 +5,11 @@
 
 #include <string.h>
 
-#define WORK_MAX        20000000 /* values looked at */
-#define MOVED_MAX       10000000 /* blocks of elements that have to move aside when the patch is applied */
-#define MOVED_AT_ONCE   64
+/* Together less than applying a patch may take (json_patch.c). */
+#define WORK_MAX      20000000 /* values looked at */
+#define MOVED_MAX     40000000 /* blocks of elements that have to move aside when the patch is applied */
+#define MOVED_AT_ONCE 16
+
 #define OPERATION_BYTES 32
 #define PATCH_BYTES_MIN (64 * 1024)
 #define SHIFT_MAX       32 /* how far the start of an array may have moved on to be recognised */

@@ -5,7 +5,7 @@
 #include "core/buf.h"
 #include "core/json.h"
 
-#define HF_JSON_DEPTH_MAX 2048 /* levels of arrays and objects that can be parsed */
+#define HF_JSON_DEPTH_MAX 2048 /* levels that can be parsed, the innermost value included */
 
 /* Parses a JSON text whose numbers a 64-bit integer or a double can hold: 12345678901234567890 and
  * 0.12345678901234567890 are refused, as writing them again would give other numbers. HF_INVALID_REQUEST names the

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define WORK_MAX          100000000 /* values visited or copied; a second or two */
-#define MOVED_AT_ONCE     64        /* elements of an array that move aside for the price of one visit */
+#define MOVED_AT_ONCE     16        /* elements of an array that move aside for the price of one visit */
 #define REAL_INTEGERS_END 9223372036854775808.0
 
 struct patching {
@@ -315,8 +315,6 @@ static bool fits(struct patching *p, const json_t *value, int levels)
 {
     if (!work(p, 1))
         return false;
-    if (!json_is_object(value) && !json_is_array(value))
-        return true;
     if (levels >= HF_JSON_DEPTH_MAX)
         return fail(p, HF_CONFLICT, "the result would be nested too deep");
     for (size_t i = 0; i < json_array_size(value); i++)

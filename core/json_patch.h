@@ -18,7 +18,8 @@ HF_MUST_USE bool hf_json_patch_apply(const json_t *patch, json_t **document_inou
 
 /* A patch that, applied to from, gives to, exactly (hf_json_same); empty when they are the same. Always the same for
  * the same values in the same order; never much larger than to, and never more work to make or apply than a bound:
- * beyond that it replaces the whole. It shares values with to. Owns. */
+ * beyond that it replaces the whole. It shares values with to. Values of more than 50 million parts are for the caller
+ * to keep away. Owns. */
 json_t *hf_json_patch_diff(const json_t *from, const json_t *to);
 
 #endif

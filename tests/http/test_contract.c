@@ -75,6 +75,9 @@ static void walk_states(struct hf_api_test *t)
     ck_assert_str_eq(hf_api_header(t, "Content-Length"), "12");
     hf_api_call(t, 200, "GET", "/v1/systems/fleet/components/agent-1/versions", NULL);
     ck_assert_int_eq(json_array_size(json_object_get(t->json, "versions")), 2);
+    const char *const merge[] = {"Content-Type: application/merge-patch+json", NULL};
+    hf_api_send(t, 200, "PATCH", "/v1/systems/fleet/components/agent-1/state", merge, "{}", 2);
+    ck_assert(json_is_true(json_object_get(t->json, "unchanged")));
     hf_api_call(t, 200, "POST", "/v1/systems/fleet/states",
                 "{\"states\":[{\"component\":\"agent-1\",\"state\":{\"reward\":3}},"
                 "{\"component\":\"agent-2\",\"state\":[]}]}");

@@ -1,0 +1,286 @@
+/* Changing a part of a state: JSON Patch (RFC 6902) and JSON Merge Patch (RFC 7396). The patch is applied here to the
+ * present state, and the result is saved like an upload, on the condition that the state is still the one it was made
+ * from; when it is not, and the client's own conditions still hold, it is made again. */
+#include "api/api.h"
+#include "api/conditions.h"
+#include "api/handlers.h"
+#include "api/upload.h"
+#include "core/fault.h"
+#include "core/json_exact.h"
+#include "core/json_merge.h"
+#include "core/json_patch.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <strings.h>
+
+#define MERGE_TYPE   "application/merge-patch+json"
+#define PATCH_TYPE   "application/json-patch+json"
+#define ATTEMPTS_MAX 10
+#define LANE_COUNT   64
+/* Of states and patches that are being worked on. As trees they take up to twenty times the memory. */
+#define BYTES_MAX ((size_t)64 * 1024 * 1024)
+
+struct state_patch {
+    struct hf_request *request;
+    struct hf_engine *engine;
+    struct hf_upload upload;
+    bool is_merge;
+    json_t *patch;
+    struct hf_state state; /* the present one */
+    struct hf_blob *body;  /* the changed one; owns */
+    size_t bytes_taken;    /* of bytes_under_way */
+};
+
+/* What one attempt came to. */
+enum outcome { SAVED, FAILED, OVERTAKEN };
+
+/* One patch of a component at a time: of several at once all but one would have to be made again. */
+static pthread_mutex_t lanes[LANE_COUNT] = {[0 ... LANE_COUNT - 1] = PTHREAD_MUTEX_INITIALIZER};
+static atomic_size_t bytes_under_way;
+
+static bool read_patch_type(const struct hf_request *request, bool *is_merge_out);
+static enum hf_verdict refuse_type(struct hf_request *request, struct hf_reply *reply);
+static bool read_request(struct state_patch *p, struct hf_error *err);
+static pthread_mutex_t *lane_of(const char *system, const char *component);
+static bool patch_and_save(struct state_patch *p, struct hf_error *err);
+static void drop_state(struct state_patch *p);
+static enum outcome attempt(struct state_patch *p, struct hf_error *err);
+static bool read_state(struct state_patch *p, struct hf_error *err);
+static bool check_conditions(struct state_patch *p, struct hf_error *err);
+static bool take_bytes(struct state_patch *p, struct hf_error *err);
+static bool make_state(struct state_patch *p, struct hf_error *err);
+static json_t *apply(const struct state_patch *p, json_t *document, struct hf_error *err);
+static struct hf_blob *write_state(struct state_patch *p, const json_t *value, struct hf_error *err);
+static enum outcome save(struct state_patch *p, struct hf_error *err);
+static bool too_large(struct state_patch *p, size_t limit, const char *what, struct hf_error *err);
+
+enum hf_verdict hf_api_state_patch(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    struct state_patch p = {.request = request, .engine = hf_api_engine(request, err)};
+    if (!p.engine)
+        return HF_FAIL;
+    if (!read_patch_type(request, &p.is_merge))
+        return refuse_type(request, reply);
+    bool ok = read_request(&p, err) && patch_and_save(&p, err);
+    if (ok)
+        hf_upload_answer(request, reply, &p.upload);
+    drop_state(&p);
+    json_decref(p.patch);
+    return ok ? HF_DONE : HF_FAIL;
+}
+
+static bool read_patch_type(const struct hf_request *request, bool *is_merge_out)
+{
+    const char *type = request->headers[HF_H_CONTENT_TYPE];
+    size_t bytes = type ? strcspn(type, "; \t") : 0;
+    *is_merge_out = bytes == strlen(MERGE_TYPE) && strncasecmp(type, MERGE_TYPE, bytes) == 0;
+    return *is_merge_out || (bytes == strlen(PATCH_TYPE) && strncasecmp(type, PATCH_TYPE, bytes) == 0);
+}
+
+/* RFC 5789 section 2.2: the answer says what would be understood. */
+static enum hf_verdict refuse_type(struct hf_request *request, struct hf_reply *reply)
+{
+    struct hf_error err;
+    hf_error_set(&err, HF_UNSUPPORTED_MEDIA, "the content type of a patch must be " MERGE_TYPE " or " PATCH_TYPE);
+    hf_reply_problem(request, reply, &err);
+    hf_reply_header(request, reply, "Accept-Patch", MERGE_TYPE ", " PATCH_TYPE);
+    return HF_DONE;
+}
+
+static bool read_request(struct state_patch *p, struct hf_error *err)
+{
+    const struct hf_request *request = p->request;
+    const char *digest = request->headers[HF_H_CONTENT_DIGEST];
+    const struct hf_blob *body = request->body;
+    const void *data = body ? (const void *)body->data : "";
+    size_t bytes = body ? body->bytes : 0;
+    struct hf_hash hash;
+    if (!hf_upload_read(p->request, &p->upload, err))
+        return false;
+    if (bytes > BYTES_MAX)
+        return too_large(p, BYTES_MAX, "a patch", err);
+    hf_hash_of(data, bytes, &hash);
+    if (digest && !hf_content_digest_check(digest, &hash, err))
+        return false;
+    p->patch = hf_json_parse_exact(data, bytes, err);
+    return p->patch || hf_error_wrap(err, "the patch");
+}
+
+static pthread_mutex_t *lane_of(const char *system, const char *component)
+{
+    uint32_t hash = UINT32_C(2166136261);
+    for (const char *c = system; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT32_C(16777619);
+    for (const char *c = component; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT32_C(16777619);
+    return &lanes[(hash ^ hash >> 16) % LANE_COUNT];
+}
+
+static bool patch_and_save(struct state_patch *p, struct hf_error *err)
+{
+    pthread_mutex_t *lane = lane_of(p->request->params[0], p->request->params[1]);
+    enum outcome outcome = OVERTAKEN;
+    pthread_mutex_lock(lane);
+    for (int i = 0; outcome == OVERTAKEN && i < ATTEMPTS_MAX; i++) {
+        drop_state(p);
+        outcome = attempt(p, err);
+        atomic_fetch_sub(&bytes_under_way, p->bytes_taken);
+        p->bytes_taken = 0;
+    }
+    pthread_mutex_unlock(lane);
+    if (outcome == OVERTAKEN)
+        return hf_error_set(err, HF_CONFLICT,
+                            "others changed the state %d times while the patch was being applied; nothing was changed: "
+                            "send it again",
+                            ATTEMPTS_MAX);
+    return outcome == SAVED;
+}
+
+static void drop_state(struct state_patch *p)
+{
+    hf_blob_unref(p->state.body);
+    hf_blob_unref(p->body);
+    p->state.body = p->body = NULL;
+}
+
+static enum outcome attempt(struct state_patch *p, struct hf_error *err)
+{
+    if (!read_state(p, err) || !check_conditions(p, err) || !take_bytes(p, err) || !make_state(p, err))
+        return FAILED;
+    return save(p, err);
+}
+
+/* From memory when it is there. */
+static bool read_state(struct state_patch *p, struct hf_error *err)
+{
+    const char *system = p->request->params[0], *component = p->request->params[1];
+    const struct hf_moment latest = {.kind = HF_MOMENT_LATEST};
+    struct hf_state *state = &p->state;
+    if (hf_catalog_read_head(p->engine->catalog, system, component, &state->head, &state->epoch, &state->body) &&
+        hf_head_is_present(&state->head) && state->body)
+        return true;
+    return hf_state_read(p->engine, system, component, &latest, state, err);
+}
+
+/* Before the patch is applied (RFC 9110 section 13.2.1): a client that is behind shall hear that, and not that its
+ * patch does not fit. The commit checks the epoch again, and that the state is still this one. */
+static bool check_conditions(struct state_patch *p, struct hf_error *err)
+{
+    struct hf_write *write = &p->upload.write;
+    const struct hf_save_item *item = &p->upload.item;
+    const char *component = item->component;
+    hf_etag_format(&p->state.head, write->current_etag);
+    write->epoch = p->state.epoch;
+    write->failed_item = 0;
+    if (write->state_epoch >= 0 && write->state_epoch < p->state.epoch)
+        hf_error_set(&write->error, HF_STALE_EPOCH,
+                     "State-Epoch %" PRId64 " is from before a restore: system %s is at epoch %" PRId64
+                     "; fetch the state again and go on from there",
+                     write->state_epoch, write->system, p->state.epoch);
+    else if (item->if_none_match_any)
+        hf_error_set(&write->error, HF_PRECONDITION,
+                     "component %s has a state (ETag %s); If-None-Match: * failed, and a patch always needs one",
+                     component, write->current_etag);
+    else if (p->request->headers[HF_H_IF_MATCH] && !hf_etag_matches(p->request->headers[HF_H_IF_MATCH], &p->state.head))
+        hf_error_set(&write->error, HF_PRECONDITION, "component %s is at ETag %s; If-Match failed", component,
+                     write->current_etag);
+    else
+        return true;
+    return hf_upload_fail(p->request, write, err);
+}
+
+static bool take_bytes(struct state_patch *p, struct hf_error *err)
+{
+    size_t bytes = p->state.body->bytes + (p->request->body ? p->request->body->bytes : 0);
+    if (bytes > BYTES_MAX)
+        return too_large(p, BYTES_MAX, "a state and its patch together", err);
+    p->bytes_taken = bytes;
+    if (atomic_fetch_add(&bytes_under_way, bytes) + bytes > BYTES_MAX)
+        return hf_error_set(err, HF_OVERLOADED, "too many large states are being patched; try again soon");
+    return true;
+}
+
+/* Sets body: the bytes of the changed state; the present ones when the patch changes nothing. */
+static bool make_state(struct state_patch *p, struct hf_error *err)
+{
+    const struct hf_blob *body = p->state.body;
+    if (!hf_content_type_is_json(p->state.head.content_type))
+        return hf_error_set(err, HF_CONFLICT, "the state is %.100s and no JSON: it can only be replaced as a whole",
+                            p->state.head.content_type);
+    HF_AUTO(json) json_t *before = hf_json_parse_exact(body->data, body->bytes, err);
+    if (!before && err->code == HF_INVALID_REQUEST) {
+        err->code = HF_CONFLICT;
+        return hf_error_wrap(err, "the present state would be altered by writing it again, so it can only be replaced "
+                                  "as a whole");
+    }
+    HF_AUTO(json) json_t *after = before ? apply(p, before, err) : NULL;
+    if (!after)
+        return false;
+    p->body = hf_json_same(after, before, NULL) ? hf_blob_ref(p->state.body) : write_state(p, after, err);
+    return p->body != NULL;
+}
+
+/* Owns; NULL on failure. */
+static json_t *apply(const struct state_patch *p, json_t *document, struct hf_error *err)
+{
+    if (p->is_merge) {
+        json_t *merged = hf_json_merge(document, p->patch);
+        if (!merged)
+            hf_error_set(err, HF_OVERLOADED, "there is not enough memory to apply the patch");
+        return merged;
+    }
+    json_t *patched = json_incref(document);
+    if (hf_json_patch_apply(p->patch, &patched, err))
+        return patched;
+    json_decref(patched);
+    if (err->code == HF_PRECONDITION) /* a failed test: the client will want to know what it met */
+        hf_request_problem_member(p->request, "currentEtag",
+                                  hf_arena_format(&p->request->arena, "\"\\\"%.*s\\\"\"",
+                                                  (int)strlen(p->upload.write.current_etag) - 2,
+                                                  p->upload.write.current_etag + 1));
+    return NULL;
+}
+
+static struct hf_blob *write_state(struct state_patch *p, const json_t *value, struct hf_error *err)
+{
+    size_t limit = (size_t)p->request->api->config->state_bytes_max;
+    HF_AUTO(buf) struct hf_buf text;
+    hf_buf_init(&text, limit);
+    if (!hf_json_write(&text, value)) {
+        too_large(p, limit, "the changed state", err);
+        return NULL;
+    }
+    struct hf_blob *blob = hf_blob_copy(text.data, text.bytes);
+    if (!blob)
+        hf_error_set(err, HF_OVERLOADED, "there is not enough memory to apply the patch");
+    return blob;
+}
+
+static enum outcome save(struct state_patch *p, struct hf_error *err)
+{
+    struct hf_upload *upload = &p->upload;
+    char etag[48];
+    hf_etag_format(&p->state.head, etag);
+    upload->item.if_match = etag;
+    upload->item.body = p->body;
+    upload->item.content_type = p->state.head.content_type;
+    hf_hash_of(p->body->data, p->body->bytes, &upload->item.hash);
+    if (hf_fault("patch_before_save"))
+        return OVERTAKEN;
+    if (hf_committer_write(p->engine->committer, &upload->write, err))
+        return SAVED;
+    if (err->code == HF_PRECONDITION)
+        return OVERTAKEN;
+    if (err->code == HF_STALE_EPOCH)
+        hf_upload_fail(p->request, &upload->write, err);
+    return FAILED;
+}
+
+static bool too_large(struct state_patch *p, size_t limit, const char *what, struct hf_error *err)
+{
+    hf_request_problem_member(p->request, "limit", hf_arena_format(&p->request->arena, "%zu", limit));
+    return hf_error_set(err, HF_BODY_TOO_LARGE, "%s can have at most %zu bytes", what, limit);
+}
