@@ -38,8 +38,8 @@ struct recovery_list {
 
 enum hf_verdict hf_api_recovery_create(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    static const char *const fields[] = {"source", "snapshot", "at",      "components", "maxAgeMs",
-                                         "dryRun", "reason",   "salvage", NULL};
+    static const char *const fields[] = {"source", "snapshot", "at",      "components",          "maxAgeMs",
+                                         "dryRun", "reason",   "salvage", "includeDependencies", NULL};
     struct hf_engine *engine = hf_api_engine(request, err);
     if (!engine)
         return HF_FAIL;
@@ -52,7 +52,8 @@ enum hf_verdict hf_api_recovery_create(struct hf_request *request, struct hf_rep
 
 enum hf_verdict hf_api_snapshot_restore(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    static const char *const fields[] = {"components", "maxAgeMs", "dryRun", "reason", "salvage", NULL};
+    static const char *const fields[] = {"components", "includeDependencies", "maxAgeMs", "dryRun", "reason", "salvage",
+                                         NULL};
     struct hf_engine *engine = hf_api_engine(request, err);
     if (!engine)
         return HF_FAIL;
@@ -179,11 +180,17 @@ static bool read_rest(struct hf_request *request, const json_t *body, struct hf_
     if (!hf_api_name_list(request, body, "components", COMPONENTS_MAX, &out->components, &out->component_count, err) ||
         !hf_json_get_int(body, "maxAgeMs", 1, INT64_MAX, &out->age_ms_max, err) ||
         !hf_json_get_bool(body, "dryRun", &out->dry_run, err) ||
+        !hf_json_get_bool(body, "includeDependencies", &out->include_dependencies, err) ||
         !hf_json_get_bool(body, "salvage", &out->salvage, err) || !read_reason(request, body, &out->reason, err))
         return false;
     if (out->components && out->component_count == 0)
         return hf_error_set(err, HF_INVALID_REQUEST,
                             "field \"components\" is empty; leave it out to mean the whole system");
+    if (out->include_dependencies && !out->components)
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "field \"includeDependencies\" belongs to the field \"components\": a recovery of the "
+                            "whole system leaves nothing out");
+    out->allowed_prefix = request->principal->component_prefix;
     if (out->salvage && (!out->snapshot || strcmp(out->snapshot, "latest") == 0))
         return hf_error_set(err, HF_INVALID_REQUEST,
                             "field \"salvage\" belongs to a snapshot that is named by its id, and only there");
@@ -211,10 +218,13 @@ static bool check_scope(const struct hf_request *request, const struct hf_recove
         return hf_error_set(err, HF_FORBIDDEN,
                             "token %s is for components named %s… only; name them in the field \"components\"",
                             request->principal->id, request->principal->component_prefix);
-    for (int i = 0; i < wanted->component_count; i++)
-        if (!hf_auth_component_allowed(request->principal, wanted->components[i]))
+    for (int i = 0; i < wanted->component_count + wanted->along_count; i++) {
+        int along = i - wanted->component_count;
+        const char *name = along < 0 ? wanted->components[i] : wanted->along[along].name;
+        if (!hf_auth_component_allowed(request->principal, name))
             return hf_error_set(err, HF_FORBIDDEN, "token %s is for components named %s… only, not for %s",
-                                request->principal->id, request->principal->component_prefix, wanted->components[i]);
+                                request->principal->id, request->principal->component_prefix, name);
+    }
     return true;
 }
 

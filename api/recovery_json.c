@@ -52,9 +52,13 @@ json_t *hf_api_recovery_json(const char *system, const struct hf_recovery_row *r
     hf_api_set(object, "dataLoss", data_loss_json(row));
     json_t *components = json_object_get(json_object_get(detail, "request"), "components");
     hf_api_set(object, "components", components ? json_incref(components) : json_null());
+    hf_api_set(object, "includeDependencies",
+               json_boolean(json_is_true(json_object_get(json_object_get(detail, "request"), "includeDependencies"))));
+    json_t *cut = json_object_get(detail, "cut");
+    hf_api_set(object, "cut", cut ? json_incref(cut) : json_null());
     const json_t *salvage = json_object_get(detail, "salvage");
     hf_api_set(object, "salvage", salvage ? json_deep_copy(salvage) : json_null());
-    static const char *const parts[] = {"waves", "removed", "lost", "skipped", "steps"};
+    static const char *const parts[] = {"waves", "removed", "warnings", "lost", "skipped", "steps"};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         json_t *part = json_object_get(detail, parts[i]);
         hf_api_set(object, parts[i], part ? json_incref(part) : json_array());
@@ -93,7 +97,7 @@ bool hf_api_recovery_json_finish(json_t *recovery, struct hf_session *session, i
     size_t wave;
     json_t *list;
     json_array_foreach(waves, wave, list) keep_allowed(principal, list);
-    static const char *const lists[] = {"components", "removed", "lost", "failed", "silent"};
+    static const char *const lists[] = {"components", "removed", "warnings", "lost", "failed", "silent"};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         keep_allowed(principal, json_object_get(recovery, lists[i]));
     return true;
@@ -261,12 +265,16 @@ static json_t *names_with(const json_t *waves, const char *status)
     return names;
 }
 
-/* Entries are names, or objects that name their component; what is no array stays. */
+/* Entries are names, or objects that name their component; what is no array stays. What is kept does not name another
+ * component as its reason either. */
 static void keep_allowed(const struct hf_principal *principal, json_t *list)
 {
     for (size_t i = json_array_size(list); i-- > 0;) {
-        const json_t *entry = json_array_get(list, i);
+        json_t *entry = json_array_get(list, i);
         const char *name = json_string_value(json_is_object(entry) ? json_object_get(entry, "component") : entry);
+        const char *because = json_string_value(json_object_get(entry, "because"));
+        if (because && !hf_auth_component_allowed(principal, because))
+            json_object_del(entry, "because");
         if (name && !hf_auth_component_allowed(principal, name))
             json_array_remove(list, i);
     }

@@ -16,6 +16,7 @@ static enum hf_verdict get_latest(struct hf_request *request, struct hf_reply *r
                                   struct hf_error *err);
 static enum hf_verdict get_waiting(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
                                    const struct hf_moment *moment, struct hf_error *err);
+static void tell_cut(struct hf_request *request, struct hf_reply *reply, const struct hf_state *state);
 static enum hf_verdict answer_state(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head,
                                     int64_t epoch, struct hf_blob *body, struct hf_error *err);
 static void set_state_headers(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head,
@@ -104,6 +105,7 @@ static bool read_moment(const struct hf_request *request, struct hf_moment *out,
 {
     const char *at = hf_request_query(request, "at");
     const char *snapshot = hf_request_query(request, "snapshot");
+    const char *sequence = hf_request_query(request, "sequence");
     *out = (struct hf_moment){.kind = HF_MOMENT_LATEST};
     int given = 0;
     if (hf_request_query(request, "version")) {
@@ -119,6 +121,12 @@ static bool read_moment(const struct hf_request *request, struct hf_moment *out,
             return hf_error_set(err, HF_INVALID_REQUEST,
                                 "query parameter at must be an RFC 3339 time such as 2026-11-23T01:30:00Z");
     }
+    if (sequence) {
+        out->kind = HF_MOMENT_SEQUENCE;
+        given++;
+        if (!hf_request_query_int(request, "sequence", 1, INT64_MAX, &out->sequence, err))
+            return false;
+    }
     if (snapshot) {
         out->kind = HF_MOMENT_SNAPSHOT;
         given++;
@@ -126,7 +134,8 @@ static bool read_moment(const struct hf_request *request, struct hf_moment *out,
         if (!hf_name_is_valid(snapshot, strlen(snapshot)))
             return hf_error_set(err, HF_INVALID_REQUEST, "query parameter snapshot must be a snapshot id or latest");
     }
-    return given <= 1 || hf_error_set(err, HF_INVALID_REQUEST, "give one of version, at and snapshot, not several");
+    return given <= 1 ||
+           hf_error_set(err, HF_INVALID_REQUEST, "give one of version, at, sequence and snapshot, not several");
 }
 
 /* On the loop: from memory, or not at all. */
@@ -158,7 +167,20 @@ static enum hf_verdict get_waiting(struct hf_request *request, struct hf_reply *
     if (!hf_state_read(engine, request->params[0], request->params[1], moment, &state, err))
         return HF_FAIL;
     state.head.content_type = hf_arena_strdup(&request->arena, state.head.content_type);
+    tell_cut(request, reply, &state);
     return answer_state(request, reply, &state.head, state.epoch, state.body, err);
+}
+
+/* What was asked for may not be kept: which cut it is that is answered. */
+static void tell_cut(struct hf_request *request, struct hf_reply *reply, const struct hf_state *state)
+{
+    char at[HF_TIME_BYTES];
+    if (state->cut_at_ms) {
+        hf_time_format(state->cut_at_ms, at);
+        hf_reply_header(request, reply, "State-Cut-At", at);
+    }
+    if (state->cut_snapshot[0])
+        hf_reply_header(request, reply, "Snapshot-Id", state->cut_snapshot);
 }
 
 /* Takes body. */

@@ -49,12 +49,13 @@ void hf_engine_stop(struct hf_engine *engine);
 
 /* ---- reading states (read.c); worker threads ---- */
 
-enum hf_moment_kind { HF_MOMENT_LATEST, HF_MOMENT_VERSION, HF_MOMENT_AT, HF_MOMENT_SNAPSHOT };
+enum hf_moment_kind { HF_MOMENT_LATEST, HF_MOMENT_VERSION, HF_MOMENT_AT, HF_MOMENT_SNAPSHOT, HF_MOMENT_SEQUENCE };
 struct hf_moment {
     enum hf_moment_kind kind;
     int64_t version;      /* VERSION */
     int64_t at_ms;        /* AT */
     const char *snapshot; /* SNAPSHOT: id or "latest" */
+    int64_t sequence;     /* SEQUENCE: after this one */
 };
 
 struct hf_state {
@@ -62,10 +63,16 @@ struct hf_state {
     int64_t epoch;
     struct hf_blob *body;   /* owns */
     char content_type[256]; /* what head.content_type points to for past moments */
+    /* Which cut was really used, for AT, SNAPSHOT and SEQUENCE: an instant the system was so (0: not asked for, or no
+     * longer known), and the snapshot that it came from ("": history). */
+    int64_t cut_at_ms;
+    char cut_snapshot[HF_SNAPSHOT_ID_MAX];
 };
 
 /* HF_NOT_FOUND (says whether system, component, or that moment is missing), HF_DAMAGED (also marks the component and
- * emits an event). AT before kept history falls back to snapshots. */
+ * emits an event). AT and SEQUENCE before kept history fall back to the nearest snapshot
+ * before that is whole; they mean what past.h says, for one component: what is kept of it is given exactly, even where
+ * history no longer tells of all the others. */
 HF_MUST_USE bool hf_state_read(struct hf_engine *engine, const char *system, const char *component,
                                const struct hf_moment *moment, struct hf_state *out, struct hf_error *err);
 

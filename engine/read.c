@@ -7,14 +7,15 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "engine/heal.h"
+#include "engine/past.h"
 #include "engine/snapshot.h"
-#include "store/snapshots.h"
 #include "store/states.h"
 
 #include <stdio.h>
 #include <string.h>
 
 HF_AUTO_DEFINE(chain, struct hf_chain *, hf_chain_free);
+HF_AUTO_DEFINE(past, struct hf_past *, hf_past_close);
 
 struct reading {
     struct hf_engine *engine;
@@ -201,6 +202,17 @@ static bool read_copy(const struct reading *reading, const char *id, const struc
     return true;
 }
 
+static void fill_from_snapshot(const struct hf_manifest_entry *entry, const struct hf_manifest_header *header,
+                               struct hf_state *out)
+{
+    snprintf(out->content_type, sizeof out->content_type, "%s", entry->content_type);
+    out->head = (struct hf_head){entry->version,    entry->sequence,        entry->hash, entry->bytes,
+                                 out->content_type, entry->committed_at_ms, false};
+    out->epoch = header->epoch;
+    out->cut_at_ms = header->cut_at_ms;
+    snprintf(out->cut_snapshot, sizeof out->cut_snapshot, "%s", header->id);
+}
+
 static bool read_snapshot(struct reading *reading, const char *id, struct hf_state *out, struct hf_error *err)
 {
     HF_AUTO(chain) struct hf_chain *chain = NULL;
@@ -211,10 +223,7 @@ static bool read_snapshot(struct reading *reading, const char *id, struct hf_sta
         return hf_error_set(err, HF_NOT_FOUND, "component %s has no state in snapshot %s", reading->component, id);
     if (!hf_chain_read(chain, entry, &out->body, err) && !read_copy(reading, id, entry, out, err))
         return false;
-    snprintf(out->content_type, sizeof out->content_type, "%s", entry->content_type);
-    out->head = (struct hf_head){entry->version,    entry->sequence,        entry->hash, entry->bytes,
-                                 out->content_type, entry->committed_at_ms, false};
-    out->epoch = hf_chain_header(chain)->epoch;
+    fill_from_snapshot(entry, hf_chain_header(chain), out);
     return true;
 }
 
@@ -230,44 +239,66 @@ static bool read_leased_snapshot(struct reading *reading, const char *id, struct
     return ok;
 }
 
-struct nearest {
-    char id[HF_SNAPSHOT_ID_MAX];
-};
-
-static bool take_complete(void *context, const struct hf_snapshot_row *row)
+/* History no longer has it: the nearest snapshot before, which is told. */
+static bool read_nearest(struct reading *reading, const struct hf_past_moment *moment, int64_t wanted,
+                         struct hf_state *out, struct hf_error *err)
 {
-    struct nearest *nearest = context;
-    if (strcmp(row->state, "complete") || !strcmp(row->trigger, "import"))
-        return true;
-    snprintf(nearest->id, sizeof nearest->id, "%s", row->id);
-    return false;
+    hf_sessions_give(reading->engine->sessions, reading->session); /* files are slow */
+    reading->session = NULL;
+    HF_AUTO(past) struct hf_past *past = NULL;
+    if (!hf_past_open_nearest(reading->engine, &reading->info, moment, wanted, "", &past, err)) {
+        if (err->code == HF_NOT_FOUND)
+            hf_error_set(err, HF_NOT_FOUND,
+                         "component %s had no state then, or neither history nor a snapshot reaches back so far",
+                         reading->component);
+        return false;
+    }
+    const struct hf_past_cut *cut = hf_past_cut(past);
+    const struct hf_past_entry *entry = hf_past_find(past, reading->component);
+    if (!hf_past_entry_is_present(entry))
+        return hf_error_set(err, HF_NOT_FOUND,
+                            "component %s had no state then: history does not hold it, and snapshot %s, the nearest "
+                            "before, does not either",
+                            reading->component, cut->snapshot);
+    if (!hf_past_read(past, entry, &out->body, err) && !read_copy(reading, cut->snapshot, entry->stored, out, err))
+        return false;
+    fill_from_snapshot(entry->stored, hf_past_header(past), out);
+    return true;
 }
 
-static bool read_at(struct reading *reading, int64_t at_ms, struct hf_state *out, struct hf_error *err)
+/* What time or sequence mean for one component is what they mean for all. */
+static bool find_cut(const struct reading *reading, const struct hf_past_moment *moment, int64_t *sequence_out,
+                     int64_t *at_ms_out, bool *found_out, struct hf_error *err)
 {
-    int64_t sequence;
-    bool found;
-    if (!hf_states_sequence_at(reading->session, reading->info.id, reading->info.sequence, at_ms, &sequence, &found,
-                               err))
+    bool timed;
+    *at_ms_out = moment->at_ms;
+    if (moment->kind == HF_PAST_AT)
+        return hf_states_sequence_at(reading->session, reading->info.id, reading->info.sequence, moment->at_ms,
+                                     sequence_out, found_out, err);
+    if (moment->sequence > reading->info.sequence)
+        return hf_error_set(err, HF_NOT_FOUND, "system %s is at sequence %lld, %lld is not reached yet",
+                            reading->system, (long long)reading->info.sequence, (long long)moment->sequence);
+    *sequence_out = moment->sequence;
+    *at_ms_out = 0;
+    *found_out = true;
+    return hf_states_time_of(reading->session, reading->info.id, moment->sequence, at_ms_out, &timed, err);
+}
+
+static bool read_then(struct reading *reading, const struct hf_past_moment *moment, struct hf_state *out,
+                      struct hf_error *err)
+{
+    int64_t sequence = -1, at_ms;
+    bool known, found = false;
+    if (!find_cut(reading, moment, &sequence, &at_ms, &known, err))
         return false;
-    if (found && sequence >= reading->head.sequence)
+    out->cut_at_ms = at_ms;
+    if (known && sequence >= reading->head.sequence)
         return read_latest(reading, out, err);
     struct hf_state_row row;
     struct hf_state_text storage;
-    if (found && !walk(reading, false, sequence, &row, &storage, &found, err))
+    if (known && !walk(reading, false, sequence, &row, &storage, &found, err))
         return false;
-    if (found)
-        return read_past(reading, &row, out, err);
-    struct nearest nearest = {""};
-    if (!hf_snapshots_list(reading->session, reading->info.id, NULL, at_ms + 1, "", 100, take_complete, &nearest, err))
-        return false;
-    char time[HF_TIME_BYTES];
-    hf_time_format(at_ms, time);
-    if (!*nearest.id)
-        return hf_error_set(err, HF_NOT_FOUND,
-                            "component %s had no state at %s, or neither history nor a snapshot reaches back so far",
-                            reading->component, time);
-    return read_leased_snapshot(reading, nearest.id, out, err);
+    return found ? read_past(reading, &row, out, err) : read_nearest(reading, moment, known ? sequence : -1, out, err);
 }
 
 static bool read_named_snapshot(struct reading *reading, const char *id, struct hf_state *out, struct hf_error *err)
@@ -288,7 +319,10 @@ static bool read_moment(struct reading *reading, const struct hf_moment *moment,
     case HF_MOMENT_VERSION:
         return read_version(reading, moment->version, out, err);
     case HF_MOMENT_AT:
-        return read_at(reading, moment->at_ms, out, err);
+        return read_then(reading, &(struct hf_past_moment){.kind = HF_PAST_AT, .at_ms = moment->at_ms}, out, err);
+    case HF_MOMENT_SEQUENCE:
+        return read_then(reading, &(struct hf_past_moment){.kind = HF_PAST_SEQUENCE, .sequence = moment->sequence}, out,
+                         err);
     case HF_MOMENT_SNAPSHOT:
         return read_named_snapshot(reading, moment->snapshot, out, err);
     }
@@ -333,7 +367,7 @@ bool hf_state_read(struct hf_engine *engine, const char *system, const char *com
     for (int attempt = 0; attempt < 2; attempt++) {
         reading.missing = false;
         reading.damage[0] = '\0';
-        if (!look_up(&reading, moment->kind == HF_MOMENT_SNAPSHOT || moment->kind == HF_MOMENT_AT, err) ||
+        if (!look_up(&reading, moment->kind != HF_MOMENT_LATEST && moment->kind != HF_MOMENT_VERSION, err) ||
             !hf_sessions_take(engine->sessions, &reading.session, err))
             return false;
         bool ok = read_moment(&reading, moment, out, err);

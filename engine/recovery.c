@@ -30,7 +30,9 @@ bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request 
                                        .request = request,
                                        .started_at_ms = hf_clock_now_ms(),
                                        .step_ns = hf_clock_monotonic_ns(),
-                                       .snapshot = ""};
+                                       .snapshot = "",
+                                       .cut = {.snapshot = "", .why = ""},
+                                       .wanted = -1};
     if (!hf_catalog_read_system(engine->catalog, request->system, &recovering.system))
         return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", request->system);
     hf_arena_init(&recovering.arena);
@@ -49,21 +51,16 @@ bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request 
     hf_recovery_close_source(&recovering);
     hf_plan_done(&recovering);
     hf_buf_done(&recovering.steps);
+    free(recovering.selected);
     free(recovering.skipped);
     hf_arena_done(&recovering.arena);
     return ok;
 }
 
-/* Under which id it is recorded, and for which components. */
+/* Under which id it is recorded. */
 static void start_record(struct hf_recovering *recovering)
 {
     const struct hf_recovery_request *request = recovering->request;
-    if (request->components) {
-        size_t bytes = (size_t)request->component_count * sizeof(char *);
-        recovering->selected = hf_arena_alloc(&recovering->arena, bytes + 1);
-        memcpy(recovering->selected, request->components, bytes);
-        qsort(recovering->selected, (size_t)request->component_count, sizeof(char *), hf_recovery_compare_names);
-    }
     if (!request->plan) {
         hf_id_random("rec-", recovering->id, sizeof(recovering->id));
         return;
@@ -104,7 +101,7 @@ static bool recover(struct hf_recovering *recovering, struct hf_error *err)
     if (!hf_recovery_check_unmoved(recovering, &recovering->system, err))
         return false;
     if (strcmp(source, "head") == 0)
-        return plan_only(recovering, err);
+        return hf_recovery_select(recovering, err) && plan_only(recovering, err);
     bool at = strcmp(source, "at") == 0;
     if (at && !named)
         return recover_at(recovering, err);
@@ -154,6 +151,8 @@ bool hf_recovery_use_source(struct hf_recovering *recovering, struct hf_error *e
 {
     /* Before a plan is made, too: it tells what the restore will do, and that depends on what is whole. */
     bool verify = recovering->engine->config->validate_on_restore || recovering->request->salvage;
+    if (!hf_recovery_select(recovering, err))
+        return false;
     if ((verify && !hf_recovery_verify_source(recovering, err)) || !hf_recovery_check_salvage(recovering, err))
         return false;
     if (recovering->request->dry_run)

@@ -5,6 +5,12 @@
 #include "engine/engine.h"
 #include "store/journal.h"
 
+/* A component that a partial recovery is for. */
+struct hf_selected {
+    const char *name;
+    const char *because; /* what depends on it; NULL: it was named itself */
+};
+
 struct hf_recovery_request {
     const char *system;
     const char *source;   /* head | snapshot | at */
@@ -12,12 +18,18 @@ struct hf_recovery_request {
     int64_t at_ms;
     const char *const *components; /* NULL: the whole system */
     int component_count;
-    int64_t age_ms_max; /* 0: any age; else HF_PRECONDITION when the source is older */
+    /* What those depend on comes along, as far as the source has it: by the registrations in the source where it has
+     * them, else by the present ones. */
+    bool include_dependencies;
+    const char *allowed_prefix; /* HF_FORBIDDEN when something else would come along; NULL: anything may */
+    int64_t age_ms_max;         /* 0: any age; else HF_PRECONDITION when the source is older */
     bool dry_run;
     bool salvage; /* a snapshot named by id that is damaged: restores what is left; what is lost stays as it is now */
     const char *reason; /* NULL: "" */
     /* From hf_recovery_read_plan; NULL: a recovery of its own. The plan's row becomes the row of the restore. */
     const struct hf_recovery_row *plan;
+    const struct hf_selected *along; /* what comes along according to the plan */
+    int along_count;
     bool force; /* apply the plan although the system moved on since */
 };
 
@@ -29,7 +41,8 @@ struct hf_recovery_request {
  * components only where the snapshot's list of components is whole); "latest" and a moment before history fall back to
  * the newest one before it that is whole and list what was skipped with what that costs. HF_IO (after some tries) and
  * HF_KEY_MISSING prove nothing and end it. Imports are restored by their id alone. The row lands in
- * system_recovery_logs; *out (arena) holds it, detail as JSON {request, waves, removed, lost, salvage, skipped, steps}.
+ * system_recovery_logs; *out (arena) holds it, detail as JSON {request, cut, waves, removed,
+ * warnings, lost, salvage, skipped, steps}. Dependencies without a state in what the system will be are warnings.
  * With a plan: HF_PLAN_CHANGED when the system is at another sequence or epoch than the plan was made for (checked
  * where nothing else can move it) and force is not set; HF_CONFLICT when the plan was applied meanwhile. A failure
  * leaves the plan as it was. */

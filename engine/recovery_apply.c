@@ -214,7 +214,7 @@ static bool add_version(struct application *application, struct portion *portion
 {
     struct hf_recovering *recovering = application->recovering;
     struct hf_blob *blob = NULL;
-    if (item->action == HF_PLAN_WRITE && !hf_recovery_read(recovering, item->source, &blob, err))
+    if (item->action == HF_PLAN_WRITE && !hf_past_read(recovering->past, item->source, &blob, err))
         return false;
     struct hf_head head = head_after(application, item);
     portion->blobs[portion->count] = blob;

@@ -66,7 +66,7 @@ static bool salvage(struct hf_recovering *recovering, const struct hf_snapshot_r
     recovering->salvage = (struct hf_salvage){.under_way = true};
     if (use_snapshot(recovering, row, err))
         return true;
-    return err->code == HF_DAMAGED && !recovering->chain ? refuse_unreadable(row, err) : false;
+    return err->code == HF_DAMAGED && !recovering->past ? refuse_unreadable(row, err) : false;
 }
 
 static bool refuse_damaged(const struct hf_snapshot_row *row, const struct hf_validation *verdict, struct hf_error *err)

@@ -8,17 +8,17 @@
 
 #include <string.h>
 
-static bool check_selection(struct hf_recovering *recovering, const struct hf_component_info *components, int count,
-                            struct hf_error *err);
 static bool plan_component(struct hf_recovering *recovering, const struct hf_component_info *current,
-                           const struct hf_source_entry *source, struct hf_error *err);
+                           const struct hf_past_entry *source, struct hf_error *err);
 static bool read_registration(struct hf_plan *plan, struct hf_plan_item *item, struct hf_error *err);
-static bool must_stay(struct hf_recovering *recovering, const struct hf_source_entry *source, bool now);
+static bool must_stay(struct hf_recovering *recovering, const struct hf_past_entry *source, bool now);
 static void choose_action(struct hf_recovering *recovering, struct hf_plan_item *item);
 static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *item);
 static void assign_waves(struct hf_plan *plan);
 static void write_lost(const struct hf_recovering *recovering, struct hf_buf *out);
-static void write_item(struct hf_buf *out, const struct hf_plan_item *item, int64_t now_ms);
+static void write_cut(const struct hf_recovering *recovering, int64_t now_ms, struct hf_buf *out);
+static void write_item(const struct hf_recovering *recovering, struct hf_buf *out, const struct hf_plan_item *item,
+                       int64_t now_ms);
 
 bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
 {
@@ -36,14 +36,16 @@ bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
         return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", name);
     const struct hf_component_info *components =
         hf_catalog_list_components(catalog, name, "", INT32_MAX, &plan->arena, &count, &found);
-    if (!check_selection(recovering, components, count, err))
+    plan->present = components;
+    plan->present_count = count;
+    if (!hf_recovery_check_selection(recovering, err))
         return false;
 
     bool head = strcmp(recovering->request->source, "head") == 0;
     int64_t s = 0;
     for (int c = 0; c < count || s < recovering->source_count;) {
         const struct hf_component_info *current = c < count ? &components[c] : NULL;
-        const struct hf_source_entry *source = s < recovering->source_count ? &recovering->sources[s] : NULL;
+        const struct hf_past_entry *source = s < recovering->source_count ? &recovering->sources[s] : NULL;
         int order = !current ? 1 : !source ? -1 : strcmp(current->name, source->component);
         c += order <= 0;
         s += order >= 0;
@@ -55,7 +57,7 @@ bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
         hf_recovery_step(recovering,
                          "components that stay because the snapshot's list is not whole and nothing tells whether they "
                          "came later: %lld (%s)",
-                         (long long)plan->unproven, recovering->salvage.why);
+                         (long long)plan->unproven, recovering->salvage.list.why);
     return true;
 }
 
@@ -69,13 +71,13 @@ void hf_plan_done(struct hf_recovering *recovering)
 }
 
 static bool plan_component(struct hf_recovering *recovering, const struct hf_component_info *current,
-                           const struct hf_source_entry *source, struct hf_error *err)
+                           const struct hf_past_entry *source, struct hf_error *err)
 {
     struct hf_plan *plan = &recovering->plan;
     bool head = strcmp(recovering->request->source, "head") == 0;
     bool now = current && hf_head_is_present(&current->head);
     bool stays = must_stay(recovering, source, now);
-    bool then = head || stays ? now : hf_source_entry_is_present(source);
+    bool then = head || stays ? now : hf_past_entry_is_present(source);
     if ((!now && !then) || !hf_recovery_is_selected(recovering, current ? current->name : source->component))
         return true;
     if (plan->count == plan->capacity) {
@@ -96,40 +98,12 @@ static bool plan_component(struct hf_recovering *recovering, const struct hf_com
 }
 
 /* What is lost stays as it is. What a damaged list does not show may have been there, and is not deleted for it. */
-static bool must_stay(struct hf_recovering *recovering, const struct hf_source_entry *source, bool now)
+static bool must_stay(struct hf_recovering *recovering, const struct hf_past_entry *source, bool now)
 {
     const struct hf_salvage *salvage = &recovering->salvage;
     if (!salvage->under_way)
         return false;
-    return (source && source->lost) || (!salvage->whole && now && !hf_source_entry_is_present(source));
-}
-
-/* Every component asked for by name must be something the source can bring back. */
-static bool check_selection(struct hf_recovering *recovering, const struct hf_component_info *components, int count,
-                            struct hf_error *err)
-{
-    const struct hf_recovery_request *request = recovering->request;
-    if (!request->components)
-        return true;
-    bool head = strcmp(request->source, "head") == 0;
-    HF_AUTO(free)
-    const char **there = hf_alloc(((size_t)count + (size_t)recovering->source_count + 1) * sizeof(there[0]));
-    size_t there_count = 0;
-    for (int c = 0; head && c < count; c++) {
-        if (hf_head_is_present(&components[c].head))
-            there[there_count++] = components[c].name;
-    }
-    for (int64_t s = 0; !head && s < recovering->source_count; s++) {
-        if (recovering->sources[s].version > 0)
-            there[there_count++] = recovering->sources[s].component;
-    }
-    for (int i = 0; i < request->component_count; i++) {
-        if (!there_count ||
-            !bsearch(&request->components[i], there, there_count, sizeof(there[0]), hf_recovery_compare_names))
-            return hf_error_set(err, HF_NOT_FOUND, "component %s has no state %s", request->components[i],
-                                head ? "in the system" : "in what is to be restored");
-    }
-    return true;
+    return (source && source->lost) || (!salvage->list.whole && now && !hf_past_entry_is_present(source));
 }
 
 /* What was ever acknowledged, so that no version has two contents: the catalogue may have lost a component, or the
@@ -146,8 +120,8 @@ static void choose_action(struct hf_recovering *recovering, struct hf_plan_item 
     struct hf_plan *plan = &recovering->plan;
     const struct hf_head *head = item->current ? &item->current->head : NULL;
     item->new_version = head ? head->version : 0;
-    bool same = head && hf_head_is_present(head) && !item->current->damaged &&
-                hf_source_entry_is_present(item->source) && hf_hash_equal(&head->hash, &item->source->hash) &&
+    bool same = head && hf_head_is_present(head) && !item->current->damaged && hf_past_entry_is_present(item->source) &&
+                hf_hash_equal(&head->hash, &item->source->hash) &&
                 strcmp(head->content_type, item->source->content_type) == 0;
     if (item->stays) {
         item->action = HF_PLAN_KEEP;
@@ -178,7 +152,7 @@ static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *it
         return;
     const struct hf_head *head = &item->current->head;
     int64_t then_version = item->source && !recovering->foreign ? item->source->version : 0;
-    int64_t then_ms = item->source && item->source->version ? item->source->committed_at_ms : recovering->cut_at_ms;
+    int64_t then_ms = item->source && item->source->version ? item->source->committed_at_ms : recovering->cut.at_ms;
     item->loss_versions = not_negative(head->version - then_version);
     item->loss_ms = not_negative(head->committed_at_ms - then_ms);
     item->loss_bytes = hf_head_is_present(head) && item->loss_versions ? head->bytes : 0;
@@ -249,13 +223,14 @@ bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, 
 
     hf_buf_add_char(out, '{');
     hf_recovery_write_request(recovering, out);
+    write_cut(recovering, now_ms, out);
     hf_buf_add_text(out, ",\"waves\":[");
     for (int w = 0, next = 0; w < plan->waves; w++) {
         hf_buf_add_text(out, w ? ",[" : "[");
         for (int start = next; next < first[w]; next++) {
             if (next > start)
                 hf_buf_add_char(out, ',');
-            write_item(out, &plan->items[order[next]], now_ms);
+            write_item(recovering, out, &plan->items[order[next]], now_ms);
         }
         hf_buf_add_char(out, ']');
     }
@@ -267,6 +242,8 @@ bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, 
         hf_buf_add_text(out, removed++ ? "," : "");
         hf_buf_add_json_string(out, plan->items[i].component, strlen(plan->items[i].component));
     }
+    hf_buf_add_text(out, "],\"warnings\":[");
+    hf_recovery_write_warnings(recovering, out);
     write_lost(recovering, out);
     hf_buf_add_text(out, ",\"skipped\":[");
     hf_recovery_write_skipped(recovering, out);
@@ -276,14 +253,14 @@ bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, 
     return !out->failed || hf_error_set(err, HF_OVERLOADED, "the plan is larger than %zu bytes", out->bytes_max);
 }
 
-/* From the end of "removed" to the end of "salvage". */
+/* From the end of "warnings" to the end of "salvage". */
 static void write_lost(const struct hf_recovering *recovering, struct hf_buf *out)
 {
     const struct hf_salvage *salvage = &recovering->salvage;
     hf_buf_add_text(out, "],\"lost\":[");
     int lost = 0;
     for (int64_t i = 0; i < recovering->source_count; i++) {
-        const struct hf_source_entry *entry = &recovering->sources[i];
+        const struct hf_past_entry *entry = &recovering->sources[i];
         char hash[HF_HASH_LABEL];
         if (!entry->lost)
             continue;
@@ -297,25 +274,52 @@ static void write_lost(const struct hf_recovering *recovering, struct hf_buf *ou
         hf_buf_add_text(out, "],\"salvage\":null");
         return;
     }
-    hf_buf_add_format(out, "],\"salvage\":{\"whole\":%s,\"detail\":", salvage->whole ? "true" : "false");
-    const char *why = salvage->whole ? "" : salvage->why;
+    hf_buf_add_format(out, "],\"salvage\":{\"whole\":%s,\"detail\":", salvage->list.whole ? "true" : "false");
+    const char *why = salvage->list.whole ? "" : salvage->list.why;
     hf_buf_add_json_string(out, why, strlen(why));
     hf_buf_add_char(out, '}');
 }
 
-static void write_item(struct hf_buf *out, const struct hf_plan_item *item, int64_t now_ms)
+/* Which cut is really used. The present is one, too. */
+static void write_cut(const struct hf_recovering *recovering, int64_t now_ms, struct hf_buf *out)
+{
+    const struct hf_past_cut *cut = &recovering->cut;
+    bool head = strcmp(recovering->request->source, "head") == 0;
+    char at[HF_TIME_BYTES];
+    if (!head && !recovering->past) {
+        hf_buf_add_text(out, ",\"cut\":null");
+        return;
+    }
+    hf_time_format(head ? now_ms : cut->at_ms, at);
+    hf_buf_add_format(out, ",\"cut\":{\"sequence\":%lld,\"at\":\"%s\",\"snapshot\":",
+                      (long long)(head ? recovering->plan.system.sequence : cut->sequence), at);
+    if (cut->snapshot[0])
+        hf_buf_add_json_string(out, cut->snapshot, strlen(cut->snapshot));
+    else
+        hf_buf_add_text(out, "null");
+    hf_buf_add_text(out, head || cut->exact ? ",\"exact\":true}" : ",\"exact\":false}");
+}
+
+static void write_item(const struct hf_recovering *recovering, struct hf_buf *out, const struct hf_plan_item *item,
+                       int64_t now_ms)
 {
     const struct hf_head *head = item->current ? &item->current->head : NULL;
-    const struct hf_source_entry *source = item->source;
+    const struct hf_past_entry *source = item->source;
     char hash[HF_HASH_LABEL];
     hf_hash_label(source ? &source->hash : &head->hash, hash);
     hf_buf_add_text(out, "{\"component\":");
     hf_buf_add_json_string(out, item->component, strlen(item->component));
     hf_buf_add_format(out,
                       ",\"version\":%lld,\"restoredVersion\":%lld,\"hash\":\"%s\",\"bytes\":%lld,\"ageMs\":%lld,"
-                      "\"dataLossMs\":%lld,\"versionsLost\":%lld,\"status\":\"pending\"}",
+                      "\"dataLossMs\":%lld,\"versionsLost\":%lld,\"status\":\"pending\"",
                       (long long)(head ? head->version : 0), (long long)item->new_version, hash,
                       (long long)(source ? source->bytes : head->bytes),
                       (long long)not_negative(now_ms - (source ? source->committed_at_ms : head->committed_at_ms)),
                       (long long)item->loss_ms, (long long)item->loss_versions);
+    const char *because = hf_recovery_because(recovering, item->component);
+    if (because) {
+        hf_buf_add_text(out, ",\"because\":");
+        hf_buf_add_json_string(out, because, strlen(because));
+    }
+    hf_buf_add_char(out, '}');
 }

@@ -1,39 +1,21 @@
 /* What the parts of a recovery share: recovery.c (the course of it), recovery_choose.c (which snapshot it uses, and
  * what becomes of damaged ones), recovery_skipped.c (those that it passed over), recovery_request.c (what was asked
  * for, kept with the plan), recovery_source.c (what is brought back), recovery_plan.c (what that means for the
- * present), recovery_apply.c (the transaction),
- * recovery_record.c (what is kept of it). Not for others. */
+ * present), recovery_select.c (for which components), recovery_apply.c (the transaction), recovery_record.c (what is
+ * kept of it). Not for others. */
 #ifndef HF_ENGINE_RECOVERY_PRIVATE_H
 #define HF_ENGINE_RECOVERY_PRIVATE_H
 
 #include "core/auto.h"
 #include "core/buf.h"
 #include "engine/catalog_write.h"
+#include "engine/past.h"
 #include "engine/recovery.h"
 #include "engine/snapshot.h"
 
 #include <jansson.h>
 
 #define HF_RECOVERY_DETAIL_BYTES_MAX ((size_t)256 << 20)
-
-/* One component as the source holds it. */
-struct hf_source_entry {
-    const char *component;
-    int64_t version; /* 0: it had no state */
-    int64_t sequence;
-    struct hf_hash hash;
-    int64_t bytes;
-    const char *content_type;
-    int64_t committed_at_ms;
-    bool deleted;
-    bool lost;                              /* when salvaging: its content is not what it was, or nowhere */
-    const struct hf_manifest_entry *stored; /* in the chain; NULL: read from the database by sequence */
-};
-
-static inline bool hf_source_entry_is_present(const struct hf_source_entry *entry)
-{
-    return entry && entry->version > 0 && !entry->deleted;
-}
 
 enum hf_plan_action {
     HF_PLAN_KEEP,  /* stands as it was already */
@@ -44,7 +26,7 @@ enum hf_plan_action {
 struct hf_plan_item {
     const char *component;
     const struct hf_component_info *current; /* NULL: the catalogue does not know it */
-    const struct hf_source_entry *source;    /* NULL: it came later */
+    const struct hf_past_entry *source;      /* NULL: it came later */
     enum hf_plan_action action;
     bool stays;                          /* when salvaging: nothing is known that it could become */
     struct hf_registration registration; /* the present one, or the source's for one that is not known */
@@ -57,8 +39,10 @@ struct hf_plan_item {
 
 struct hf_plan {
     struct hf_arena arena;
-    struct hf_system_info system; /* as planned for */
-    struct hf_plan_item *items;   /* by name; owns */
+    struct hf_system_info system;            /* as planned for */
+    const struct hf_component_info *present; /* by name */
+    int present_count;
+    struct hf_plan_item *items; /* by name; owns */
     int count, capacity;
     int waves;
     int64_t changes, buried, restored;
@@ -77,8 +61,7 @@ struct hf_skipped_snapshot {
 /* What is left of a snapshot, where that is what is restored. */
 struct hf_salvage {
     bool under_way;
-    bool whole;    /* the list of components is */
-    char why[480]; /* it is not */
+    struct hf_past_salvage list;
     int64_t lost, lost_bytes;
 };
 
@@ -87,7 +70,8 @@ struct hf_recovering {
     const struct hf_recovery_request *request;
     struct hf_arena arena; /* lives as long as this */
     struct hf_system_info system;
-    const char **selected; /* the components asked for, sorted; NULL: all */
+    struct hf_selected *selected; /* by name; owns; NULL: all */
+    int selected_count, selected_capacity;
     char id[40];
     int64_t started_at_ms;
     uint64_t step_ns;                    /* when the step under way began */
@@ -98,12 +82,12 @@ struct hf_recovering {
     struct hf_salvage planned; /* what the plan that is applied said of it */
 
     /* the source */
-    struct hf_chain *chain;     /* NULL: head, or history in the database */
-    const char *snapshot;       /* the chain's; "" */
-    struct hf_session *session; /* the view that history is read from */
-    int64_t cut_at_ms, cut_sequence;
-    bool foreign;                    /* of another system: its version numbers say nothing about this one's */
-    struct hf_source_entry *sources; /* by name; owns; NULL for head */
+    struct hf_past *past;          /* NULL: head */
+    const char *snapshot;          /* that it is, or was to be; "" */
+    struct hf_past_cut cut;        /* texts of the past */
+    int64_t wanted;                /* source at: the sequence of that moment; -1: not known */
+    bool foreign;                  /* of another system: its version numbers say nothing about this one's */
+    struct hf_past_entry *sources; /* by name; of the past */
     int64_t source_count;
 
     struct hf_plan plan;
@@ -149,13 +133,19 @@ HF_MUST_USE bool hf_recovery_open_snapshot(struct hf_recovering *recovering, con
 HF_MUST_USE bool hf_recovery_open_history(struct hf_recovering *recovering, int64_t at_ms, bool *reached_out,
                                           struct hf_error *err);
 void hf_recovery_close_source(struct hf_recovering *recovering);
-HF_MUST_USE bool hf_recovery_read(struct hf_recovering *recovering, const struct hf_source_entry *entry,
-                                  struct hf_blob **out, struct hf_error *err);
 /* Reads all that would be restored and checks it. When salvaging, damage only marks the component as lost;
  * HF_DAMAGED when none is left. */
 HF_MUST_USE bool hf_recovery_verify_source(struct hf_recovering *recovering, struct hf_error *err);
+
+/* recovery_select.c: makes the selection for the source that is open. */
+HF_MUST_USE bool hf_recovery_select(struct hf_recovering *recovering, struct hf_error *err);
 bool hf_recovery_is_selected(const struct hf_recovering *recovering, const char *component);
-int hf_recovery_compare_names(const void *a, const void *b); /* of pointers to names */
+/* What depends on it, where it only comes along; NULL: it was named. */
+const char *hf_recovery_because(const struct hf_recovering *recovering, const char *component);
+/* HF_NOT_FOUND for one that was named and that the source cannot bring back. */
+HF_MUST_USE bool hf_recovery_check_selection(const struct hf_recovering *recovering, struct hf_error *err);
+/* Content of a JSON array: what the plan leaves without something that it depends on. */
+void hf_recovery_write_warnings(const struct hf_recovering *recovering, struct hf_buf *out);
 
 /* recovery_plan.c: compares the source with the catalogue as it is now; replaces an earlier plan. */
 HF_MUST_USE bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err);

@@ -10,9 +10,12 @@ static bool find_row(struct hf_engine *engine, const char *system, const char *i
                      struct hf_recovery_row *out, struct hf_error *err);
 static bool read_request(const struct hf_recovery_row *plan, struct hf_arena *arena, struct hf_recovery_request *out,
                          struct hf_error *err);
+static bool read_along(const struct hf_recovery_row *plan, const json_t *list, struct hf_arena *arena,
+                       struct hf_recovery_request *out, struct hf_error *err);
 static bool read_components(const struct hf_recovery_row *plan, const json_t *components, struct hf_arena *arena,
                             struct hf_recovery_request *out, struct hf_error *err);
 static json_t *parse_detail(const struct hf_recovery_row *row);
+static void write_along(const struct hf_recovering *recovering, struct hf_buf *out);
 
 bool hf_recovery_read_plan(struct hf_engine *engine, const char *system, const char *id, struct hf_arena *arena,
                            struct hf_recovery_row *plan_out, struct hf_recovery_request *out, struct hf_error *err)
@@ -61,11 +64,31 @@ static bool read_request(const struct hf_recovery_row *plan, struct hf_arena *ar
 {
     HF_AUTO(json) json_t *detail = parse_detail(plan);
     const json_t *request = json_object_get(detail, "request");
-    /* Plans of earlier releases say neither: they had no such limit and salvaged nothing. */
+    /* Plans of earlier releases say neither: they had no such limit, and nothing was salvaged or came along. */
     if (!hf_json_get_int(request, "maxAgeMs", 1, INT64_MAX, &out->age_ms_max, err) ||
-        !hf_json_get_bool(request, "salvage", &out->salvage, err))
+        !hf_json_get_bool(request, "salvage", &out->salvage, err) ||
+        !hf_json_get_bool(request, "includeDependencies", &out->include_dependencies, err))
         return hf_error_set(err, HF_DAMAGED, "recovery %s: what it was asked for cannot be read", plan->id);
-    return read_components(plan, json_object_get(request, "components"), arena, out, err);
+    return read_along(plan, json_object_get(request, "along"), arena, out, err) &&
+           read_components(plan, json_object_get(request, "components"), arena, out, err);
+}
+
+static bool read_along(const struct hf_recovery_row *plan, const json_t *list, struct hf_arena *arena,
+                       struct hf_recovery_request *out, struct hf_error *err)
+{
+    size_t count = json_array_size(list);
+    struct hf_selected *along = hf_arena_alloc(arena, (count + 1) * sizeof(along[0]));
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_array_get(list, i);
+        const char *name = json_string_value(json_object_get(item, "component"));
+        const char *because = json_string_value(json_object_get(item, "because"));
+        if (!name || !because)
+            return hf_error_set(err, HF_DAMAGED, "recovery %s: what comes along cannot be read", plan->id);
+        along[i] = (struct hf_selected){hf_arena_strdup(arena, name), hf_arena_strdup(arena, because)};
+    }
+    out->along = along;
+    out->along_count = (int)count;
+    return true;
 }
 
 static bool read_components(const struct hf_recovery_row *plan, const json_t *components, struct hf_arena *arena,
@@ -100,6 +123,8 @@ void hf_recovery_write_request(const struct hf_recovering *recovering, struct hf
 {
     const struct hf_recovery_request *request = recovering->request;
     hf_buf_add_format(out, "\"request\":{\"salvage\":%s,", request->salvage ? "true" : "false");
+    if (request->include_dependencies)
+        write_along(recovering, out);
     if (request->age_ms_max)
         hf_buf_add_format(out, "\"maxAgeMs\":%lld,", (long long)request->age_ms_max);
     hf_buf_add_text(out, request->components ? "\"components\":[" : "\"components\":null}");
@@ -110,14 +135,34 @@ void hf_recovery_write_request(const struct hf_recovering *recovering, struct hf
     hf_buf_add_text(out, request->components ? "]}" : "");
 }
 
+static void write_along(const struct hf_recovering *recovering, struct hf_buf *out)
+{
+    int written = 0;
+    hf_buf_add_text(out, "\"includeDependencies\":true,\"along\":[");
+    for (int i = 0; i < recovering->selected_count; i++) {
+        const struct hf_selected *selected = &recovering->selected[i];
+        if (!selected->because)
+            continue;
+        hf_buf_add_text(out, written++ ? ",{\"component\":" : "{\"component\":");
+        hf_buf_add_json_string(out, selected->name, strlen(selected->name));
+        hf_buf_add_text(out, ",\"because\":");
+        hf_buf_add_json_string(out, selected->because, strlen(selected->because));
+        hf_buf_add_char(out, '}');
+    }
+    hf_buf_add_text(out, "],");
+}
+
 void hf_recovery_take_over_plan(struct hf_recovering *recovering)
 {
     const struct hf_recovery_row *plan = recovering->request->plan;
     HF_AUTO(json) json_t *detail = parse_detail(plan);
     hf_recovery_take_over_skipped(recovering, json_object_get(detail, "skipped"));
     const json_t *salvage = json_object_get(detail, "salvage"), *lost = json_object_get(detail, "lost");
+    const json_t *cut = json_object_get(detail, "cut");
+    if (json_is_true(json_object_get(cut, "exact")))
+        recovering->wanted = json_integer_value(json_object_get(cut, "sequence"));
     recovering->planned.under_way = json_is_object(salvage);
-    recovering->planned.whole = json_is_true(json_object_get(salvage, "whole"));
+    recovering->planned.list.whole = json_is_true(json_object_get(salvage, "whole"));
     recovering->planned.lost = (int64_t)json_array_size(lost);
     char time[HF_TIME_BYTES];
     hf_time_format(plan->started_at_ms, time);
@@ -145,7 +190,7 @@ bool hf_recovery_check_salvage(const struct hf_recovering *recovering, struct hf
     const struct hf_salvage *planned = &recovering->planned, *now = &recovering->salvage;
     if (!request->plan || request->force ||
         (planned->under_way == now->under_way &&
-         (!now->under_way || (planned->whole == now->whole && planned->lost == now->lost))))
+         (!now->under_way || (planned->list.whole == now->list.whole && planned->lost == now->lost))))
         return true;
     return hf_error_set(
         err, HF_PLAN_CHANGED,

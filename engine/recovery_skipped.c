@@ -71,10 +71,10 @@ static struct extra extra_of(const struct hf_recovering *recovering, const struc
     if (skipped->planned)
         return (struct extra){skipped->planned_ms, skipped->planned_versions};
     struct extra extra = {-1, -1};
-    if (recovering->has_plan && skipped->cut_at_ms >= recovering->cut_at_ms)
-        extra.ms = skipped->cut_at_ms - recovering->cut_at_ms;
-    if (recovering->has_plan && skipped->sequence >= recovering->cut_sequence)
-        extra.versions = skipped->sequence - recovering->cut_sequence;
+    if (recovering->has_plan && skipped->cut_at_ms >= recovering->cut.at_ms)
+        extra.ms = skipped->cut_at_ms - recovering->cut.at_ms;
+    if (recovering->has_plan && skipped->sequence >= recovering->cut.sequence)
+        extra.versions = skipped->sequence - recovering->cut.sequence;
     return extra;
 }
 
