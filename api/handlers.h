@@ -25,6 +25,8 @@ hf_handler hf_api_recovery_create, hf_api_recoveries_list, hf_api_recovery_get, 
 hf_handler hf_api_recovery_apply;
 /* hydrations.c */
 hf_handler hf_api_recovery_report;
+/* diff.c */
+hf_handler hf_api_diff;
 /* retention.c */
 hf_handler hf_api_retention_preview;
 /* events.c */

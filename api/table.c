@@ -42,6 +42,8 @@ const struct hf_route hf_routes[] = {
     {HF_PUT,    SYSTEM "/recoveries/{id}/components/{component}", hf_api_recovery_report, HF_ROLE_AGENT, HF_BODY_SMALL, HF_ON_WORKER, "recovery_report", NULL},
     {HF_POST,   SYSTEM "/recoveries/{id}/apply", hf_api_recovery_apply,  HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "recovery_apply", NULL},
 
+    {HF_GET,    SYSTEM "/diff",              hf_api_diff,                HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "diff", "from to component cursor limit"},
+
     {HF_GET,    SYSTEM "/retention/preview", hf_api_retention_preview,   HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "retention_preview", NULL},
     {HF_GET,    SYSTEM "/events",            hf_api_events_list,         HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "events_list", "severity after limit"},
     {HF_GET,    SYSTEM "/status",            hf_api_system_status,       HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "system_status", "format"},

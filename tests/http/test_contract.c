@@ -133,6 +133,10 @@ static void walk_recoveries(struct hf_api_test *t)
     char *report = hf_format("/v1/systems/fleet/recoveries/%s/components/agent-1", hf_json_str(t->json, "id"));
     hf_api_call(t, 200, "PUT", report, "{\"status\":\"restored\"}");
     hf_api_call(t, 200, "PUT", "/v1/systems/fleet/components/agent-1/state", "{\"reward\":-1}");
+    hf_api_call(t, 200, "GET", "/v1/systems/fleet/diff?from=latest&to=now", NULL);
+    ck_assert_int_eq(hf_json_int(json_object_get(t->json, "counts"), "changed"), 1);
+    hf_api_call(t, 200, "GET", "/v1/systems/fleet/diff?from=latest&component=agent-1", NULL);
+    ck_assert_int_eq(json_array_size(json_object_get(t->json, "patch")), 1);
     hf_api_call(t, 201, "POST", "/v1/systems/fleet/snapshots/latest/restore", "{\"reason\":\"bad reward\"}");
     ck_assert_str_eq(hf_json_str(t->json, "status"), "applied");
     HF_AUTO(free) char *path = hf_format("/v1/systems/fleet/recoveries/%s", hf_json_str(t->json, "id"));
