@@ -102,7 +102,53 @@ START_TEST(a_long_chain_gets_one_wave_each)
 }
 END_TEST
 
+/* Any number of generated systems, each an order of dependencies hidden in random names. */
+START_TEST(no_component_comes_before_what_it_depends_on)
+{
+    enum { COUNT = 10000, EDGES_MAX = 6 };
+    char(*names)[16] = hf_alloc(COUNT * sizeof(*names));
+    const char *(*dependencies)[EDGES_MAX] = hf_alloc(COUNT * sizeof(*dependencies));
+    int(*targets)[EDGES_MAX] = hf_alloc(COUNT * sizeof(*targets));
+    int *place = hf_alloc(COUNT * sizeof(*place)); /* the hidden order -> index */
+    struct hf_wave_node *nodes = hf_alloc(COUNT * sizeof(*nodes));
+    for (unsigned seed = 1; seed <= 5; seed++) {
+        unsigned state = seed;
+        for (int i = 0; i < COUNT; i++) {
+            snprintf(names[i], sizeof(names[i]), "n%u-%d", seed, i);
+            int other = i ? rand_r(&state) % (i + 1) : 0;
+            place[i] = place[other];
+            place[other] = i;
+        }
+        for (int o = 0; o < COUNT; o++) {
+            int i = place[o], count = o ? rand_r(&state) % (EDGES_MAX + 1) : 0;
+            int reach = seed % 2 ? o : o < 50 ? o : 50; /* broad ones and deep ones */
+            for (int d = 0; d < count; d++) {
+                targets[i][d] = place[o - 1 - rand_r(&state) % reach];
+                dependencies[i][d] = names[targets[i][d]];
+            }
+            nodes[i] = (struct hf_wave_node){names[i], dependencies[i], count, -1};
+        }
+        int waves, last = 0;
+        ck_assert(hf_waves_assign(nodes, COUNT, &waves));
+        for (int i = 0; i < COUNT; i++) {
+            int latest = -1;
+            for (int d = 0; d < nodes[i].depends_on_count; d++)
+                if (nodes[targets[i][d]].wave > latest)
+                    latest = nodes[targets[i][d]].wave;
+            ck_assert_int_eq(nodes[i].wave, latest + 1); /* neither before its dependencies nor later than it could */
+            last = nodes[i].wave > last ? nodes[i].wave : last;
+        }
+        ck_assert_int_eq(waves, last + 1);
+    }
+    free(names);
+    free(dependencies);
+    free(targets);
+    free(place);
+    free(nodes);
+}
+END_TEST
+
 HF_TEST_MAIN("waves", nothing_has_no_waves, independent_components_share_the_first_wave,
              a_component_follows_its_latest_dependency, dependencies_outside_the_set_are_ignored,
              a_cycle_is_broken_into_one_last_wave, a_component_that_depends_on_itself_is_a_cycle,
-             a_long_chain_gets_one_wave_each);
+             a_long_chain_gets_one_wave_each, no_component_comes_before_what_it_depends_on);
