@@ -2,6 +2,7 @@
 #include "engine/recovery_private.h"
 
 #include "core/clock.h"
+#include "core/fault.h"
 #include "core/id.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -222,7 +223,9 @@ static void tell_applied(struct hf_recovering *recovering)
     struct hf_snapshot_request request = {.system = recovering->system.name, .trigger = "event"};
     char id[HF_SNAPSHOT_ID_MAX];
     struct hf_error err;
-    if (!hf_snapshot_start(engine, &request, id, &err))
+    if (hf_fault("recovery_before_snapshot"))
+        hf_log(HF_LOG_WARNING, "snapshot_after_recovery_not_started", "fault recovery_before_snapshot");
+    else if (!hf_snapshot_start(engine, &request, id, &err))
         hf_log(HF_LOG_WARNING, "snapshot_after_recovery_not_started", err.text);
 }
 

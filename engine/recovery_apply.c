@@ -100,9 +100,15 @@ static bool run_application(struct hf_session *session, void *context, struct hf
     struct hf_recovering *recovering = application->recovering;
     recovering->steps.bytes = application->steps_bytes;
     if (!hf_plan_make(recovering, err) || !hf_recovery_check_unmoved(recovering, &recovering->plan.system, err) ||
-        !prepare_items(application, err) || !advance_system(session, application, err) ||
-        !insert_components(session, application, err) || !insert_versions(session, application, err))
+        !prepare_items(application, err))
         return false;
+    if (hf_fault("recovery_planned"))
+        return hf_error_set(err, HF_STORE_DOWN, "fault recovery_planned");
+    if (!advance_system(session, application, err) || !insert_components(session, application, err) ||
+        !insert_versions(session, application, err))
+        return false;
+    if (hf_fault("recovery_before_row"))
+        return hf_error_set(err, HF_STORE_DOWN, "fault recovery_before_row");
     hf_recovery_step(recovering, "wrote %lld versions (%lld of them tombstones) and epoch %lld",
                      (long long)recovering->plan.changes, (long long)recovering->plan.buried,
                      (long long)recovering->plan.system.epoch + 1);
@@ -242,11 +248,14 @@ static bool flush_portion(struct hf_session *session, struct portion *portion, s
         hf_blob_unref(portion->blobs[i]);
     portion->count = 0;
     portion->bytes = 0;
+    if (ok && hf_fault("recovery_midway"))
+        return hf_error_set(err, HF_STORE_DOWN, "fault recovery_midway");
     return ok;
 }
 
 static void publish_application(void *context)
 {
+    (void)hf_fault("recovery_before_publish"); /* nothing can fail any more; one may still be killed */
     struct application *application = context;
     struct hf_recovering *recovering = application->recovering;
     const struct hf_plan *plan = &recovering->plan;

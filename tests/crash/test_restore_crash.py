@@ -21,8 +21,11 @@ def prepare(binary, data, options):
     put_state(client, SYSTEM, "large", os.urandom(150000), Content_Type="application/octet-stream")
     snapshot = take_snapshot(client, SYSTEM)
     then = read_states(client, SYSTEM)
+    # So many that a restore writes them in more than one portion.
+    many = [{"component": f"many-{number}", "state": {"number": number}} for number in range(400)]
     for number in range(0, 80, 2):
         put_state(client, SYSTEM, f"component-{number}", {"number": number, "changed": True})
+    client.want(200, "POST", f"/v1/systems/{SYSTEM}/states", {"states": many})
     client.want(204, "DELETE", f"/v1/systems/{SYSTEM}/components/component-1")
     for number in range(20):
         put_state(client, SYSTEM, f"later-{number}", {"number": number})
@@ -59,6 +62,12 @@ def die_in_a_restore(checks, binary, engine, point, applied):
     # The row that tells of a restore is committed with it.
     done = [recovery for recovery in recoveries if recovery["status"] in ("applied", "completed")]
     checks.equal(f"{name}: recoveries_tell_the_same", len(done), int(applied))
+    # A restore that was begun and did not come to be leaves no trace that would wait for somebody.
+    checks.equal(f"{name}: nothing_else_is_recorded", len(recoveries), int(applied))
+    for recovery in done:
+        progress = client.get_json(f"/v1/systems/{SYSTEM}/recoveries/{recovery['id']}")["progress"]
+        checks.equal(f"{name}: its_components_can_report", (progress["total"], progress["pending"]),
+                     (len(then), len(then)))
     again = take_snapshot(client, SYSTEM)
     checks.equal(f"{name}: root_hashes_are_equal_when_the_states_are", again["rootHash"] == snapshot["rootHash"], applied)
 
@@ -73,9 +82,48 @@ def restores_are_atomic(checks, binary):
         checks.skip("restores_are_atomic", "built without fault points")
         return
     for engine in ("sqlite", "postgres"):
-        die_in_a_restore(checks, binary, engine, "recovery_before_commit", False)
-        die_in_a_restore(checks, binary, engine, "recovery_after_commit", True)
+        for point in ("recovery_planned", "recovery_midway", "recovery_before_row", "recovery_before_commit"):
+            die_in_a_restore(checks, binary, engine, point, False)
+        for point in ("recovery_before_publish", "recovery_after_commit", "recovery_before_snapshot"):
+            die_in_a_restore(checks, binary, engine, point, True)
+
+
+def die_in_a_report(checks, binary, engine):
+    """A report that was not answered is not there, and the recovery goes on where it was."""
+    data = harness.new_directory()
+    options = {"database_url": harness.new_database()} if engine == "postgres" else {}
+    server = Server(binary, data, fault="hydration_before_commit:exit:1", **options)
+    client = server.client()
+    for component in ("first", "last"):
+        put_state(client, SYSTEM, component, {"n": 1})
+    recovery = client.want(201, "POST", f"/v1/systems/{SYSTEM}/recoveries", {"source": "head"}).json()
+    path = f"/v1/systems/{SYSTEM}/recoveries/{recovery['id']}"
+    report = {"status": "restored", "durationMs": 3}
+    client.want(200, "PUT", f"{path}/components/first", report)
+    try:
+        answer = client.request("PUT", f"{path}/components/last", report)
+    except Lost:
+        answer = None
+    checks.check(f"{engine}: no_answer_to_the_report_came", answer is None, answer)
+    checks.equal(f"{engine}: the_point_of_the_report_was_reached", server.wait(), harness.KILLED)
+
+    server = Server(binary, data, **options)
+    client = server.client()
+    after = client.get_json(path)
+    checks.equal(f"{engine}: the_recovery_is_where_it_was",
+                 (after["status"], after["progress"]["restored"], after["progress"]["pending"]), ("pending", 1, 1))
+    client.want(200, "PUT", f"{path}/components/last", report)
+    checks.equal(f"{engine}: the_report_ends_it_now", client.get_json(path)["status"], "completed")
+    server.kill9()
+
+
+def reports_are_atomic(checks, binary):
+    if not harness.has_fault_points(binary):
+        checks.skip("reports_are_atomic", "built without fault points")
+        return
+    for engine in ("sqlite", "postgres"):
+        die_in_a_report(checks, binary, engine)
 
 
 if __name__ == "__main__":
-    harness.run(restores_are_atomic)
+    harness.run(restores_are_atomic, reports_are_atomic)
