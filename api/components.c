@@ -114,7 +114,9 @@ enum hf_verdict hf_api_component_delete(struct hf_request *request, struct hf_re
 {
     struct hf_engine *engine = hf_api_engine(request, err);
     const char *if_match = request->headers[HF_H_IF_MATCH];
-    if (!engine || (if_match && !hf_etag_list_check("If-Match", if_match, err)))
+    int64_t epoch;
+    if (!engine || (if_match && !hf_etag_list_check("If-Match", if_match, err)) ||
+        !hf_epoch_of_writer(request, &epoch, err))
         return HF_FAIL;
     enum hf_verdict verdict;
     if (!if_match && forget_unused(request, reply, engine, &verdict, err))
@@ -126,7 +128,7 @@ enum hf_verdict hf_api_component_delete(struct hf_request *request, struct hf_re
                                   .delete_it = true,
                                   .if_match = if_match};
     *write = (struct hf_write){.system = request->params[0],
-                               .state_epoch = -1,
+                               .state_epoch = epoch,
                                .items = item,
                                .item_count = 1,
                                .done = component_deleted,

@@ -262,7 +262,7 @@ static struct hf_blob *write_state(struct state_patch *p, const json_t *value, s
 static enum outcome save(struct state_patch *p, struct hf_error *err)
 {
     struct hf_upload *upload = &p->upload;
-    char etag[48];
+    char etag[HF_ETAG_BYTES];
     hf_etag_format(&p->state.head, etag);
     upload->item.if_match = etag;
     upload->item.body = p->body;

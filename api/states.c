@@ -189,7 +189,7 @@ static enum hf_verdict answer_state(struct hf_request *request, struct hf_reply 
 {
     HF_AUTO(blob) struct hf_blob *mine = body;
     enum hf_read_condition condition;
-    char etag[48];
+    char etag[HF_ETAG_BYTES];
     hf_etag_format(head, etag);
     if (!hf_condition_for_read(request, head, &condition, err))
         return HF_FAIL;

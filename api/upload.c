@@ -15,7 +15,6 @@
 /* Its one reference is never given back. */
 static struct hf_blob empty_body = {.references = 1};
 
-static bool read_epoch(const char *text, int64_t *out, struct hf_error *err);
 static void start_event_snapshot(struct hf_engine *engine, const char *system);
 static bool check_content_type(const char *content_type, struct hf_error *err);
 static size_t token_bytes(const char *text);
@@ -58,7 +57,7 @@ bool hf_upload_read(struct hf_request *request, struct hf_upload *upload, struct
     if (snapshot && strcmp(snapshot, "true") != 0 && strcmp(snapshot, "false") != 0)
         return hf_error_set(err, HF_INVALID_REQUEST, "header State-Event-Snapshot must be true or false");
     upload->snapshot_after = snapshot && strcmp(snapshot, "true") == 0;
-    return read_epoch(headers[HF_H_STATE_EPOCH], &upload->write.state_epoch, err);
+    return hf_epoch_of_writer(request, &upload->write.state_epoch, err);
 }
 
 bool hf_upload_check(struct hf_save_item *item, const char *content_digest, struct hf_error *err)
@@ -77,8 +76,8 @@ void hf_upload_answer(struct hf_request *request, struct hf_reply *reply, const 
 {
     struct hf_engine *engine = atomic_load_explicit(&request->api->engine, memory_order_acquire);
     const struct hf_save_item *item = &upload->item;
-    struct hf_head head = {.version = item->version, .hash = item->hash};
-    char etag[48];
+    struct hf_head head = {.version = item->version, .hash = item->hash, .epoch = upload->write.epoch};
+    char etag[HF_ETAG_BYTES];
     hf_etag_format(&head, etag);
     struct hf_schedule schedule = hf_scheduler_next(engine, upload->write.system);
     reply->status = item->created ? 201 : 200;
@@ -140,8 +139,10 @@ bool hf_upload_fail(struct hf_request *request, const struct hf_write *write, st
     return false;
 }
 
-static bool read_epoch(const char *text, int64_t *out, struct hf_error *err)
+bool hf_epoch_of_writer(const struct hf_request *request, int64_t *out, struct hf_error *err)
 {
+    const char *text = request->headers[HF_H_STATE_EPOCH];
+    *out = -1;
     if (!text)
         return true;
     size_t length = strlen(text);

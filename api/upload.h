@@ -21,6 +21,9 @@ struct hf_upload {
  * request, and must stay where it is. */
 HF_MUST_USE bool hf_upload_read(struct hf_request *request, struct hf_upload *upload, struct hf_error *err);
 
+/* The epoch that the sender of a change knows (header State-Epoch); -1: it does not say. */
+HF_MUST_USE bool hf_epoch_of_writer(const struct hf_request *request, int64_t *out, struct hf_error *err);
+
 /* Checks the content type, the Content-Digest (NULL: none sent) and, where the type is JSON, the body; sets the hash.
  * The item's body may be NULL for an empty one: it is set to a shared empty blob. Any thread; takes as long as hashing
  * the body. */

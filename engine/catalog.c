@@ -430,6 +430,7 @@ bool hf_catalog_read_head(struct hf_catalog *catalog, const char *system_name, c
     bool found = component && component->stored;
     if (found) {
         *out = component->head;
+        out->epoch = system->epoch;
         if (epoch_out)
             *epoch_out = system->epoch;
         if (body_out) {

@@ -36,6 +36,7 @@ struct hf_head {
     const char *content_type; /* interned: valid as long as the catalogue */
     int64_t committed_at_ms;
     bool deleted;
+    int64_t epoch; /* of the system when the present head was read; 0: a head of the past, or in the catalogue */
 };
 
 static inline bool hf_head_is_present(const struct hf_head *head)

@@ -10,6 +10,8 @@
 /* How long an idempotency key is honoured. */
 #define HF_KEY_LIFETIME_MS (INT64_C(24) * 3600 * 1000)
 
+#define HF_ETAG_BYTES 64
+
 struct hf_committer;
 struct hf_engine;
 
@@ -47,11 +49,11 @@ struct hf_write {
     void *context;
 
     bool ok;
-    struct hf_error error; /* when not ok */
-    int failed_item;       /* index, or -1 */
-    char current_etag[48]; /* with HF_PRECONDITION: "42-9f86d081884c7d65" with quotes, or "" */
-    int64_t epoch;         /* of the system, with ok and with HF_STALE_EPOCH */
-    char *replayed_answer; /* with a key used before: the stored text (owns; freed by hf_write_done) */
+    struct hf_error error;            /* when not ok */
+    int failed_item;                  /* index, or -1 */
+    char current_etag[HF_ETAG_BYTES]; /* with HF_PRECONDITION: "42-9f86d081884c7d65" with quotes, or "" */
+    int64_t epoch;                    /* of the system, with ok and with HF_STALE_EPOCH */
+    char *replayed_answer;            /* with a key used before: the stored text (owns; freed by hf_write_done) */
 
     /* the committer's own */
     struct hf_write *next;
@@ -91,8 +93,10 @@ bool hf_committer_store_is_up(struct hf_committer *committer);      /* any threa
 bool hf_committer_is_current(const struct hf_committer *committer); /* is this its thread? */
 int64_t hf_committer_queue_length(struct hf_committer *committer);
 
-/* Makes an ETag: quote, version, dash, first 16 hex digits of the hash, quote. */
-void hf_etag_format(const struct hf_head *head, char out[48]);
+/* Makes an ETag: quote, version, dash, first 16 hex digits of the hash, quote. Above epoch 1 a dash and the epoch come
+ * before the last quote: a restore may leave a component at the version it had, and yet nobody who knows its tag from
+ * before may go on from there. */
+void hf_etag_format(const struct hf_head *head, char out[HF_ETAG_BYTES]);
 /* RFC 9110 section 13.1.1: does the list (or "*") match the head? strong comparison; weak tags never match. */
 bool hf_etag_matches(const char *list, const struct hf_head *head);
 

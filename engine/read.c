@@ -349,12 +349,13 @@ static bool is_still_head(const struct reading *reading)
            now.sequence == reading->expected.sequence;
 }
 
-static bool read_healed(struct reading *reading, struct hf_state *out, struct hf_error *err)
+static bool read_healed(struct reading *reading, bool latest, struct hf_state *out, struct hf_error *err)
 {
     if (!hf_heal_state(reading->engine, reading->system, reading->component, &reading->expected, reading->damage,
                        &out->body, err))
         return false;
     fill(&reading->expected, out);
+    out->head.epoch = latest ? reading->head.epoch : 0;
     return true;
 }
 
@@ -379,7 +380,7 @@ bool hf_state_read(struct hf_engine *engine, const char *system, const char *com
         if (!reading.damage[0])
             return false;
         if (!reading.missing || is_still_head(&reading))
-            return read_healed(&reading, out, err);
+            return read_healed(&reading, moment->kind == HF_MOMENT_LATEST, out, err);
     }
     return false;
 }

@@ -10,25 +10,37 @@
 
 /* ---- entity tags ---- */
 
-void hf_etag_format(const struct hf_head *head, char out[48])
+/* Without printf: every answer about a state carries one. */
+static char *add_number(char *out, int64_t number)
 {
-    /* Without printf: every answer about a state carries one. */
-    char digits[24], hex[HF_HASH_HEX];
+    char digits[24];
     int count = 0;
-    for (int64_t rest = head->version; rest || !count; rest /= 10)
+    for (int64_t rest = number; rest || !count; rest /= 10)
         digits[count++] = (char)('0' + rest % 10);
-    *out++ = '"';
     while (count)
         *out++ = digits[--count];
+    return out;
+}
+
+void hf_etag_format(const struct hf_head *head, char out[HF_ETAG_BYTES])
+{
+    char hex[HF_HASH_HEX];
+    *out++ = '"';
+    out = add_number(out, head->version);
     *out++ = '-';
     hf_hash_hex(&head->hash, hex);
     memcpy(out, hex, 16);
-    memcpy(out + 16, "\"", 2);
+    out += 16;
+    if (head->epoch > 1) {
+        *out++ = '-';
+        out = add_number(out, head->epoch);
+    }
+    memcpy(out, "\"", 2);
 }
 
 bool hf_etag_matches(const char *list, const struct hf_head *head)
 {
-    char etag[48];
+    char etag[HF_ETAG_BYTES];
     hf_etag_format(head, etag);
     size_t length = strlen(etag);
     for (const char *p = list; *p;) {
@@ -225,7 +237,9 @@ static bool check_all(struct hf_batch *batch, struct hf_catalog *catalog, struct
         const struct hf_save_item *item = &write->items[i];
         struct hf_component *component = system ? hf_catalog_find_component_locked(system, item->component) : NULL;
         write->failed_item = i;
-        if (!check_item(write, item, head_in(batch, component), &write->error))
+        struct hf_head head = *head_in(batch, component);
+        head.epoch = system ? system->epoch : 1;
+        if (!check_item(write, item, &head, &write->error))
             return false;
         content_types[i] = item->delete_it ? "" : hf_catalog_intern_locked(catalog, item->content_type);
         if (!content_types[i])

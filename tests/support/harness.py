@@ -377,6 +377,10 @@ def label(body):
     return "sha256:" + hashlib.sha256(body).hexdigest()
 
 
+def etag_of(version, content, epoch):
+    return f'"{version}-{content[7:23]}"' if epoch == 1 else f'"{version}-{content[7:23]}-{epoch}"'
+
+
 def put_state(client, system, component, body, **headers):
     """The receipt of an upload that must succeed."""
     if isinstance(body, (dict, list)):
@@ -405,7 +409,8 @@ def read_states(client, system):
         if reply.status != 200:
             raise Failure(f"{component['name']}: {reply!r}")
         found = label(reply.body)
-        if found != component["hash"] or reply.headers["ETag"] != f'"{component["version"]}-{found[7:23]}"':
+        if found != component["hash"] or reply.headers["ETag"] != etag_of(component["version"], found,
+                                                                            int(reply.headers["State-Epoch"])):
             raise Failure(f"{component['name']}: listed {component['hash']} version {component['version']}, read {found} "
                           f"with ETag {reply.headers['ETag']}")
         states[component["name"]] = (found, reply.headers["Content-Type"])

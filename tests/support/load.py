@@ -10,7 +10,7 @@ import random
 import threading
 import time
 
-from harness import Client, Failure, Lost, label, list_snapshots, read_versions, snapshot_path
+from harness import Client, Failure, Lost, etag_of, label, list_snapshots, read_versions, snapshot_path
 
 SYSTEMS = ("alpha", "beta")
 OWN_COMPONENTS = 5  # of each thread in each system
@@ -320,7 +320,7 @@ class Journal:
                 good = reply.status == 404
             else:
                 good = reply.status == 200 and label(reply.body) == last["hash"] and \
-                    reply.headers["ETag"] == f'"{last["version"]}-{last["hash"][7:23]}"' and \
+                    reply.headers["ETag"] == etag_of(last["version"], last["hash"], int(reply.headers["State-Epoch"])) and \
                     reply.headers["State-Sequence"] == str(last["sequence"])
             if not good:
                 bad.append((system, component, "latest", last, reply))

@@ -97,7 +97,7 @@ START_TEST(conditions_see_what_is_earlier_in_the_same_batch)
     upload(&create, "a", "2")->items[0].if_none_match_any = true;
     ck_assert(!add(&create));
     ck_assert_int_eq(create.write.error.code, HF_PRECONDITION);
-    char etag[48];
+    char etag[HF_ETAG_BYTES];
     snprintf(etag, sizeof etag, "%s", create.write.current_etag);
     upload(&match, "a", "3")->items[0].if_match = etag;
     ck_assert(add(&match));
@@ -218,7 +218,7 @@ START_TEST(entity_tags_match_strongly_and_in_lists)
 {
     struct hf_head head = {.version = 42};
     hf_hash_of("x", 1, &head.hash);
-    char etag[48], list[200], weak[64];
+    char etag[HF_ETAG_BYTES], list[200], weak[HF_ETAG_BYTES + 2];
     hf_etag_format(&head, etag);
     ck_assert_str_eq(etag, "\"42-2d711642b726b044\"");
     snprintf(list, sizeof list, "\"1-0000000000000000\" , %s,\"x\"", etag);
@@ -232,8 +232,27 @@ START_TEST(entity_tags_match_strongly_and_in_lists)
 }
 END_TEST
 
+START_TEST(no_entity_tag_from_before_a_restore_matches_after_it)
+{
+    struct hf_head before = {.version = 42, .epoch = 1}, after = {.version = 42, .epoch = 2};
+    char etag[HF_ETAG_BYTES];
+    hf_etag_format(&before, etag);
+    ck_assert_str_eq(etag, "\"42-0000000000000000\"");
+    ck_assert(!hf_etag_matches(etag, &after));
+    hf_etag_format(&after, etag);
+    ck_assert_str_eq(etag, "\"42-0000000000000000-2\"");
+    ck_assert(hf_etag_matches(etag, &after));
+    after.epoch = 3;
+    ck_assert(!hf_etag_matches(etag, &after));
+    after = (struct hf_head){.version = INT64_MAX, .epoch = INT64_MAX};
+    hf_etag_format(&after, etag); /* the longest there is */
+    ck_assert(hf_etag_matches(etag, &after));
+}
+END_TEST
+
 HF_TEST_MAIN("save", versions_count_changes_and_sequences_have_no_gaps,
              conditions_see_what_is_earlier_in_the_same_batch, one_failed_condition_leaves_nothing_of_its_write,
              an_abandoned_batch_leaves_the_heads_and_no_new_names, a_deletion_is_a_version_and_a_later_upload_counts_on,
              the_same_content_is_written_again_when_what_is_stored_is_damaged,
-             an_epoch_from_before_a_restore_is_refused, entity_tags_match_strongly_and_in_lists);
+             an_epoch_from_before_a_restore_is_refused, entity_tags_match_strongly_and_in_lists,
+             no_entity_tag_from_before_a_restore_matches_after_it);
