@@ -29,6 +29,8 @@ void hf_reply_done(struct hf_reply *reply)
     hf_blob_unref(reply->blob);
     if (reply->produce_free)
         reply->produce_free(reply->produce_context);
+    if (reply->stream_leave)
+        reply->stream_leave(reply->stream_context);
     hf_reply_init(reply);
 }
 

@@ -69,6 +69,12 @@ struct hf_reply {
     void (*produce_free)(void *context); /* called once, also when produce never was; NULL: nothing to free */
     struct hf_reply_header trailer;      /* name NULL: none; announced in Trailer, its value may be set by … */
     const char *(*trailer_value)(void *context); /* … this, after produce has succeeded */
+    /* A body that goes on for hours: the server sends what comes into the pipe until that is finished or broken
+     * (chunked), and no thread waits meanwhile. Borrowed until the server calls stream_leave, once, on any thread; the
+     * writer may not block, and its end of the pipe is told through the pipe's own wake. Not on HF_ON_TRANSFER. */
+    struct hf_pipe *stream;
+    void (*stream_leave)(void *context);
+    void *stream_context;
 };
 
 #define HF_REPLY_BYTES_MAX (64 * 1024 * 1024) /* of a text made by a handler */

@@ -97,6 +97,13 @@ static const struct hf_setting settings[] = {
      "", NULL, false, "Writes that may wait for the database; past it requests are refused with 503."},
     {"PERSISTENCE_MAX_CONNECTIONS", "maxConnections", "--max-connections", HF_SETTING_INT, FIELD(connections_max),
      "4096", 1, 1000000, "", NULL, false, "Connections open at the same time."},
+    {"PERSISTENCE_MAX_STREAMS", "maxStreams", "--max-streams", HF_SETTING_INT, FIELD(streams_max), "256", 0, 100000, "",
+     NULL, false,
+     "Streams of events open at the same time, each of them a connection; past it requests for one are "
+     "refused with 503."},
+    {"PERSISTENCE_STREAM_HEARTBEAT", "streamHeartbeat", "--stream-heartbeat", HF_SETTING_INT,
+     FIELD(stream_heartbeat_ms), "15000", 100, 3600000, "ms", NULL, false,
+     "How often a stream of events shows that it is alive, also when nothing happens."},
     {"PERSISTENCE_REQUEST_TIMEOUT", "requestTimeout", "--request-timeout", HF_SETTING_INT, FIELD(request_timeout_ms),
      "30000", 100, 3600000, "ms", NULL, false, "How long an idle connection or a slow client may take."},
     {"PERSISTENCE_STORE_TIMEOUT", "storeTimeout", "--store-timeout", HF_SETTING_INT, FIELD(store_timeout_ms), "5000",

@@ -39,6 +39,8 @@ struct hf_config {
     int64_t inflight_bytes_max; /* bodies held for requests under way; past it 503 */
     int64_t queue_jobs_max;     /* writes waiting for the committer; past it 503 */
     int64_t connections_max;
+    int64_t streams_max; /* of events, open at the same time; past it 503 */
+    int64_t stream_heartbeat_ms;
     int64_t request_timeout_ms; /* idle connection and slow client */
     int64_t store_timeout_ms;   /* one database call */
     int64_t loops;              /* 0: one per two processors, at most 8 */

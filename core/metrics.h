@@ -48,6 +48,7 @@
     X(HF_M_RECOVERIES, COUNTER, "holdfast_recoveries_total", "Recoveries by outcome.", "status")                       \
     X(HF_M_VALIDATIONS, COUNTER, "holdfast_validations_total", "Validations by result.", "status")                     \
     X(HF_M_EVENTS, COUNTER, "holdfast_events_total", "Events recorded, by severity.", "severity")                      \
+    X(HF_M_EVENT_STREAMS, GAUGE, "holdfast_event_streams", "Streams of events that are open.", NULL)                   \
     X(HF_M_RETENTION_DELETED, COUNTER, "holdfast_retention_deleted_snapshots_total",                                   \
       "Snapshots deleted by retention.", NULL)                                                                         \
     X(HF_M_RETENTION_FREED_BYTES, COUNTER, "holdfast_retention_freed_bytes_total",                                     \

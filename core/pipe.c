@@ -17,6 +17,8 @@ struct hf_pipe {
     uint64_t moved_ns;
     bool writer_waits, reader_waits;
     bool writer_wants_wake, reader_wants_wake; /* were told HF_PIPE_WAIT */
+    void (*reader_wake)(void *context);        /* NULL: options.wake */
+    void *reader_wake_context;
     bool finished;
     bool end_seen;
     bool broken;
@@ -62,6 +64,15 @@ void hf_pipe_free(struct hf_pipe *pipe)
     pthread_mutex_destroy(&pipe->mutex);
     free(pipe->ring);
     free(pipe);
+}
+
+void hf_pipe_set_reader_wake(struct hf_pipe *pipe, void (*wake)(void *context), void *context)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    HF_ASSERT(!pipe->reader_wants_wake);
+    pipe->reader_wake = wake;
+    pipe->reader_wake_context = context;
+    pthread_mutex_unlock(&pipe->mutex);
 }
 
 bool hf_pipe_write(struct hf_pipe *pipe, const void *data, size_t bytes, struct hf_error *err)
@@ -146,6 +157,14 @@ void hf_pipe_finish(struct hf_pipe *pipe)
     pthread_mutex_lock(&pipe->mutex);
     pipe->finished = true;
     unlock_and_tell(pipe);
+}
+
+bool hf_pipe_is_finished(struct hf_pipe *pipe)
+{
+    pthread_mutex_lock(&pipe->mutex);
+    bool finished = pipe->finished;
+    pthread_mutex_unlock(&pipe->mutex);
+    return finished;
 }
 
 void hf_pipe_break(struct hf_pipe *pipe, enum hf_code code, const char *why)
@@ -252,9 +271,13 @@ static void unlock_and_tell(struct hf_pipe *pipe)
     bool wake_reader = pipe->reader_wants_wake && has_bytes(pipe);
     pipe->writer_wants_wake = pipe->writer_wants_wake && !wake_writer;
     pipe->reader_wants_wake = pipe->reader_wants_wake && !wake_reader;
+    void (*reader_wake)(void *) = pipe->reader_wake ? pipe->reader_wake : pipe->options.wake;
+    void *reader_context = pipe->reader_wake ? pipe->reader_wake_context : pipe->options.wake_context;
     if ((pipe->writer_waits && has_room(pipe)) || (pipe->reader_waits && has_bytes(pipe)))
         pthread_cond_broadcast(&pipe->changed);
     pthread_mutex_unlock(&pipe->mutex);
-    if (wake_writer || wake_reader)
+    if (wake_writer)
         pipe->options.wake(pipe->options.wake_context);
+    if (wake_reader)
+        reader_wake(reader_context);
 }

@@ -30,6 +30,10 @@ struct hf_pipe_options {
 struct hf_pipe *hf_pipe_new(const struct hf_pipe_options *options); /* owns: hf_pipe_free */
 void hf_pipe_free(struct hf_pipe *pipe);                            /* nobody uses it any more; accepts NULL */
 
+/* For a pipe of which neither end waits: the reader is told by this one instead of options.wake, which then tells the
+ * writer alone. Before the reader's first take. */
+void hf_pipe_set_reader_wake(struct hf_pipe *pipe, void (*wake)(void *context), void *context);
+
 /* Ends that wait. write takes all of it. read fills at least one byte, or *got_out is 0: the end. False: the pipe is
  * broken, or was waited for too long; err says why. */
 HF_MUST_USE bool hf_pipe_write(struct hf_pipe *pipe, const void *data, size_t bytes, struct hf_error *err);
@@ -48,6 +52,7 @@ HF_MUST_USE enum hf_pipe_result hf_pipe_take(struct hf_pipe *pipe, void *out, si
 
 /* The writer has written all. */
 void hf_pipe_finish(struct hf_pipe *pipe);
+bool hf_pipe_is_finished(struct hf_pipe *pipe);
 
 /* Any thread. Bytes still held are lost to the reader; only the first reason counts, and none after the reader has seen
  * the end. */

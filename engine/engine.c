@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/behind.h"
+#include "engine/event_feed.h"
 #include "engine/event_queue.h"
 #include "engine/events.h"
 #include "engine/load.h"
@@ -24,9 +25,9 @@
 
 #define LOCK_FILE "holdfast.lock"
 
-/* Sessions beyond one a worker: the scheduler, the snapshotter, the scrub, the mirror, and a second one for restores
- * that read while they plan. */
-#define SESSIONS_EXTRA 8
+/* Sessions beyond one a worker: the scheduler, the snapshotter, the scrub, the mirror, the feed of the event streams,
+ * and a second one for restores that read while they plan. */
+#define SESSIONS_EXTRA 9
 
 static bool make_directory(const char *path, struct hf_error *err)
 {
@@ -110,6 +111,7 @@ static void free_parts(struct hf_engine *engine)
     hf_mirror_stop(engine->mirror);
     engine->mirror = NULL;
     hf_committer_stop(engine->committer);
+    hf_event_feed_stop(engine->feed); /* the committer tells it of events to the last */
     hf_sessions_free(engine->sessions);
     hf_catalog_free(engine->catalog);
     hf_store_close(engine->store);
@@ -120,6 +122,11 @@ static void free_parts(struct hf_engine *engine)
     if (engine->directory_lock >= 0)
         close(engine->directory_lock);
     free(engine);
+}
+
+static void tell_feed(void *context, const struct hf_event_row *rows, int count)
+{
+    hf_event_feed_notice(context, rows, count);
 }
 
 static bool open_repository(struct hf_engine *engine, struct hf_error *err)
@@ -144,6 +151,9 @@ static bool start_parts(struct hf_engine *engine, struct hf_error *err)
         return false;
     engine->sessions = hf_sessions_new(engine->store, (int)config->workers + SESSIONS_EXTRA);
     engine->snapshotter = hf_snapshotter_new(engine);
+    if (!hf_event_feed_start(&engine->feed, engine, err))
+        return false;
+    hf_event_queue_on_written(engine->events, tell_feed, engine->feed);
     if (!hf_committer_start(&engine->committer, engine, err) || !hf_snapshots_adopt(engine, err) ||
         !hf_behind_bring_forward(engine, err) || !hf_mirror_start(engine, err) ||
         !hf_scrubber_start(&engine->scrubber, engine, err) || !hf_scheduler_start(&engine->scheduler, engine, err))
@@ -168,6 +178,11 @@ bool hf_engine_start(struct hf_engine **out, const struct hf_config *config, str
     engine->phase = HF_PHASE_READY;
     *out = engine;
     return true;
+}
+
+void hf_engine_end_streams(struct hf_engine *engine)
+{
+    hf_event_feed_end_all(engine->feed, HF_EV_SERVICE_STOPPING, "holdfast is stopping");
 }
 
 static void take_final_snapshots(struct hf_engine *engine)

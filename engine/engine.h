@@ -30,6 +30,7 @@ struct hf_engine {
     struct hf_scrubber *scrubber;            /* validation.h */
     struct hf_catalog *catalog;
     struct hf_event_queue *events; /* on their way to the database; see events.h */
+    struct hf_event_feed *feed;    /* of the streams; event_feed.h */
     struct hf_committer *committer;
     struct hf_snapshotter *snapshotter;                    /* snapshot.h */
     struct hf_scheduler *scheduler;                        /* scheduler.h */
@@ -42,6 +43,9 @@ struct hf_engine {
 /* Locks the data directory (HF_CONFIG: another server uses it), opens the repository, opens or rebuilds the database
  * (rebuild.h), loads the catalogue, starts committer and scheduler. */
 HF_MUST_USE bool hf_engine_start(struct hf_engine **out, const struct hf_config *config, struct hf_error *err);
+
+/* The first step of an ordered end: streams of events end with service.stopping, and no more are opened. */
+void hf_engine_end_streams(struct hf_engine *engine);
 
 /* Ordered end: scheduler stops, a final full snapshot of every system that changed since its last snapshot (trigger
  * shutdown), committer drains and folds, database closes. */

@@ -3,7 +3,6 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/log.h"
-#include "store/journal.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -23,6 +22,9 @@ struct hf_event_queue {
     int count;
     int64_t dropped;
     uint64_t written_ns;
+
+    void (*written)(void *context, const struct hf_event_row *rows, int count); /* may be NULL */
+    void *written_context;
 };
 
 struct hf_event_queue *hf_event_queue_new(void)
@@ -30,6 +32,14 @@ struct hf_event_queue *hf_event_queue_new(void)
     struct hf_event_queue *queue = hf_alloc(sizeof *queue);
     pthread_mutex_init(&queue->lock, NULL);
     return queue;
+}
+
+void hf_event_queue_on_written(struct hf_event_queue *queue,
+                               void (*written)(void *context, const struct hf_event_row *rows, int count),
+                               void *context)
+{
+    queue->written = written;
+    queue->written_context = context;
 }
 
 static void free_list(struct event *list)
@@ -126,6 +136,8 @@ bool hf_event_queue_write(struct hf_event_queue *queue, struct hf_session *sessi
         rows[i++] = event->row;
     bool ok = hf_session_begin(session, err) && hf_events_insert(session, rows, count, err) &&
               hf_session_commit(session, err);
+    if (ok && queue->written)
+        queue->written(queue->written_context, rows, count);
     if (ok)
         free_list(list);
     else

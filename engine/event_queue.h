@@ -2,11 +2,16 @@
 #ifndef HF_ENGINE_EVENT_QUEUE_H
 #define HF_ENGINE_EVENT_QUEUE_H
 
-#include "store/store.h"
+#include "store/journal.h"
 
 struct hf_event_queue;
 struct hf_event_queue *hf_event_queue_new(void);
 void hf_event_queue_free(struct hf_event_queue *queue);
+
+/* Called on the committer's thread with what the database has taken. Set before the committer starts. */
+void hf_event_queue_on_written(struct hf_event_queue *queue,
+                               void (*written)(void *context, const struct hf_event_row *rows, int count),
+                               void *context);
 
 /* Copies everything; any thread. Past the bound the oldest is dropped and counted in the log. */
 void hf_event_queue_add(struct hf_event_queue *queue, int64_t system_id, int64_t at_ms, const char *severity,

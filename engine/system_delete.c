@@ -1,6 +1,8 @@
 #include "engine/system_delete.h"
 
+#include "core/auto.h"
 #include "core/fault.h"
+#include "engine/event_feed.h"
 #include "engine/events.h"
 #include "engine/mirror.h"
 #include "engine/snapshot_private.h"
@@ -14,6 +16,7 @@
 struct removal {
     struct hf_engine *engine;
     struct hf_shelf *shelf;
+    int64_t system_id;
     char mark[MARK_BYTES];
 };
 
@@ -62,8 +65,12 @@ bool hf_system_delete(struct hf_engine *engine, const char *name, struct hf_erro
         return false;
     hf_mirror_forget_system(engine, name, removal.mark);
     ok = remove_files(&removal, err);
-    hf_event_emit(engine, 0, name, HF_EV_SYSTEM_DELETED, NULL, "system %s was deleted with all its states%s", name,
+    HF_AUTO(free)
+    char *text =
+        hf_format("system %s was deleted with all its states%s", name,
                   ok ? " and snapshots" : "; some snapshot files could not be removed, the next start tries again");
+    hf_event_emit(engine, 0, name, HF_EV_SYSTEM_DELETED, NULL, "%s", text);
+    hf_event_feed_end_system(engine->feed, removal.system_id, HF_EV_SYSTEM_DELETED, text);
     return ok ? true : hf_error_wrap(err, "system %s is deleted, but its snapshot files are not all removed", name);
 }
 
@@ -81,6 +88,7 @@ static bool begin(struct removal *removal, struct hf_error *err)
     if (!hf_catalog_read_system(engine->catalog, shelf->name, &info) || info.id != shelf->system_id)
         return hf_error_set(err, HF_NOT_FOUND, "there is no system %s", shelf->name);
     make_mark(info.id, info.created_at_ms, removal->mark);
+    removal->system_id = info.id;
     if (!hf_shelf_begin_deletion(engine, shelf, err))
         return false;
     if (hf_repository_deletion_begin(engine->repository, shelf->name, removal->mark, err))

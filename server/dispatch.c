@@ -16,7 +16,6 @@ static void run_job(void *argument);
 static bool is_late(const struct hf_exchange *x);
 static void run_transfer(struct hf_exchange *x, enum hf_verdict verdict);
 static void tell(struct hf_exchange *x, unsigned news);
-static void tell_pipe(void *context);
 static bool give_up_error(struct hf_exchange *x, enum hf_code reason, struct hf_error *err);
 
 void hf_standin_free(struct hf_standin *standin)
@@ -63,6 +62,16 @@ bool hf_dispatch_receiver(struct hf_exchange *x)
 void hf_dispatch_complete(struct hf_request *request)
 {
     tell(request->server, HF_NEWS_VERDICT | HF_NEWS_END);
+}
+
+void hf_dispatch_tell_pipe(void *exchange)
+{
+    tell(exchange, HF_NEWS_PIPE);
+}
+
+bool hf_dispatch_has_news(struct hf_exchange *x)
+{
+    return atomic_load(&x->news) != 0;
 }
 
 unsigned hf_dispatch_take_news(struct hf_exchange *x)
@@ -112,7 +121,7 @@ static bool hand_to_transfer(struct hf_exchange *x, bool receives)
         x->failed = true;
         return hf_exchange_overloaded(x, "too many bytes of other requests are under way");
     }
-    x->transfer = hf_transfer_new(receives, x->service->config->request_timeout_ms, tell_pipe, x);
+    x->transfer = hf_transfer_new(receives, x->service->config->request_timeout_ms, hf_dispatch_tell_pipe, x);
     x->request.body_stream = receives ? &x->transfer->body : NULL;
     if (submit(x, x->service->transfers, "too many archives are sent or received"))
         return true;
@@ -191,11 +200,6 @@ static void tell(struct hf_exchange *x, unsigned news)
     struct hf_completions *completions = x->completions;
     if (atomic_fetch_or(&x->news, news) == 0)
         hf_completions_push(completions, &x->completion);
-}
-
-static void tell_pipe(void *context)
-{
-    tell(context, HF_NEWS_PIPE);
 }
 
 /* A queued job that no worker has begun can be taken back: then nothing was done. */

@@ -9,7 +9,7 @@
 enum {
     HF_NEWS_VERDICT = 1, /* the answer can be made */
     HF_NEWS_END = 2, /* the exchange is back; always the last, and for all but transfers together with the verdict */
-    HF_NEWS_PIPE = 4 /* the loop's end of the transfer's pipe should be tried again */
+    HF_NEWS_PIPE = 4 /* the loop's end of its pipe should be tried again */
 };
 
 /* A reply with a request of its own: the real ones may be in use by another thread. */
@@ -28,6 +28,8 @@ HF_MUST_USE bool hf_dispatch_receiver(struct hf_exchange *exchange);
 
 /* hf_request_complete leads here. Any thread. */
 void hf_dispatch_complete(struct hf_request *request);
+void hf_dispatch_tell_pipe(void *exchange);                   /* wakes the loop's end of its pipe; any thread */
+bool hf_dispatch_has_news(struct hf_exchange *exchange);      /* its completion is in the queue */
 unsigned hf_dispatch_take_news(struct hf_exchange *exchange); /* on the loop, once its completion was taken */
 
 /* Answers for whoever has the exchange, because time is up or the service stops (reason HF_OVERLOADED or

@@ -208,7 +208,12 @@ const struct hf_reply *hf_exchange_reply(const struct hf_exchange *x)
 
 bool hf_exchange_streams(const struct hf_exchange *x)
 {
-    return !x->standin && !x->failed && x->streams;
+    return !x->standin && !x->failed && (x->streams || x->reply.stream);
+}
+
+struct hf_pipe *hf_exchange_pipe(const struct hf_exchange *x)
+{
+    return x->reply.stream ? x->reply.stream : x->transfer->pipe;
 }
 
 /* The path and query of origin-form ("/a?b") and absolute-form ("http://host/a?b", RFC 9112 section 3.2.2). */

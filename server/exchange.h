@@ -6,7 +6,10 @@
  * comes back through the completion queue. It is freed when it is back and its connection is done with it.
  *
  * A transfer is lent out for longer: the thread that has it tells the verdict first, after which the reply is the
- * loop's, and comes back when the producer has ended. In between they share the transfer's pipe alone. */
+ * loop's, and comes back when the producer has ended. In between they share the transfer's pipe alone.
+ *
+ * A stream is back before it is answered: whoever writes into its pipe knows nothing of the exchange, and is told to
+ * leave before that is freed. */
 #ifndef HF_SERVER_EXCHANGE_H
 #define HF_SERVER_EXCHANGE_H
 
@@ -46,7 +49,7 @@ struct hf_exchange {
     void *connection; /* the HTTP library's, as is … */
     void *response;   /* … that of an answer that streams */
     struct hf_exchange *waiting_before, *waiting_after;
-    struct hf_exchange *transfer_before, *transfer_after;
+    struct hf_exchange *transfer_before, *transfer_after; /* in its loop's list of transfers, or of streams */
     enum hf_exchange_phase phase;
     bool suspended;   /* in HF_PHASE_WAITING, or for its pipe */
     bool connected;   /* the connection still refers to it */
@@ -68,6 +71,7 @@ struct hf_exchange {
 
     struct hf_transfer *transfer; /* on HF_ON_TRANSFER, once dispatched */
     bool streams;                 /* known with the verdict: the answer's body comes through the transfer's pipe */
+    bool open_stream;             /* the reply's stream is being sent */
     uint64_t paused_at_ns;        /* when it was last suspended for its pipe */
     uint64_t paused_ns;           /* how long in all */
 
@@ -104,6 +108,8 @@ bool hf_exchange_overloaded(struct hf_exchange *exchange, const char *what); /* 
 /* Makes the answer from what the handler, or finish, has to say. */
 void hf_exchange_settle(struct hf_exchange *exchange);
 const struct hf_reply *hf_exchange_reply(const struct hf_exchange *exchange); /* what to answer with */
-bool hf_exchange_streams(const struct hf_exchange *exchange); /* its body then comes through the transfer's pipe */
+/* Whether its body comes through a pipe: the transfer's, or that of the reply's stream. */
+bool hf_exchange_streams(const struct hf_exchange *exchange);
+struct hf_pipe *hf_exchange_pipe(const struct hf_exchange *exchange);
 
 #endif

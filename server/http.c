@@ -484,6 +484,8 @@ static enum MHD_Result answer(struct loop *loop, struct hf_exchange *x)
         hf_exchange_settle(x);
     const struct hf_reply *reply = hf_exchange_reply(x);
     x->phase = HF_PHASE_ANSWERED;
+    if (hf_exchange_streams(x) && reply->stream)
+        hf_loop_stream(&loop->own, x);
     hf_record_add(&loop->own.record, x, reply->status);
     return queue_reply(x, reply);
 }
@@ -510,7 +512,7 @@ static enum MHD_Result queue_reply(struct hf_exchange *x, const struct hf_reply 
         ok = ok && MHD_add_response_header(response, "Content-Type", reply->content_type) == MHD_YES;
     for (int i = 0; i < reply->header_count; i++)
         ok = ok && MHD_add_response_header(response, reply->headers[i].name, reply->headers[i].value) == MHD_YES;
-    if (hf_exchange_streams(x) && x->request.method != HF_HEAD && x->transfer->trailer.name)
+    if (hf_exchange_streams(x) && x->request.method != HF_HEAD && x->transfer && x->transfer->trailer.name)
         ok = ok && MHD_add_response_header(response, "Trailer", x->transfer->trailer.name) == MHD_YES;
     if (x->close || atomic_load_explicit(&x->service->quiescing, memory_order_relaxed))
         ok = ok && MHD_add_response_header(response, "Connection", "close") == MHD_YES;
@@ -542,13 +544,13 @@ static struct MHD_Response *make_response(struct hf_exchange *x, const struct hf
     return MHD_create_response_from_buffer(bytes, (void *)(uintptr_t)data, MHD_RESPMEM_PERSISTENT);
 }
 
-/* What the transfer's thread has made by now, or later. */
+/* What has been written into its pipe by now, or later. */
 static ssize_t on_content(void *cls, uint64_t position, char *out, size_t bytes_max)
 {
     struct hf_exchange *x = cls;
     size_t bytes;
     (void)position;
-    switch (hf_pipe_take(x->transfer->pipe, out, bytes_max, &bytes)) {
+    switch (hf_pipe_take(hf_exchange_pipe(x), out, bytes_max, &bytes)) {
     case HF_PIPE_MOVED:
         return (ssize_t)bytes;
     case HF_PIPE_WAIT:
@@ -564,8 +566,8 @@ static ssize_t on_content(void *cls, uint64_t position, char *out, size_t bytes_
 
 static ssize_t end_content(struct hf_exchange *x)
 {
-    const struct hf_reply_header *trailer = &x->transfer->trailer;
-    if (trailer->name && trailer->value &&
+    const struct hf_reply_header *trailer = x->transfer ? &x->transfer->trailer : NULL;
+    if (trailer && trailer->name && trailer->value &&
         MHD_add_response_footer(x->response, trailer->name, trailer->value) != MHD_YES)
         return break_off_content(x);
     return MHD_CONTENT_READER_END_OF_STREAM;

@@ -12,12 +12,15 @@ static void suspend(struct hf_loop *loop, struct hf_exchange *x);
 static void resume(struct hf_loop *loop, struct hf_exchange *x);
 static void link_waiting(struct hf_loop *loop, struct hf_exchange *x);
 static void unlink_waiting(struct hf_loop *loop, struct hf_exchange *x);
-static void link_transfer(struct hf_loop *loop, struct hf_exchange *x);
-static void unlink_transfer(struct hf_loop *loop, struct hf_exchange *x);
+static void link_to(struct hf_exchange **list, struct hf_exchange *x);
+static void unlink_from(struct hf_exchange **list, struct hf_exchange *x);
 static bool take_news(struct hf_loop *loop, struct hf_exchange *x);
 static void take_back(struct hf_loop *loop, struct hf_exchange *x);
 static bool give_up_waiting(struct hf_loop *loop, uint64_t since_before_ns, enum hf_code reason);
 static bool give_up_transfers(struct hf_loop *loop, uint64_t moved_before_ns, enum hf_code reason);
+static void end_stream(struct hf_loop *loop, struct hf_exchange *x);
+static bool give_up_streams(struct hf_loop *loop);
+static void look_for_listeners(struct hf_loop *loop);
 static bool look_for_clients(struct hf_loop *loop);
 static bool stands_still(const struct hf_exchange *x, uint64_t moved_before_ns);
 
@@ -50,8 +53,11 @@ void hf_loop_disconnect(struct hf_loop *loop, struct hf_exchange *x, bool timed_
     HF_ASSERT(!x->suspended);
     x->connected = false;
     loop->connected--;
+    if (x->open_stream)
+        end_stream(loop, x);
     if (!x->outstanding) {
-        hf_exchange_free(x);
+        if (!hf_dispatch_has_news(x)) /* else its completion is in the queue, and it is freed when that is taken */
+            hf_exchange_free(x);
         return;
     }
     if (!x->transfer)
@@ -70,7 +76,15 @@ void hf_loop_disconnect(struct hf_loop *loop, struct hf_exchange *x, bool timed_
 void hf_loop_receive(struct hf_loop *loop, struct hf_exchange *x)
 {
     if (hf_dispatch_receiver(x))
-        link_transfer(loop, x);
+        link_to(&loop->transfers, x);
+}
+
+void hf_loop_stream(struct hf_loop *loop, struct hf_exchange *x)
+{
+    x->open_stream = true;
+    link_to(&loop->streams, x);
+    atomic_fetch_add_explicit(&loop->service->streams, 1, memory_order_relaxed);
+    hf_pipe_set_reader_wake(x->reply.stream, hf_dispatch_tell_pipe, x);
 }
 
 void hf_loop_wait(struct hf_loop *loop, struct hf_exchange *x)
@@ -79,7 +93,7 @@ void hf_loop_wait(struct hf_loop *loop, struct hf_exchange *x)
     x->phase = HF_PHASE_WAITING;
     link_waiting(loop, x);
     if (x->transfer && !x->transfer->receives)
-        link_transfer(loop, x);
+        link_to(&loop->transfers, x);
 }
 
 void hf_loop_pause(struct hf_loop *loop, struct hf_exchange *x)
@@ -113,6 +127,7 @@ bool hf_loop_sweep(struct hf_loop *loop)
     uint64_t before_ns = now_ns - (uint64_t)service->config->request_timeout_ms * HF_MS_NS;
     bool resumed = give_up_waiting(loop, before_ns, HF_OVERLOADED);
     resumed = give_up_transfers(loop, before_ns, HF_OVERLOADED) || resumed;
+    look_for_listeners(loop);
     return look_for_clients(loop) || resumed;
 }
 
@@ -120,13 +135,14 @@ bool hf_loop_give_up(struct hf_loop *loop)
 {
     bool resumed = give_up_waiting(loop, UINT64_MAX, HF_SHUTTING_DOWN);
     resumed = give_up_transfers(loop, UINT64_MAX, HF_SHUTTING_DOWN) || resumed;
+    resumed = give_up_streams(loop) || resumed;
     HF_ASSERT(!loop->waiting_first);
     return resumed;
 }
 
 int hf_loop_timeout_ms(const struct hf_loop *loop)
 {
-    return loop->waiting_first || loop->transfers ? (int)(SWEEP_NS / HF_MS_NS) : -1;
+    return loop->waiting_first || loop->transfers || loop->streams ? (int)(SWEEP_NS / HF_MS_NS) : -1;
 }
 
 static void suspend(struct hf_loop *loop, struct hf_exchange *x)
@@ -172,21 +188,21 @@ static void unlink_waiting(struct hf_loop *loop, struct hf_exchange *x)
         loop->waiting_last = x->waiting_before;
 }
 
-static void link_transfer(struct hf_loop *loop, struct hf_exchange *x)
+static void link_to(struct hf_exchange **list, struct hf_exchange *x)
 {
     x->transfer_before = NULL;
-    x->transfer_after = loop->transfers;
-    if (loop->transfers)
-        loop->transfers->transfer_before = x;
-    loop->transfers = x;
+    x->transfer_after = *list;
+    if (*list)
+        (*list)->transfer_before = x;
+    *list = x;
 }
 
-static void unlink_transfer(struct hf_loop *loop, struct hf_exchange *x)
+static void unlink_from(struct hf_exchange **list, struct hf_exchange *x)
 {
     if (x->transfer_before)
         x->transfer_before->transfer_after = x->transfer_after;
     else
-        loop->transfers = x->transfer_after;
+        *list = x->transfer_after;
     if (x->transfer_after)
         x->transfer_after->transfer_before = x->transfer_before;
 }
@@ -212,7 +228,7 @@ static void take_back(struct hf_loop *loop, struct hf_exchange *x)
     x->outstanding = false;
     x->request.on_worker = false;
     if (x->transfer)
-        unlink_transfer(loop, x);
+        unlink_from(&loop->transfers, x);
     if (x->standin)
         hf_dispatch_discard(x);
 }
@@ -256,6 +272,39 @@ static bool give_up_transfers(struct hf_loop *loop, uint64_t moved_before_ns, en
         }
     }
     return resumed;
+}
+
+/* After this nobody writes into its pipe, or tells of it. */
+static void end_stream(struct hf_loop *loop, struct hf_exchange *x)
+{
+    x->open_stream = false;
+    unlink_from(&loop->streams, x);
+    hf_reply_done(&x->reply);
+    atomic_fetch_sub_explicit(&loop->service->streams, 1, memory_order_relaxed);
+}
+
+/* One that was ended in order may still send what it has. */
+static bool give_up_streams(struct hf_loop *loop)
+{
+    bool resumed = false;
+    for (struct hf_exchange *x = loop->streams; x; x = x->transfer_after) {
+        if (!hf_pipe_is_finished(x->reply.stream))
+            hf_pipe_break(x->reply.stream, HF_SHUTTING_DOWN, "the service is stopping");
+        if (x->suspended) {
+            resume(loop, x);
+            resumed = true;
+        }
+    }
+    return resumed;
+}
+
+/* The library does not see a client leave whose connection is suspended, and nothing may be sent to it for long. */
+static void look_for_listeners(struct hf_loop *loop)
+{
+    for (struct hf_exchange *x = loop->streams; x; x = x->transfer_after) {
+        if (x->suspended && loop->has_left(x->connection))
+            hf_pipe_break(x->reply.stream, HF_IO, "the client went away");
+    }
 }
 
 /* Connections that are not suspended are watched by the library. */

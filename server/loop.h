@@ -18,6 +18,7 @@ struct hf_loop {
     struct hf_exchange *waiting_first; /* for their answer, oldest first: the one with the nearest deadline leads */
     struct hf_exchange *waiting_last;
     struct hf_exchange *transfers; /* lent out */
+    struct hf_exchange *streams;   /* whose answer goes on */
     int connected;                 /* exchanges that a connection refers to */
     uint64_t sweep_due_ns;
 };
@@ -32,6 +33,9 @@ void hf_loop_disconnect(struct hf_loop *loop, struct hf_exchange *exchange, bool
 
 /* Hands the body of an admitted HF_BODY_STREAM request over while it comes. It may fail (exchange->failed). */
 void hf_loop_receive(struct hf_loop *loop, struct hf_exchange *exchange);
+
+/* The answer that is about to be sent is a stream. */
+void hf_loop_stream(struct hf_loop *loop, struct hf_exchange *exchange);
 
 /* Suspends the connection: until the exchange's answer can be made, or until its pipe can be tried again. */
 void hf_loop_wait(struct hf_loop *loop, struct hf_exchange *exchange);

@@ -152,6 +152,8 @@ static void refresh_tokens(void *context)
 static void stop_service(struct service *service)
 {
     atomic_store(&service->api.stopping, true);
+    if (service->engine)
+        hf_engine_end_streams(service->engine);
     if (service->http) {
         hf_http_quiesce(service->http, hf_clock_monotonic_ns() + DRAIN_TIMEOUT_NS);
         hf_http_stop(service->http);

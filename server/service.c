@@ -37,6 +37,7 @@ bool hf_service_check_tokens(const struct hf_service *service, bool is_loopback,
 bool hf_service_is_busy(const struct hf_service *service, uint64_t arrival_ns)
 {
     int arriving = atomic_load_explicit(&service->arriving, memory_order_relaxed);
-    int under_way = atomic_load_explicit(&service->under_way, memory_order_acquire);
+    int under_way = atomic_load_explicit(&service->under_way, memory_order_acquire) -
+                    atomic_load_explicit(&service->streams, memory_order_relaxed);
     return under_way > (hf_clock_monotonic_ns() < arrival_ns ? 0 : arriving);
 }

@@ -18,6 +18,7 @@ struct hf_service {
     struct hf_workers *transfers; /* for HF_ON_TRANSFER */
     atomic_bool quiescing;
     atomic_int under_way;           /* exchanges that exist */
+    atomic_int streams;             /* those of them that send a stream: a stop does not wait for these */
     atomic_int arriving;            /* those of them whose request is not whole yet */
     _Atomic int64_t inflight_bytes; /* of bodies held, and pipes */
 };

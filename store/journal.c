@@ -44,7 +44,8 @@ static bool read_recovery(void *context, const struct hf_value *values, int coun
 static bool keep_recovery(void *context, const struct hf_recovery_row *row);
 static bool read_validation(void *context, const struct hf_value *values, int count);
 static bool insert_events(struct hf_session *session, void *context, struct hf_error *err);
-static bool read_event(void *context, const struct hf_value *values, int count);
+static hf_row_fn read_event;
+static hf_row_fn read_newest;
 static bool read_key(void *context, const struct hf_value *values, int count);
 
 bool hf_recoveries_insert(struct hf_session *session, const struct hf_recovery_row *row, struct hf_error *err)
@@ -216,6 +217,22 @@ bool hf_events_list(struct hf_session *session, int64_t system_id, const char *s
     struct event_list list = {each, context};
     return hf_session_run(session, HF_STMT_EVENTS_LIST, read_event, &list, NULL, err, HF_INT(system_id),
                           HF_TEXT(severity), HF_INT(after), HF_INT(limit));
+}
+
+bool hf_events_newest(struct hf_session *session, int64_t *id_out, struct hf_error *err)
+{
+    int64_t id = 0;
+    if (!hf_session_exec(session, HF_STMT_EVENTS_NEWEST, NULL, 0, read_newest, &id, NULL, err))
+        return false;
+    *id_out = id;
+    return true;
+}
+
+static bool read_newest(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    *(int64_t *)context = hf_value_int(&values[0]);
+    return true;
 }
 
 static bool read_event(void *context, const struct hf_value *values, int count)
