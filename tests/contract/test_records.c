@@ -513,6 +513,29 @@ START_TEST(events_are_trimmed_by_age_and_ids_are_not_given_again)
 }
 END_TEST
 
+START_TEST(newest_event_is_that_of_any_system)
+{
+    struct hf_error err;
+    int64_t newest = -1, deleted;
+    open_with_system(_i);
+    HF_TEST_OK(hf_events_newest(test.read, &newest, &err));
+    ck_assert_int_eq(newest, 0);
+    insert_events();
+    const struct hf_event_row other = {
+        .system_id = 0, .at_ms = 1, .severity = "info", .type = "store.up", .text = "", .data = "{}"};
+    HF_TEST_OK(hf_events_insert(test.write, &other, 1, &err));
+    struct events events = {0};
+    HF_TEST_OK(hf_events_list(test.read, 0, NULL, 0, 1000, note_event, &events, &err));
+    ck_assert_int_eq(events.count, 1);
+    HF_TEST_OK(hf_events_newest(test.read, &newest, &err));
+    ck_assert_int_eq(newest, events.last_id);
+    HF_TEST_OK(hf_events_trim(test.write, INT64_MAX, 1000, &deleted, &err));
+    HF_TEST_OK(hf_events_newest(test.read, &newest, &err));
+    ck_assert_int_eq(newest, 0);
+    hf_test_store_done(&test);
+}
+END_TEST
+
 static bool get_key(struct hf_arena *arena, const char *key, struct hf_hash *hash, const char **answer)
 {
     struct hf_error err;
@@ -699,7 +722,8 @@ HF_TEST_STORE_MAIN("contract_records", system_keeps_its_settings, one_system_is_
                    system_name_is_given_once, component_is_registered_and_folded, snapshots_are_paged_newest_first,
                    latest_snapshot_is_a_complete_one, snapshot_comes_back_changes_and_goes,
                    recovery_is_logged_and_updated, validations_are_listed_oldest_first_per_snapshot,
-                   events_are_paged_oldest_first, events_are_trimmed_by_age_and_ids_are_not_given_again,
+                   events_are_paged_oldest_first, newest_event_is_that_of_any_system,
+                   events_are_trimmed_by_age_and_ids_are_not_given_again,
                    old_recoveries_are_trimmed_in_steps_and_the_newest_stays,
                    validations_of_snapshots_that_are_gone_are_trimmed_by_age,
                    validations_keep_their_data_and_only_their_newest_runs, key_is_replaced_and_trimmed,

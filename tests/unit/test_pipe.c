@@ -239,8 +239,38 @@ START_TEST(a_pipe_that_was_read_to_its_end_cannot_break)
 }
 END_TEST
 
+static void count_own_wake(void *context)
+{
+    ++*(int *)context;
+}
+
+START_TEST(two_ends_that_never_wait_are_told_apart)
+{
+    struct hf_pipe *pipe = make_pipe(60000);
+    static const char data[BYTES_MAX + 1];
+    char out[BYTES_MAX];
+    size_t moved;
+    int reader_wakes = 0;
+    atomic_store(&wakes, 0);
+    hf_pipe_set_reader_wake(pipe, count_own_wake, &reader_wakes);
+    ck_assert_int_eq(hf_pipe_take(pipe, out, sizeof(out), &moved), HF_PIPE_WAIT);
+    ck_assert_int_eq(hf_pipe_offer(pipe, data, sizeof(data), &moved), HF_PIPE_WAIT);
+    ck_assert_int_eq(reader_wakes, 1);
+    ck_assert_int_eq(atomic_load(&wakes), 0);
+    ck_assert_int_eq(hf_pipe_take(pipe, out, sizeof(out), &moved), HF_PIPE_MOVED);
+    ck_assert_int_eq(reader_wakes, 1);
+    ck_assert_int_eq(atomic_load(&wakes), 1);
+    ck_assert(!hf_pipe_is_finished(pipe));
+    ck_assert_int_eq(hf_pipe_take(pipe, out, sizeof(out), &moved), HF_PIPE_WAIT);
+    hf_pipe_finish(pipe);
+    ck_assert_int_eq(reader_wakes, 2);
+    ck_assert(hf_pipe_is_finished(pipe));
+    hf_pipe_free(pipe);
+}
+END_TEST
+
 HF_TEST_MAIN("pipe", two_threads_move_more_than_the_pipe_holds, an_end_that_never_waits_is_told_when_bytes_come,
              an_end_that_never_waits_is_told_when_half_of_the_pipe_is_free, a_reader_gives_up_when_nothing_comes,
              a_writer_gives_up_when_nothing_is_taken, breaking_ends_a_wait_on_either_side,
              a_broken_pipe_gives_no_byte_away, breaking_wakes_an_end_that_never_waits,
-             a_pipe_that_was_read_to_its_end_cannot_break);
+             a_pipe_that_was_read_to_its_end_cannot_break, two_ends_that_never_wait_are_told_apart);
