@@ -269,7 +269,7 @@ static void keep_alive(struct hf_event_feed *feed)
     static const char heartbeat[] = ": keep-alive\n\n";
     pthread_mutex_lock(&feed->lock);
     for (struct hf_event_stream *stream = feed->streams; stream; stream = stream->after) {
-        if (!stream->ended && put_rest(stream))
+        if (put_rest(stream))
             put(stream, heartbeat, sizeof(heartbeat) - 1);
     }
     pthread_mutex_unlock(&feed->lock);
@@ -387,11 +387,14 @@ static void deliver(struct hf_event_stream *stream, const struct page *page)
     stream->hungry = stream->hungry || page->more;
 }
 
-/* All of it, now or as the rest that goes first. A pipe that is broken has lost its client. */
+/* All of it, now or as the rest that goes first. A pipe that is broken, which may be at any moment, has lost its
+ * client. */
 static void put(struct hf_event_stream *stream, const char *text, size_t bytes)
 {
     size_t moved;
-    HF_ASSERT(!stream->rest && !stream->ended);
+    HF_ASSERT(!stream->rest);
+    if (stream->ended)
+        return;
     switch (hf_pipe_offer(stream->pipe, text, bytes, &moved)) {
     case HF_PIPE_WAIT:
         stream->rest = hf_realloc(NULL, bytes - moved);
@@ -487,7 +490,7 @@ static void end_streams(struct hf_event_feed *feed, int64_t system_id, enum hf_e
         add_event(&last, &row, stream->system);
         bool wanted = !*stream->severity || strcmp(stream->severity, row.severity) == 0;
         bool whole = put_rest(stream);
-        if (whole && wanted && !stream->ended)
+        if (whole && wanted)
             put(stream, last.data, last.bytes);
         if (!stream->rest && !stream->ended)
             hf_pipe_finish(stream->pipe);
