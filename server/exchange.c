@@ -140,6 +140,16 @@ bool hf_exchange_answers_early(const struct hf_exchange *x)
     return has_body(x) && (x->expects_continue || x->content_length > SWALLOW_BYTES_MIN);
 }
 
+bool hf_exchange_is_still_allowed(const struct hf_exchange *x)
+{
+    const struct hf_request *request = &x->request;
+    const struct hf_principal *principal;
+    struct hf_error err;
+    return request->route->role == HF_ROLE_NONE ||
+           (hf_auth_check(x->service->auth, request->headers[HF_H_AUTHORIZATION], &principal, &err) &&
+            hf_auth_allow(principal, request->route, request->params, &err));
+}
+
 bool hf_exchange_body(struct hf_exchange *x, const void *data, size_t *bytes)
 {
     size_t came = *bytes;

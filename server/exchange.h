@@ -96,6 +96,8 @@ void hf_exchange_refuse(struct hf_exchange *exchange, const char *why);
 void hf_exchange_admit(struct hf_exchange *exchange, const char *method, struct hf_request_ids *ids);
 bool hf_exchange_answers_early(const struct hf_exchange *exchange);
 
+bool hf_exchange_is_still_allowed(const struct hf_exchange *exchange); /* its token may have been revoked meanwhile */
+
 /* A piece of the body; *bytes becomes what was not taken, because the transfer's pipe is full: come again when that
  * tells. False: too much of a body that was refused, or it comes too slowly; cut the connection. */
 HF_MUST_USE bool hf_exchange_body(struct hf_exchange *exchange, const void *data, size_t *bytes);

@@ -298,12 +298,15 @@ static bool give_up_streams(struct hf_loop *loop)
     return resumed;
 }
 
-/* The library does not see a client leave whose connection is suspended, and nothing may be sent to it for long. */
+/* The library does not see a client leave whose connection is suspended, and nothing may be sent to it for long. One
+ * that stays may lose its right to. */
 static void look_for_listeners(struct hf_loop *loop)
 {
     for (struct hf_exchange *x = loop->streams; x; x = x->transfer_after) {
         if (x->suspended && loop->has_left(x->connection))
             hf_pipe_break(x->reply.stream, HF_IO, "the client went away");
+        else if (!hf_exchange_is_still_allowed(x))
+            hf_pipe_break(x->reply.stream, HF_UNAUTHORIZED, "the token was revoked");
     }
 }
 

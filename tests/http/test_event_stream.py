@@ -147,8 +147,8 @@ def form(checks, binary):
         wait_until(lambda: list_events(client, "alpha", "state.event"))
         listed = list_events(client, "alpha")
         stream = Stream(server, query="?after=0").open()
-        checks.check(f"{name}: the_head_names_the_type", "\r\nContent-Type: text/event-stream\r\n" in stream.head + "\r\n"
-                     and "\r\nCache-Control: no-store" in stream.head, stream.head)
+        checks.check(f"{name}: the_head_names_the_type", "Content-Type: text/event-stream" in stream.head.splitlines()
+                     and "Cache-Control: no-store" in stream.head.splitlines(), stream.head)
         found = stream.read_until(lambda event: event[1] == listed[-1]["id"])
         checks.equal(f"{name}: a_stream_has_the_items_of_the_list", [event[2] for event in found], listed)
         checks.equal(f"{name}: types_and_ids_are_those_of_the_items", [event[:2] for event in found],
@@ -212,7 +212,14 @@ def access(checks, binary):
                      client.request("GET", "/v1/systems/alpha/events", None, headers).status, status)
     stream = Stream(server, query="?after=0", token=made["viewer", "alpha"]).open()
     checks.equal("a_viewer_of_the_system_has_it", next(stream.events())[0], "system.created")
-    stream.close()
+    kept = Stream(server, query="?after=0", token=made["operator", "alpha"]).open()
+    next(kept.events())
+    lines = tokens.read_text(encoding="utf-8").splitlines(keepends=True)
+    tokens.write_text(lines[0], encoding="utf-8")
+    list(stream.events())
+    checks.check("a_stream_ends_when_its_token_is_revoked", stream.whole is False)
+    client.want(204, "DELETE", "/v1/systems/alpha?confirm=alpha", None, operator)
+    checks.equal("others_go_on", [event[0] for event in kept.events()][-1:], ["system.deleted"])
     server.stop()
 
 
@@ -381,11 +388,13 @@ def make_backlog(data, database):
            "FROM {numbers}")
     now = int(time.time() * 1000)
     if database:
-        harness.run_psql(database, sql.format(now=now, pad="repeat('x', 500) || n", numbers=f"generate_series(1, {BACKLOG}) AS n"))
+        harness.run_psql(database, sql.format(now=now, pad="repeat('x', 500) || n",
+                                              numbers=f"generate_series(1, {BACKLOG}) AS n"))
         return
     with contextlib.closing(sqlite3.connect(data / "holdfast.db")) as connection:
+        sql = sql.format(now=now, pad="printf('%.500c%d', 'x', n)", numbers="numbers")
         connection.execute("WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE "
-                           f"n < {BACKLOG}) " + sql.format(now=now, pad="printf('%.500c%d', 'x', n)", numbers="numbers"))
+                           f"n < {BACKLOG}) " + sql)
         connection.commit()
 
 
@@ -425,6 +434,34 @@ def slow(checks, binary):
         server.stop()
 
 
+def away(checks, binary):
+    """While the database is away streams stay open; when it is back they go on where they were."""
+    postgres = harness.own_postgres()
+    server, client = start(binary, harness.new_directory(), postgres.url, "--stream-heartbeat", "100")
+    put_state(client, "alpha", "one", {"n": 1}, State_Event="one")
+    stream = Stream(server, query="?after=0").open()
+    found = stream.read_until(lambda event: event[2]["text"] == "one: one")
+    postgres.stop_fast()
+    reply = client.request("PUT", "/v1/systems/alpha/components/one/state", {"n": 2}, {"State-Event": "two"})
+    checks.equal("uploads_are_refused", reply.status, 503)
+    refused = client.request("GET", "/v1/systems/alpha/events", None, {"Accept": "text/event-stream"})
+    checks.equal("a_new_stream_is_refused", refused.status, 503)
+    stream.heartbeats = 0
+    while stream.heartbeats < 2:
+        stream.begin()
+    checks.check("heartbeats_go_on", True)
+    postgres.start_again()
+
+    def upload():
+        return client.request("PUT", "/v1/systems/alpha/components/one/state", {"n": 3},
+                              {"State-Event": "the-end"}).status == 200
+
+    checks.check("uploads_are_taken_again", wait_until(upload))
+    found += stream.read_until(is_ending)
+    checks.equal("the_stream_has_all_of_the_list", [event[2] for event in found], list_events(client, "alpha"))
+    server.stop()
+
+
 def server_is_instrumented(binary):
     return b"__asan_init" in open(binary, "rb").read() or b"__tsan_init" in open(binary, "rb").read()
 
@@ -451,4 +488,4 @@ def old_clients(checks, binary):
 
 
 if __name__ == "__main__":
-    sys.exit(harness.run(form, access, crowd, recoveries, ends, limit, slow, old_clients))
+    sys.exit(harness.run(form, access, crowd, recoveries, ends, limit, slow, away, old_clients))
