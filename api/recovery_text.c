@@ -75,8 +75,9 @@ static void write_head(struct hf_buf *out, const json_t *recovery)
 static void write_source(struct hf_buf *out, const json_t *recovery)
 {
     const char *snapshot = text_in(recovery, "snapshot"), *at = text_in(recovery, "at");
-    const char *cut = text_in(recovery, "cutAt");
+    const json_t *cut = json_object_get(recovery, "cut");
     size_t named = count_in(recovery, "components");
+    bool along = json_is_true(json_object_get(recovery, "includeDependencies"));
     if (is_head(recovery))
         add_line(out, "What", "start of the client system from the present");
     else if (*at)
@@ -84,10 +85,14 @@ static void write_source(struct hf_buf *out, const json_t *recovery)
     else
         add_line(out, "What", "restore of a snapshot");
     if (!is_head(recovery))
-        add_line(out, "Source", "%s%s%s", *snapshot ? snapshot : "the history in the database", *cut ? ", cut " : "",
-                 cut);
+        add_line(out, "Source", "%s", *snapshot ? snapshot : "the history in the database");
+    if (!is_head(recovery) && json_is_object(cut))
+        add_line(out, "Cut", "%s, sequence %" PRId64 "%s", text_in(cut, "at"), number_in(cut, "sequence"),
+                 json_is_false(json_object_get(cut, "exact")) ? "; not exactly what was asked for, but the nearest"
+                                                              : "");
     if (named)
-        add_line(out, "Extent", "%zu component%s asked for by name", named, named == 1 ? "" : "s");
+        add_line(out, "Extent", "%zu component%s asked for by name%s", named, named == 1 ? "" : "s",
+                 along ? ", and what they depend on" : "");
     else
         add_line(out, "Extent", "the whole system");
 }

@@ -216,6 +216,7 @@ START_TEST(the_report_of_a_restore_tells_what_it_cost)
         "   Status:              APPLIED",
         "   What:                restore of a snapshot",
         "   Source:              full-*",
+        "   Cut:                 ####-##-##T##:##:##.###Z, sequence #",
         "   Extent:              the whole system",
         "   Reason:              bad reward",
         "   Started:             ####-##-##T##:##:##.###Z",
