@@ -443,8 +443,63 @@ START_TEST(restores_to_instants_between_never_mix)
 }
 END_TEST
 
+/* "version@snapshot", or the code of the failure. */
+static const char *read_one(const char *component, const struct hf_moment *moment, int64_t *cut_at_ms_out)
+{
+    struct hf_state state;
+    if (!hf_state_read(service.engine, HF_TEST_NAME, component, moment, &state, &err))
+        return hf_code_name(err.code);
+    *cut_at_ms_out = state.cut_at_ms;
+    hf_blob_unref(state.body);
+    return hf_arena_format(&service.arena, "%lld@%s", (long long)state.head.version, state.cut_snapshot);
+}
+
+START_TEST(a_read_of_one_component_says_its_cut)
+{
+    open_on(_i);
+    hf_test_put(&service, "a", "1"); /* sequence 1 */
+    hf_test_put(&service, "b", "1");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    usleep(3000);
+    hf_test_put(&service, "a", "2"); /* 3 */
+    usleep(3000);
+    int64_t between_ms = hf_clock_now_ms(), cut_at_ms = -1;
+    usleep(3000);
+    hf_test_put(&service, "a", "3"); /* 4 */
+    hf_test_put(&service, "c", "1");
+    const struct hf_moment at = {.kind = HF_MOMENT_AT, .at_ms = between_ms};
+    const struct hf_moment at_cut = {.kind = HF_MOMENT_AT, .at_ms = full.cut_at_ms};
+    const struct hf_moment first = {.kind = HF_MOMENT_SEQUENCE, .sequence = 1};
+    const struct hf_moment third = {.kind = HF_MOMENT_SEQUENCE, .sequence = 3};
+    const struct hf_moment sixth = {.kind = HF_MOMENT_SEQUENCE, .sequence = 6};
+    const struct hf_moment version = {.kind = HF_MOMENT_VERSION, .version = 2};
+    ck_assert_str_eq(read_one("a", &at, &cut_at_ms), "2@");
+    ck_assert_int_eq(cut_at_ms, between_ms);
+    ck_assert_str_eq(read_one("a", &third, &cut_at_ms), "2@");
+    ck_assert_int_lt(cut_at_ms, between_ms);
+    ck_assert_int_gt(cut_at_ms, full.cut_at_ms);
+    ck_assert_str_eq(read_one("a", &first, &cut_at_ms), "1@");
+    ck_assert_str_eq(read_one("b", &first, &cut_at_ms), "not_found");
+    ck_assert_str_eq(read_one("c", &third, &cut_at_ms), "not_found");
+    ck_assert_str_eq(read_one("a", &sixth, &cut_at_ms), "not_found");
+    ck_assert_str_eq(read_one("a", &version, &cut_at_ms), "2@");
+    ck_assert_int_eq(cut_at_ms, 0);
+
+    hf_test_forget_history(&service);
+    const char *from_snapshot = hf_arena_format(&service.arena, "1@%s", full.id);
+    ck_assert_str_eq(read_one("a", &at, &cut_at_ms), from_snapshot);
+    ck_assert_int_eq(cut_at_ms, full.cut_at_ms);
+    ck_assert_str_eq(read_one("a", &at_cut, &cut_at_ms), from_snapshot);
+    ck_assert_str_eq(read_one("a", &third, &cut_at_ms), from_snapshot);
+    ck_assert_str_eq(read_one("a", &first, &cut_at_ms), "not_found"); /* the snapshot was cut later */
+    ck_assert_str_eq(read_one("b", &third, &cut_at_ms), "1@");        /* its own version is kept */
+    close_it();
+}
+END_TEST
+
 HF_TEST_STORE_MAIN("past", texts_say_which_moment_is_meant, every_sequence_and_every_instant_is_as_it_was,
                    before_history_the_nearest_snapshot_is_used_and_told, what_is_not_there_is_not_found,
                    only_proven_damage_leads_to_an_older_snapshot, an_open_snapshot_is_leased_until_it_is_closed,
                    a_view_keeps_what_is_trimmed_meanwhile, snapshots_tell_what_was_registered_then,
-                   a_cut_never_falls_between_what_was_written_together, restores_to_instants_between_never_mix);
+                   a_read_of_one_component_says_its_cut, a_cut_never_falls_between_what_was_written_together,
+                   restores_to_instants_between_never_mix);
