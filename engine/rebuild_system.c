@@ -7,12 +7,10 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/events.h"
+#include "engine/rebuild_write.h"
 #include "engine/snapshot.h"
-#include "store/components.h"
 #include "store/journal.h"
 #include "store/snapshots.h"
-#include "store/states.h"
-#include "store/systems.h"
 
 #include <string.h>
 #include <time.h>
@@ -20,8 +18,6 @@
 #define IO_TRIES_MAX      3
 #define IO_PAUSE_MS       200
 #define UNREADABLE_EPOCHS 1000
-#define PORTION_ROWS_MAX  256
-#define PORTION_BYTES_MAX (INT64_C(8) << 20)
 #define DETAIL_BYTES_MAX  ((size_t)64 << 20)
 
 struct attempt {
@@ -33,19 +29,15 @@ struct attempt {
     int64_t started_at_ms;
     const struct hf_rebuild_file *files;
     int64_t count;
-    const int64_t *order; /* entries of the chain by sequence */
 };
 
 static int64_t epoch_above(const struct hf_rebuild_file *files, int64_t count);
 static bool try_file(struct attempt *attempt, struct hf_error *err);
 static bool try_once(struct attempt *attempt, struct hf_error *err);
 static bool write_system(struct attempt *attempt, struct hf_error *err);
-static bool insert_system(struct attempt *attempt, struct hf_error *err);
-static bool insert_components(struct attempt *attempt, struct hf_error *err);
-static bool insert_states(struct attempt *attempt, struct hf_error *err);
+static struct hf_system_row system_row(const struct attempt *attempt);
 static bool insert_recovery(struct attempt *attempt, struct hf_error *err);
 static bool insert_damaged(struct attempt *attempt, struct hf_error *err);
-static int64_t *entries_by_sequence(const struct hf_chain *chain);
 static void skip_file(struct attempt *attempt, struct hf_rebuild_file *file, const char *reason);
 static void write_skipped(const struct attempt *attempt, struct hf_buf *out);
 static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *too_old, struct hf_error *err);
@@ -129,10 +121,7 @@ static bool try_once(struct attempt *attempt, struct hf_error *err)
     if (!hf_chain_load(&attempt->chain, attempt->rebuild->engine->repository, header->system, header->id, err))
         return false;
     attempt->sequence = hf_chain_header(attempt->chain)->sequence;
-    HF_AUTO(free) int64_t *order = entries_by_sequence(attempt->chain);
-    attempt->order = order;
     bool ok = write_system(attempt, err);
-    attempt->order = NULL;
     hf_chain_free(attempt->chain);
     attempt->chain = NULL;
     return ok;
@@ -141,16 +130,15 @@ static bool try_once(struct attempt *attempt, struct hf_error *err)
 static bool write_system(struct attempt *attempt, struct hf_error *err)
 {
     struct hf_session *session = attempt->rebuild->session;
-    if (!hf_session_begin(session, err) || !insert_system(attempt, err))
-        return false;
-    if (attempt->chain && (!insert_components(attempt, err) || !insert_states(attempt, err)))
+    struct hf_system_row row = system_row(attempt);
+    if (!hf_session_begin(session, err) || !hf_rebuild_write(session, &row, attempt->chain, NULL, err))
         return false;
     if (hf_fault("rebuild_midway"))
         return hf_error_set(err, HF_STORE_DOWN, "fault rebuild_midway");
     return insert_recovery(attempt, err) && insert_damaged(attempt, err) && hf_session_commit(session, err);
 }
 
-static bool insert_system(struct attempt *attempt, struct hf_error *err)
+static struct hf_system_row system_row(const struct attempt *attempt)
 {
     /* Settings of a fresh start come from the newest file whose header is whole. */
     const struct hf_manifest_header *header = attempt->file ? &attempt->file->header : NULL;
@@ -159,117 +147,18 @@ static bool insert_system(struct attempt *attempt, struct hf_error *err)
             header = &attempt->files[i].header;
     }
     struct hf_system_row row = {.id = attempt->system_id,
-                                .name = attempt->files[0].header.system,
-                                .description = header ? header->description : "",
-                                .sequence = attempt->sequence,
-                                .epoch = attempt->epoch,
-                                .folded_sequence = attempt->sequence,
-                                .backup_interval_ms = header ? header->backup_interval_ms : -1,
-                                .incremental_interval_ms = header ? header->incremental_interval_ms : -1,
-                                .max_retention_hours = header ? header->max_retention_hours : -1,
-                                .created_at_ms = header ? header->created_at_ms : attempt->started_at_ms,
-                                .committed_at_ms = header ? header->cut_at_ms : attempt->started_at_ms};
-    return hf_systems_insert(attempt->rebuild->session, &row, err);
-}
-
-static bool insert_components(struct attempt *attempt, struct hf_error *err)
-{
-    HF_AUTO(free) struct hf_component_row *rows = hf_alloc(PORTION_ROWS_MAX * sizeof(rows[0]));
-    int64_t total = hf_chain_count(attempt->chain);
-    for (int64_t first = 0; first < total; first += PORTION_ROWS_MAX) {
-        int count = 0;
-        for (int64_t i = first; i < total && count < PORTION_ROWS_MAX; i++) {
-            const struct hf_manifest_entry *entry = hf_chain_entry(attempt->chain, i);
-            rows[count++] = (struct hf_component_row){.system_id = attempt->system_id,
-                                                      .component_id = i + 1,
-                                                      .name = entry->component,
-                                                      .kind = entry->component_kind,
-                                                      .depends_on = entry->depends_on,
-                                                      .required_pointers = entry->required_pointers,
-                                                      .heartbeat_interval_ms = entry->heartbeat_interval_ms,
-                                                      .registered_at_ms = entry->registered_at_ms,
-                                                      .version = entry->version,
-                                                      .sequence = entry->sequence,
-                                                      .hash = entry->hash,
-                                                      .bytes = entry->bytes,
-                                                      .content_type = entry->content_type,
-                                                      .committed_at_ms = entry->committed_at_ms,
-                                                      .deleted = entry->deleted,
-                                                      .health = -1,
-                                                      .status = "",
-                                                      .metrics = "{}",
-                                                      .last_activity_at_ms = entry->committed_at_ms,
-                                                      .created_at_ms = entry->created_at_ms};
-        }
-        if (!hf_components_insert(attempt->rebuild->session, rows, count, err))
-            return false;
-    }
-    return true;
-}
-
-struct by_sequence {
-    int64_t sequence, index;
-};
-
-static int compare_sequences(const void *a, const void *b)
-{
-    int64_t left = ((const struct by_sequence *)a)->sequence, right = ((const struct by_sequence *)b)->sequence;
-    return left < right ? -1 : left > right;
-}
-
-/* Rows go in by their key: the database grows at its end, and old contents lie together in the file. */
-static int64_t *entries_by_sequence(const struct hf_chain *chain)
-{
-    int64_t count = hf_chain_count(chain);
-    HF_AUTO(free) struct by_sequence *sorted = hf_alloc(((size_t)count + 1) * sizeof(sorted[0]));
-    for (int64_t i = 0; i < count; i++)
-        sorted[i] = (struct by_sequence){hf_chain_entry(chain, i)->sequence, i};
-    qsort(sorted, (size_t)count, sizeof(sorted[0]), compare_sequences);
-    int64_t *order = hf_alloc(((size_t)count + 1) * sizeof(order[0]));
-    for (int64_t i = 0; i < count; i++)
-        order[i] = sorted[i].index;
-    return order;
-}
-
-static bool insert_states(struct attempt *attempt, struct hf_error *err)
-{
-    struct hf_state_row rows[PORTION_ROWS_MAX];
-    struct hf_blob *blobs[PORTION_ROWS_MAX];
-    int64_t total = hf_chain_count(attempt->chain), next = 0;
-    bool ok = true;
-    while (ok && next < total) {
-        int count = 0;
-        int64_t bytes = 0;
-        while (ok && next < total && count < PORTION_ROWS_MAX && bytes < PORTION_BYTES_MAX) {
-            int64_t index = attempt->order[next++];
-            const struct hf_manifest_entry *entry = hf_chain_entry(attempt->chain, index);
-            if (entry->version == 0)
-                continue;
-            struct hf_blob *blob = NULL;
-            if (hf_manifest_entry_is_present(entry))
-                ok = hf_chain_read(attempt->chain, entry, &blob, err);
-            if (!ok)
-                break;
-            bytes += entry->bytes;
-            blobs[count] = blob;
-            rows[count++] = (struct hf_state_row){.system_id = attempt->system_id,
-                                                  .sequence = entry->sequence,
-                                                  .component_id = index + 1,
-                                                  .version = entry->version,
-                                                  .epoch = attempt->file->header.epoch,
-                                                  .hash = entry->hash,
-                                                  .bytes = entry->bytes,
-                                                  .content_type = entry->content_type,
-                                                  .committed_at_ms = entry->committed_at_ms,
-                                                  .deleted = entry->deleted,
-                                                  .content = blob ? blob->data : NULL};
-        }
-        if (ok && count)
-            ok = hf_states_insert(attempt->rebuild->session, rows, count, err);
-        for (int i = 0; i < count; i++)
-            hf_blob_unref(blobs[i]);
-    }
-    return ok;
+                                .description = "",
+                                .backup_interval_ms = -1,
+                                .incremental_interval_ms = -1,
+                                .max_retention_hours = -1,
+                                .created_at_ms = attempt->started_at_ms,
+                                .committed_at_ms = attempt->started_at_ms};
+    if (header)
+        row = hf_rebuild_system_row(attempt->system_id, header);
+    row.name = attempt->files[0].header.system;
+    row.sequence = row.folded_sequence = attempt->sequence;
+    row.epoch = attempt->epoch;
+    return row;
 }
 
 static bool insert_recovery(struct attempt *attempt, struct hf_error *err)
