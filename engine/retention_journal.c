@@ -1,6 +1,7 @@
 #include "engine/retention.h"
 
 #include "core/clock.h"
+#include "store/drills.h"
 #include "store/journal.h"
 #include "store/recovery_components.h"
 
@@ -48,6 +49,11 @@ static bool trim_validations(struct hf_session *session, struct trim *trim, stru
     return hf_validations_trim(session, trim->system_id, trim->before_ms, STEP_ROWS, &trim->deleted, err);
 }
 
+static bool trim_drills(struct hf_session *session, struct trim *trim, struct hf_error *err)
+{
+    return hf_drills_trim(session, trim->system_id, trim->before_ms, STEP_ROWS, &trim->deleted, err);
+}
+
 static int64_t kept_since_ms(int64_t hours)
 {
     return hf_clock_now_ms() - (hours > KEPT_HOURS ? hours : KEPT_HOURS) * HOUR_MS;
@@ -80,6 +86,9 @@ bool hf_retention_trim_journal(struct hf_engine *engine, const char *system, int
     if (!trim_table(engine, trim, deleted_out, err))
         return false;
     trim.delete_some = trim_validations;
+    if (!trim_table(engine, trim, deleted_out, err))
+        return false;
+    trim.delete_some = trim_drills;
     return trim_table(engine, trim, deleted_out, err);
 }
 

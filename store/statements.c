@@ -25,12 +25,14 @@
     "data_loss_versions, data_loss_bytes, data_loss_components, started_at_ms, completed_at_ms, detail"
 #define RECOVERY_COMPONENT_COLUMNS "component, wave, status, detail, duration_ms, reported_at_ms"
 #define VALIDATION_COLUMNS         "system_id, snapshot, check_name, status, detail, quality_score, checked_at_ms, data"
+#define DRILL_COLUMNS              "system_id, id, snapshot, sequence, started_at_ms, duration_ms, components, bytes, status, detail"
 #define EVENT_COLUMNS              "system_id, at_ms, severity, type, text, data"
 
 #define P4  "$1, $2, $3, $4"
 #define P6  P4 ", $5, $6"
 #define P7  P6 ", $7"
 #define P8  P7 ", $8"
+#define P10 P8 ", $9, $10"
 #define P12 P8 ", $9, $10, $11, $12"
 #define P13 P12 ", $13"
 #define P17 P13 ", $14, $15, $16, $17"
@@ -89,6 +91,7 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
     [HF_STMT_SYSTEM_DELETE_VALIDATIONS] = {"system_delete_validations", "ii", false,
                                            DELETE_SOME("state_validation_results", "id"), NULL},
     [HF_STMT_SYSTEM_DELETE_EVENTS] = {"system_delete_events", "ii", false, DELETE_SOME("events", "id"), NULL},
+    [HF_STMT_SYSTEM_DELETE_DRILLS] = {"system_delete_drills", "ii", false, DELETE_SOME("restore_drills", "id"), NULL},
     [HF_STMT_SYSTEM_DELETE_KEYS] = {"system_delete_keys", "ii", false, DELETE_SOME("idempotency_keys", "key"), NULL},
 
     [HF_STMT_COMPONENTS_INSERT] =
@@ -197,6 +200,12 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
          NULL},
     [HF_STMT_CHUNKS_TRIM] = {"chunks_trim", "ii", false,
                              "DELETE FROM state_chunks WHERE system_id = $1 AND sequence = $2", NULL},
+    [HF_STMT_STATES_FLOOR] = {"states_floor", "i", false,
+                              "SELECT sequence, committed_at_ms FROM component_states AS n WHERE system_id = $1"
+                              " AND version > 1 AND NOT EXISTS (SELECT 1 FROM component_states AS s"
+                              " WHERE s.system_id = n.system_id AND s.sequence = n.previous_sequence)"
+                              " ORDER BY sequence DESC LIMIT 1",
+                              NULL},
     [HF_STMT_STATES_USAGE] = {"states_usage", "ii", false,
                               "SELECT CAST(count(*) AS bigint), CAST(coalesce(sum(s.bytes), 0) AS bigint) " SUPERSEDED,
                               NULL},
@@ -358,4 +367,26 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                            "DELETE FROM idempotency_keys WHERE (system_id, key) IN (SELECT system_id, key"
                            " FROM idempotency_keys WHERE created_at_ms < $1 ORDER BY created_at_ms LIMIT $2)",
                            NULL},
+
+    [HF_STMT_DRILL_INSERT] = {"drill_insert", "ittiiiiitt", false,
+                              "INSERT INTO restore_drills (" DRILL_COLUMNS ") SELECT " P10
+                              " WHERE EXISTS (SELECT 1 FROM systems WHERE id = $1)",
+                              NULL},
+    [HF_STMT_DRILLS_LIST] = {"drills_list", "iiti", false,
+                             "SELECT " DRILL_COLUMNS " FROM restore_drills WHERE system_id = $1"
+                             " AND (started_at_ms, id) < ($2, $3) ORDER BY started_at_ms DESC, id DESC LIMIT $4",
+                             NULL},
+    [HF_STMT_DRILLS_NEWEST] = {"drills_newest", "t", false,
+                               "SELECT " DRILL_COLUMNS " FROM restore_drills AS d WHERE ($1 IS NULL OR status = $1)"
+                               " AND NOT EXISTS (SELECT 1 FROM restore_drills AS newer"
+                               " WHERE newer.system_id = d.system_id AND ($1 IS NULL OR newer.status = $1)"
+                               " AND (newer.started_at_ms, newer.id) > (d.started_at_ms, d.id))",
+                               NULL},
+    [HF_STMT_DRILLS_TRIM] =
+        {"drills_trim", "iii", false,
+         "DELETE FROM restore_drills WHERE system_id = $1 AND id IN (SELECT d.id FROM restore_drills AS d"
+         " WHERE d.system_id = $1 AND d.started_at_ms < $2 AND EXISTS (SELECT 1 FROM restore_drills AS newer"
+         " WHERE newer.system_id = $1 AND (newer.started_at_ms, newer.id) > (d.started_at_ms, d.id)"
+         " AND (d.status <> 'passed' OR newer.status = 'passed')) ORDER BY d.started_at_ms, d.id LIMIT $3)",
+         NULL},
 };

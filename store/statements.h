@@ -25,6 +25,7 @@ enum hf_statement {
     HF_STMT_SYSTEM_DELETE_VALIDATIONS,
     HF_STMT_SYSTEM_DELETE_EVENTS,
     HF_STMT_SYSTEM_DELETE_KEYS,
+    HF_STMT_SYSTEM_DELETE_DRILLS,
     /* components */
     HF_STMT_COMPONENTS_INSERT, /* MANY */
     HF_STMT_COMPONENTS_LIST,
@@ -48,6 +49,7 @@ enum hf_statement {
     HF_STMT_STATE_DELETE,        /* one row, without its chunks */
     HF_STMT_STATES_TRIM,         /* delete superseded rows up to a sequence; returns sequence and bytes of each */
     HF_STMT_CHUNKS_TRIM,         /* of one row */
+    HF_STMT_STATES_FLOOR,        /* the newest row whose predecessor is no longer kept */
     HF_STMT_STATES_USAGE,        /* count and bytes of the rows up to a sequence that a trim would delete */
     /* snapshots */
     HF_STMT_SNAPSHOT_INSERT,
@@ -88,6 +90,11 @@ enum hf_statement {
     HF_STMT_KEY_INSERT,
     HF_STMT_KEY_GET,
     HF_STMT_KEYS_TRIM,
+    /* drills */
+    HF_STMT_DRILL_INSERT, /* only while there is the system */
+    HF_STMT_DRILLS_LIST,
+    HF_STMT_DRILLS_NEWEST, /* of every system; $1 a status, or NULL */
+    HF_STMT_DRILLS_TRIM,   /* older than a moment, never the newest, nor the newest that passed; at most $3 */
     HF_STMT_COUNT
 };
 

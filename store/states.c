@@ -84,6 +84,7 @@ static bool moment_before(struct hf_session *session, int64_t system_id, int64_t
                           struct hf_error *err);
 static bool trim_rows(struct hf_session *session, void *context, struct hf_error *err);
 static bool note_trimmed(void *context, const struct hf_value *values, int count);
+static bool read_floor(void *context, const struct hf_value *values, int count);
 static bool read_usage(void *context, const struct hf_value *values, int count);
 
 bool hf_states_insert(struct hf_session *session, const struct hf_state_row *rows, int count, struct hf_error *err)
@@ -540,6 +541,22 @@ bool hf_states_usage(struct hf_session *session, int64_t system_id, int64_t up_t
         return false;
     *rows_out = usage[0];
     *bytes_out = usage[1];
+    return true;
+}
+
+bool hf_states_floor(struct hf_session *session, int64_t system_id, int64_t *from_ms_out, struct hf_error *err)
+{
+    int64_t from_ms = 0;
+    if (!hf_session_run(session, HF_STMT_STATES_FLOOR, read_floor, &from_ms, NULL, err, HF_INT(system_id)))
+        return false;
+    *from_ms_out = from_ms;
+    return true;
+}
+
+static bool read_floor(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    *(int64_t *)context = hf_value_int(&values[1]);
     return true;
 }
 

@@ -102,6 +102,11 @@ HF_MUST_USE bool hf_states_sequence_at(struct hf_session *session, int64_t syste
 HF_MUST_USE bool hf_states_trim(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t limit,
                                 int64_t *deleted_out, struct hf_error *err);
 
+/* From when on every instant is kept: when the newest row was committed whose predecessor is not there any more; 0: all
+ * that ever was is there. Reads back through the system's rows until it finds one. */
+HF_MUST_USE bool hf_states_floor(struct hf_session *session, int64_t system_id, int64_t *from_ms_out,
+                                 struct hf_error *err);
+
 /* Rows and content bytes that a trim up to this sequence would delete. */
 HF_MUST_USE bool hf_states_usage(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t *rows_out,
                                  int64_t *bytes_out, struct hf_error *err);

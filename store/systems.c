@@ -119,6 +119,7 @@ static bool delete_all(struct hf_session *session, void *context, struct hf_erro
         HF_STMT_SYSTEM_DELETE_CHUNKS,    HF_STMT_SYSTEM_DELETE_STATES,     HF_STMT_SYSTEM_DELETE_COMPONENTS,
         HF_STMT_SYSTEM_DELETE_SNAPSHOTS, HF_STMT_SYSTEM_DELETE_RECOVERIES, HF_STMT_SYSTEM_DELETE_VALIDATIONS,
         HF_STMT_SYSTEM_DELETE_EVENTS,    HF_STMT_SYSTEM_DELETE_KEYS,       HF_STMT_SYSTEM_DELETE_RECOVERY_COMPONENTS,
+        HF_STMT_SYSTEM_DELETE_DRILLS,
     };
     int64_t system_id = *(const int64_t *)context;
     for (size_t i = 0; i < sizeof(by_pieces) / sizeof(by_pieces[0]); i++) {
