@@ -69,6 +69,10 @@ static const struct hf_setting settings[] = {
      "How often every snapshot is read back and validated again, spread over this time. 0: never."},
     {"PERSISTENCE_SCRUB_RATE", "scrubRate", "--scrub-rate", HF_SETTING_INT, FIELD(scrub_bytes_per_second), "32MiB",
      65536, TIB, "bytes", NULL, false, "How much the background validation reads in a second at most."},
+    {"PERSISTENCE_DRILL_INTERVAL", "drillInterval", "--drill-interval", HF_SETTING_INT, FIELD(drill_interval_ms),
+     "86400000", 0, TEN_YEARS_MS, "ms", NULL, false,
+     "How often the newest snapshot of every system is restored into a scratch database, compared and timed. 0: "
+     "never."},
     {"PERSISTENCE_MIRROR_DIRECTORY", "mirrorDirectory", "--mirror-directory", HF_SETTING_TEXT, FIELD(mirror_directory),
      NULL, 0, 0, "", "a path", false,
      "A second place, best on another disk, for a copy of every snapshot file. Unset: no mirror."},

@@ -32,6 +32,7 @@ struct hf_config {
     char *mirror_directory;         /* NULL: no second place for snapshot files */
     int64_t scrub_interval_ms;      /* 0: never */
     int64_t scrub_bytes_per_second; /* what a scrub reads at most */
+    int64_t drill_interval_ms;      /* 0: never */
     int64_t import_bytes_max;       /* of one archive */
     int64_t state_bytes_max;
     int64_t batch_bytes_max; /* a whole batch body */

@@ -44,6 +44,8 @@ static const char *const fault_names[] = {
     "recovery_before_row",
     "recovery_before_publish",
     "recovery_before_snapshot",
+    "drill_no_space",
+    "drill_midway",
 };
 #define FAULT_COUNT (sizeof(fault_names) / sizeof(fault_names[0]))
 

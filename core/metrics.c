@@ -38,12 +38,13 @@ static const struct {
     enum hf_metric metric;
     const char *value;
 } known_values[] = {
-    {HF_M_SNAPSHOTS, "full"},     {HF_M_SNAPSHOTS, "incremental"}, {HF_M_RECOVERIES, "planned"},
-    {HF_M_RECOVERIES, "applied"}, {HF_M_RECOVERIES, "failed"},     {HF_M_RECOVERIES, "fresh"},
-    {HF_M_VALIDATIONS, "valid"},  {HF_M_VALIDATIONS, "damaged"},   {HF_M_EVENTS, "info"},
-    {HF_M_EVENTS, "warning"},     {HF_M_EVENTS, "error"},          {HF_M_VALIDATIONS, "healed"},
-    {HF_M_HEALED, "content"},     {HF_M_HEALED, "file"},           {HF_M_HEALED, "state"},
-    {HF_M_HEALED, "mirror"},
+    {HF_M_SNAPSHOTS, "full"},      {HF_M_SNAPSHOTS, "incremental"}, {HF_M_RECOVERIES, "planned"},
+    {HF_M_RECOVERIES, "applied"},  {HF_M_RECOVERIES, "failed"},     {HF_M_RECOVERIES, "fresh"},
+    {HF_M_VALIDATIONS, "valid"},   {HF_M_VALIDATIONS, "damaged"},   {HF_M_EVENTS, "info"},
+    {HF_M_EVENTS, "warning"},      {HF_M_EVENTS, "error"},          {HF_M_VALIDATIONS, "healed"},
+    {HF_M_HEALED, "content"},      {HF_M_HEALED, "file"},           {HF_M_HEALED, "state"},
+    {HF_M_HEALED, "mirror"},       {HF_M_DRILLS, "passed"},         {HF_M_DRILLS, "failed"},
+    {HF_M_DRILLS, "inconclusive"}, {HF_M_DRILLS, "skipped"},
 };
 
 /* A cache line each: threads that count different things do not slow one another down. */

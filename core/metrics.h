@@ -46,6 +46,11 @@
     X(HF_M_EXPOSURE_SECONDS, GAUGE, "holdfast_exposure_seconds", "Age of the oldest change that no snapshot holds.",   \
       NULL)                                                                                                            \
     X(HF_M_RECOVERIES, COUNTER, "holdfast_recoveries_total", "Recoveries by outcome.", "status")                       \
+    X(HF_M_DRILLS, COUNTER, "holdfast_drills_total", "Restore drills by outcome.", "status")                           \
+    X(HF_M_LAST_DRILL_TIME, GAUGE, "holdfast_last_drill_timestamp_seconds",                                            \
+      "When the last restore drill that passed was started, oldest system; 0 where one never passed.", NULL)           \
+    X(HF_M_LAST_DRILL_SECONDS, GAUGE, "holdfast_last_drill_seconds",                                                   \
+      "How long the restore of the last drill that passed took.", NULL)                                                \
     X(HF_M_VALIDATIONS, COUNTER, "holdfast_validations_total", "Validations by result.", "status")                     \
     X(HF_M_EVENTS, COUNTER, "holdfast_events_total", "Events recorded, by severity.", "severity")                      \
     X(HF_M_EVENT_STREAMS, GAUGE, "holdfast_event_streams", "Streams of events that are open.", NULL)                   \

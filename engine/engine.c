@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/behind.h"
+#include "engine/drill.h"
 #include "engine/event_feed.h"
 #include "engine/event_queue.h"
 #include "engine/events.h"
@@ -25,9 +26,9 @@
 
 #define LOCK_FILE "holdfast.lock"
 
-/* Sessions beyond one a worker: the scheduler, the snapshotter, the scrub, the mirror, the feed of the event streams,
- * and a second one for restores that read while they plan. */
-#define SESSIONS_EXTRA 9
+/* Sessions beyond one a worker: the scheduler, the snapshotter, the scrub, the drills, the mirror, the feed of the
+ * event streams, and a second one for restores that read while they plan. */
+#define SESSIONS_EXTRA 10
 
 static bool make_directory(const char *path, struct hf_error *err)
 {
@@ -105,6 +106,8 @@ static bool open_and_load(struct hf_engine *engine, bool *rebuilt_out, struct hf
 
 static void free_parts(struct hf_engine *engine)
 {
+    hf_driller_stop(engine->driller); /* it judges and records likewise */
+    engine->driller = NULL;
     hf_scrubber_stop(engine->scrubber); /* it judges through the snapshotter and the committer */
     engine->scrubber = NULL;
     hf_snapshotter_free(engine->snapshotter); /* its thread writes through the committer */
@@ -156,7 +159,8 @@ static bool start_parts(struct hf_engine *engine, struct hf_error *err)
     hf_event_queue_on_written(engine->events, tell_feed, engine->feed);
     if (!hf_committer_start(&engine->committer, engine, err) || !hf_snapshots_adopt(engine, err) ||
         !hf_behind_bring_forward(engine, err) || !hf_mirror_start(engine, err) ||
-        !hf_scrubber_start(&engine->scrubber, engine, err) || !hf_scheduler_start(&engine->scheduler, engine, err))
+        !hf_scrubber_start(&engine->scrubber, engine, err) || !hf_driller_start(&engine->driller, engine, err) ||
+        !hf_scheduler_start(&engine->scheduler, engine, err))
         return false;
     hf_event_emit(engine, 0, "", HF_EV_SERVICE_STARTED, NULL, "holdfast " HF_VERSION " started%s",
                   rebuilt ? "; the database was rebuilt from snapshot files" : "");
@@ -215,6 +219,8 @@ void hf_engine_stop(struct hf_engine *engine)
     hf_scheduler_stop(engine->scheduler);
     hf_scrubber_stop(engine->scrubber);
     engine->scrubber = NULL;
+    hf_driller_stop(engine->driller);
+    engine->driller = NULL;
     take_final_snapshots(engine);
     free_parts(engine);
 }

@@ -28,6 +28,7 @@ struct hf_engine {
     struct hf_repository *mirror_repository; /* NULL: none is configured; its directories come and go */
     struct hf_mirror *mirror;                /* mirror.h */
     struct hf_scrubber *scrubber;            /* validation.h */
+    struct hf_driller *driller;              /* drill.h */
     struct hf_catalog *catalog;
     struct hf_event_queue *events; /* on their way to the database; see events.h */
     struct hf_event_feed *feed;    /* of the streams; event_feed.h */

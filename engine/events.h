@@ -34,6 +34,9 @@
     X(HF_EV_RECOVERY_APPLIED, "recovery.applied", "warning")                                                           \
     X(HF_EV_RECOVERY_COMPLETED, "recovery.completed", "info")                                                          \
     X(HF_EV_RECOVERY_FAILED, "recovery.failed", "error")                                                               \
+    X(HF_EV_DRILL_PASSED, "drill.passed", "info")                                                                      \
+    X(HF_EV_DRILL_FAILED, "drill.failed", "error")                                                                     \
+    X(HF_EV_DRILL_INCONCLUSIVE, "drill.inconclusive", "warning")                                                       \
     X(HF_EV_DATABASE_DAMAGED, "database.damaged", "error")                                                             \
     X(HF_EV_DATABASE_REBUILT, "database.rebuilt", "warning")                                                           \
     X(HF_EV_DATABASE_BEHIND, "database.behind", "error")                                                               \

@@ -3,6 +3,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "engine/drill.h"
 #include "engine/snapshot_private.h"
 #include "store/states.h"
 
@@ -107,6 +108,7 @@ static bool trim_by_size(struct hf_engine *engine, const struct hf_system_info *
         if (*deleted_out == before || !measure_history(engine, system, &rows, &bytes, err))
             break;
     }
+    hf_drill_forget_history(engine, system->id);
     shelf->history_bytes = bytes;
     shelf->history_sequence = system->sequence;
     return true;
