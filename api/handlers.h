@@ -27,6 +27,8 @@ hf_handler hf_api_recovery_apply;
 hf_handler hf_api_recovery_report;
 /* diff.c */
 hf_handler hf_api_diff;
+/* drills.c */
+hf_handler hf_api_drill_create, hf_api_drills_list;
 /* retention.c */
 hf_handler hf_api_retention_preview;
 /* events.c */

@@ -3,6 +3,7 @@
 #include "api/auth.h"
 #include "api/handlers.h"
 #include "core/metrics.h"
+#include "engine/recoverability.h"
 
 #include <string.h>
 
@@ -25,8 +26,12 @@ static const struct check {
 };
 #define CHECK_COUNT ((int)(sizeof(checks) / sizeof(checks[0])))
 
-static bool read_exclusion(const char *text, bool excluded[CHECK_COUNT], struct hf_error *err);
-static int find_check(const char *name, size_t bytes);
+/* Warned about, never failed for: taking the service away would make it worse. */
+#define EXPOSURE "exposure"
+
+static void write_exposure(const struct hf_api *api, struct hf_buf *out);
+static bool read_exclusion(const char *text, bool excluded[CHECK_COUNT + 1], struct hf_error *err);
+static int find_check(const char *name, size_t bytes); /* CHECK_COUNT: the exposure; -1: none */
 static void reply_text(struct hf_reply *reply, int status, const char *text);
 
 enum hf_verdict hf_api_root(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
@@ -51,7 +56,7 @@ enum hf_verdict hf_api_livez(struct hf_request *request, struct hf_reply *reply,
 
 enum hf_verdict hf_api_readyz(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    bool excluded[CHECK_COUNT] = {false};
+    bool excluded[CHECK_COUNT + 1] = {false};
     if (!read_exclusion(hf_request_query(request, "exclude"), excluded, err))
         return HF_FAIL;
     bool ready = true;
@@ -66,7 +71,10 @@ enum hf_verdict hf_api_readyz(struct hf_request *request, struct hf_reply *reply
             ready = false;
         }
     }
-    if (ready && !hf_request_query(request, "verbose")) {
+    bool verbose = hf_request_query(request, "verbose") != NULL;
+    if (verbose && !excluded[CHECK_COUNT])
+        write_exposure(request->api, &reply->body);
+    if (ready && !verbose) {
         hf_buf_reset(&reply->body);
         reply_text(reply, 200, "ok\n");
         return HF_DONE;
@@ -97,6 +105,14 @@ enum hf_verdict hf_api_openapi(struct hf_request *request, struct hf_reply *repl
     return HF_DONE;
 }
 
+/* Nobody is asked who he is here: where there are tokens the names of systems are not for everyone. */
+static void write_exposure(const struct hf_api *api, struct hf_buf *out)
+{
+    struct hf_engine *engine = atomic_load(&api->engine);
+    if (engine)
+        hf_exposure_write(engine, api->config->tokens_file == NULL, out);
+}
+
 static bool check_started(const struct hf_api *api, char reason[128])
 {
     if (atomic_load(&api->engine))
@@ -124,7 +140,7 @@ static bool check_running(const struct hf_api *api, char reason[128])
 }
 
 /* exclude=a,b: names that do not exist are refused, so that a typo does not switch nothing off silently. */
-static bool read_exclusion(const char *text, bool excluded[CHECK_COUNT], struct hf_error *err)
+static bool read_exclusion(const char *text, bool excluded[CHECK_COUNT + 1], struct hf_error *err)
 {
     while (text && *text) {
         size_t bytes = strcspn(text, ",");
@@ -140,6 +156,8 @@ static bool read_exclusion(const char *text, bool excluded[CHECK_COUNT], struct 
 
 static int find_check(const char *name, size_t bytes)
 {
+    if (strlen(EXPOSURE) == bytes && memcmp(name, EXPOSURE, bytes) == 0)
+        return CHECK_COUNT;
     for (int i = 0; i < CHECK_COUNT; i++)
         if (strlen(checks[i].name) == bytes && memcmp(checks[i].name, name, bytes) == 0)
             return i;

@@ -1,5 +1,6 @@
 /* How the service, or one system of it, is: as JSON for programs, as text for people. */
 #include "api/api.h"
+#include "api/drill_json.h"
 #include "api/handlers.h"
 #include "api/status_text.h"
 #include "core/clock.h"
@@ -13,7 +14,7 @@ static json_t *status_json(const struct hf_status *status, const char *system);
 static json_t *health_json(const struct hf_status *status);
 static json_t *metric_totals_json(const struct hf_status *status);
 static json_t *snapshot_json(const struct hf_snapshot_row *row);
-static json_t *recoverability_json(const struct hf_status *status);
+static json_t *recoverability_json(const struct hf_recoverability *figures);
 static json_t *validation_json(const struct hf_status *status);
 static json_t *mirror_json(const struct hf_mirror_status *mirror);
 static json_t *warnings_json(const struct hf_status *status);
@@ -71,7 +72,7 @@ static json_t *status_json(const struct hf_status *status, const char *system)
     hf_api_set_int(object, "components", status->components);
     hf_api_set_int(object, "activeAgents", status->active_agents);
     hf_api_set(object, "metricTotals", metric_totals_json(status));
-    hf_api_set(object, "recoverability", recoverability_json(status));
+    hf_api_set(object, "recoverability", recoverability_json(&status->recoverability));
     hf_api_set(object, "validation", validation_json(status));
     json_t *store = json_object();
     hf_api_set_text(store, "engine", status->engine);
@@ -118,14 +119,20 @@ static json_t *snapshot_json(const struct hf_snapshot_row *row)
     return object;
 }
 
-static json_t *recoverability_json(const struct hf_status *status)
+static json_t *recoverability_json(const struct hf_recoverability *figures)
 {
     json_t *object = json_object();
-    hf_json_set_time(object, "from", status->recoverable_from_ms);
-    hf_json_set_time(object, "to", status->recoverable_to_ms);
-    hf_api_set_int(object, "exposureMs", status->exposure_ms);
-    hf_api_set_int(object, "unsnapshottedVersions", status->unsnapshotted_versions);
-    hf_api_set_int(object, "unsnapshottedBytes", status->unsnapshotted_bytes);
+    hf_json_set_time(object, "from", figures->from_ms);
+    hf_json_set_time(object, "to", figures->to_ms);
+    hf_json_set_time(object, "historyFrom", figures->history_from_ms);
+    hf_api_set_int(object, "exposureMs", figures->exposure_ms);
+    hf_api_set_int(object, "promisedExposureMs", figures->promised_exposure_ms);
+    hf_api_set_int(object, "unsnapshottedVersions", figures->unsnapshotted_versions);
+    hf_api_set_int(object, "unsnapshottedBytes", figures->unsnapshotted_bytes);
+    bool known = figures->expected_recovery_ms >= 0;
+    hf_api_set(object, "expectedRecoveryMs", known ? json_integer(figures->expected_recovery_ms) : json_null());
+    hf_api_set(object, "lastDrill",
+               figures->has_drill ? hf_api_drill_json(figures->drill_system, &figures->last_drill) : json_null());
     return object;
 }
 

@@ -16,7 +16,7 @@ static void add_totals(struct hf_buf *out, const struct hf_status *status);
 static void add_total(struct hf_buf *out, const char *title, double value);
 static void add_until(struct hf_buf *out, const char *title, int64_t at_ms, int64_t now_ms);
 static void add_snapshot(struct hf_buf *out, const char *title, const struct hf_snapshot_row *row, int64_t now_ms);
-static void add_exposure(struct hf_buf *out, const struct hf_status *status);
+static void add_recoverability(struct hf_buf *out, const struct hf_recoverability *figures, int64_t now_ms);
 static void add_mirror(struct hf_buf *out, const struct hf_mirror_status *mirror, int64_t now_ms);
 static double total_of(const struct hf_status *status, const char *name);
 static void title_of(const char *name, char out[64]);
@@ -53,7 +53,7 @@ void hf_status_text_write(struct hf_buf *out, const struct hf_status *status, co
     add_until(out, "Next Full Backup", status->next_full_at_ms, now_ms);
     add_snapshot(out, "Last Full Backup", status->has_full ? &status->last_full : NULL, now_ms);
     add_snapshot(out, "Last Incremental", status->has_incremental ? &status->last_incremental : NULL, now_ms);
-    add_exposure(out, status);
+    add_recoverability(out, &status->recoverability, now_ms);
     add_line(out, "Database", "%s, %s", status->engine, status->store_up ? "up" : "DOWN");
     if (!system && status->mirror.configured)
         add_mirror(out, &status->mirror, now_ms);
@@ -125,15 +125,30 @@ static void add_snapshot(struct hf_buf *out, const char *title, const struct hf_
     add_line(out, title, "%s ago, %s (%s)", age, row->id, row->validation_status);
 }
 
-static void add_exposure(struct hf_buf *out, const struct hf_status *status)
+static void add_recoverability(struct hf_buf *out, const struct hf_recoverability *figures, int64_t now_ms)
 {
-    char text[64];
-    hf_duration_format(status->exposure_ms, text, sizeof(text));
-    if (status->unsnapshotted_versions == 0)
+    char text[64], other[64];
+    hf_duration_format(figures->exposure_ms, text, sizeof(text));
+    hf_duration_format(figures->promised_exposure_ms, other, sizeof(other));
+    if (figures->unsnapshotted_versions == 0)
         add_line(out, "Not In A Snapshot", "nothing");
     else
-        add_line(out, "Not In A Snapshot", "%" PRId64 " version%s, the oldest %s old", status->unsnapshotted_versions,
-                 status->unsnapshotted_versions == 1 ? "" : "s", text);
+        add_line(out, "Not In A Snapshot",
+                 "%" PRId64 " version%s, %" PRId64 " bytes, the oldest %s old (promised: at most %s)",
+                 figures->unsnapshotted_versions, figures->unsnapshotted_versions == 1 ? "" : "s",
+                 figures->unsnapshotted_bytes, text, other);
+    hf_duration_format(now_ms - figures->from_ms, text, sizeof(text));
+    hf_duration_format(now_ms - figures->history_from_ms, other, sizeof(other));
+    if (figures->to_ms)
+        add_line(out, "Recoverable", "the last %s, to any instant in the last %s", text, other);
+    hf_duration_format(figures->expected_recovery_ms, text, sizeof(text));
+    add_line(out, "Expected Recovery", "%s", figures->expected_recovery_ms < 0 ? "never measured" : text);
+    const struct hf_drill_row *drill = &figures->last_drill;
+    hf_duration_format(now_ms > drill->started_at_ms ? now_ms - drill->started_at_ms : 0, text, sizeof(text));
+    if (figures->has_drill)
+        add_line(out, "Last Restore Drill", "%s %s ago: %s", drill->status, text, drill->detail);
+    else
+        add_line(out, "Last Restore Drill", "none yet");
 }
 
 static void add_mirror(struct hf_buf *out, const struct hf_mirror_status *mirror, int64_t now_ms)

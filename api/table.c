@@ -43,6 +43,8 @@ const struct hf_route hf_routes[] = {
     {HF_POST,   SYSTEM "/recoveries/{id}/apply", hf_api_recovery_apply,  HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "recovery_apply", NULL},
 
     {HF_GET,    SYSTEM "/diff",              hf_api_diff,                HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "diff", "from to component cursor limit"},
+    {HF_POST,   SYSTEM "/drills",            hf_api_drill_create,        HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "drill_create", NULL},
+    {HF_GET,    SYSTEM "/drills",            hf_api_drills_list,         HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "drills_list", "cursor limit"},
 
     {HF_GET,    SYSTEM "/retention/preview", hf_api_retention_preview,   HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "retention_preview", NULL},
     {HF_GET,    SYSTEM "/events",            hf_api_events_list,         HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "events_list", "severity after limit"},

@@ -9,14 +9,12 @@
 
 #include <string.h>
 
-#define METRIC_TOTALS_MAX    256
-#define WALK_PORTION         4096 /* components looked at under one hold of the catalogue's lock */
-#define HEARTBEATS_MISSED    2
-#define AGENT_IDLE_MS        300000 /* for agents that promised no heartbeat */
-#define HEALTH_FAILED_BELOW  0.25
-#define OVERDUE_INTERVALS    2
-#define UNSNAPSHOTTED_MS_MIN 600000 /* a new system is not warned about at once */
-#define MIRROR_BEHIND_MS     300000
+#define METRIC_TOTALS_MAX   256
+#define WALK_PORTION        4096 /* components looked at under one hold of the catalogue's lock */
+#define HEARTBEATS_MISSED   2
+#define AGENT_IDLE_MS       300000 /* for agents that promised no heartbeat */
+#define HEALTH_FAILED_BELOW 0.25
+#define MIRROR_BEHIND_MS    300000
 
 /* What one component says about itself, wherever it is read from. */
 struct signs {
@@ -34,6 +32,8 @@ struct collection {
     double score_sum;
     int64_t scored;
     bool failed_snapshot;
+    struct hf_recoverability one; /* of the system under way */
+    const char *overdue_system;   /* past its promise, the worst; NULL: none */
 };
 
 static struct hf_component_health judge(const struct signs *signs, int64_t now_ms);
@@ -94,7 +94,7 @@ bool hf_status_collect(struct hf_engine *engine, const char *system, struct hf_a
 {
     *out = (struct hf_status){.store_up = hf_committer_store_is_up(engine->committer),
                               .engine = hf_store_engine(engine->store),
-                              .recoverable_to_ms = INT64_MAX};
+                              .recoverability.expected_recovery_ms = -1};
     struct collection collection = {.engine = engine, .arena = arena, .out = out, .now_ms = hf_clock_now_ms()};
     out->uptime_ms = collection.now_ms - engine->started_at_ms;
     out->metric_totals = hf_arena_alloc(arena, METRIC_TOTALS_MAX * sizeof(out->metric_totals[0]));
@@ -112,10 +112,6 @@ bool hf_status_collect(struct hf_engine *engine, const char *system, struct hf_a
     if (system)
         out->systems = found;
     out->overall_health = collection.scored ? collection.score_sum / (double)collection.scored : 1;
-    /* Systems that are never recoverable to the same moment have no range in common. */
-    if (!out->recoverable_from_ms || out->recoverable_to_ms == INT64_MAX ||
-        out->recoverable_from_ms > out->recoverable_to_ms)
-        out->recoverable_from_ms = out->recoverable_to_ms = 0;
     judge_service(&collection);
     return found;
 }
@@ -125,7 +121,12 @@ static void collect_system(struct collection *collection, const struct hf_system
     struct hf_snapshot_newest newest;
     hf_snapshot_read_newest(collection->engine, system->id, collection->arena, &newest);
     collect_snapshots(collection, system, &newest);
+    hf_recoverability_read(collection->engine, system, &newest, collection->now_ms, collection->arena,
+                           &collection->one);
     collect_components(collection, system, newest.has_newest ? newest.newest.sequence : 0);
+    hf_recoverability_add(&collection->out->recoverability, &collection->one);
+    if (collection->one.overdue_ms > 0 && collection->one.overdue_ms == collection->out->recoverability.overdue_ms)
+        collection->overdue_system = system->name;
     collection->out->components += system->components;
 }
 
@@ -156,31 +157,6 @@ static void collect_snapshots(struct collection *collection, const struct hf_sys
     out->pending_validations += newest->pending;
     if (newest->last_validated_at_ms > out->last_validated_at_ms)
         out->last_validated_at_ms = newest->last_validated_at_ms;
-
-    int64_t held = newest->has_newest ? newest->newest.sequence : 0;
-    if (system->sequence > held) {
-        int64_t since_ms = newest->exposed_since_ms ? newest->exposed_since_ms
-                           : newest->has_newest     ? newest->newest.cut_at_ms
-                                                    : system->created_at_ms;
-        /* The scheduler looks once a second; nothing can be exposed for longer than since the last snapshot. */
-        if (collection->now_ms - since_ms > out->exposure_ms)
-            out->exposure_ms = collection->now_ms - since_ms;
-        out->unsnapshotted_versions += system->sequence - held;
-    }
-    if (system->sequence == 0)
-        return;
-    /* The range that holds for every system: history reaches back as far as it is kept, snapshots further. */
-    int64_t from_ms = collection->now_ms - collection->engine->config->history_ms;
-    if (from_ms < system->created_at_ms)
-        from_ms = system->created_at_ms;
-    if (newest->has_oldest && newest->oldest.cut_at_ms < from_ms)
-        from_ms = newest->oldest.cut_at_ms;
-    if (from_ms > system->committed_at_ms) /* the latest versions are always kept */
-        from_ms = system->committed_at_ms;
-    if (from_ms > out->recoverable_from_ms)
-        out->recoverable_from_ms = from_ms;
-    if (system->committed_at_ms < out->recoverable_to_ms)
-        out->recoverable_to_ms = system->committed_at_ms;
 }
 
 static void collect_components(struct collection *collection, const struct hf_system_info *info, int64_t held)
@@ -210,8 +186,7 @@ static void collect_components(struct collection *collection, const struct hf_sy
 static void count_component(struct collection *collection, const struct hf_component *component, int64_t held)
 {
     struct hf_status *out = collection->out;
-    if (component->head.sequence > held && hf_head_is_present(&component->head))
-        out->unsnapshotted_bytes += component->head.bytes;
+    hf_recoverability_add_head(&collection->one, &component->head, held, collection->now_ms);
     const struct hf_registration *registration = component->registration;
     if (component->head.deleted || (component->head.version == 0 && !registration))
         return;
@@ -299,11 +274,28 @@ static void judge_mirror(struct collection *collection)
                              mirror->last_error[0] ? "; " : "", mirror->last_error));
 }
 
+/* What was promised of snapshots, and whether they hold it when it is tried. */
+static void judge_recoverability(struct collection *collection)
+{
+    const struct hf_recoverability *figures = &collection->out->recoverability;
+    struct hf_arena *arena = collection->arena;
+    if (collection->overdue_system) {
+        char exposure[64], promised[64];
+        hf_duration_format(figures->exposure_ms, exposure, sizeof(exposure));
+        hf_duration_format(figures->promised_exposure_ms, promised, sizeof(promised));
+        warn(collection->out,
+             hf_arena_format(arena, "changes of the last %s are in no snapshot yet (system %s; promised: %s)", exposure,
+                             collection->overdue_system, promised));
+    }
+    if (figures->has_drill && strcmp(figures->last_drill.status, "failed") == 0)
+        warn(collection->out, hf_arena_format(arena, "the last restore drill of system %s failed: see its drills",
+                                              figures->drill_system));
+}
+
 static void judge_service(struct collection *collection)
 {
     struct hf_status *out = collection->out;
     struct hf_arena *arena = collection->arena;
-    const struct hf_config *config = collection->engine->config;
     if (!out->store_up)
         warn(out, "the database is away: uploads are refused until it is back");
     if (out->failed)
@@ -318,14 +310,7 @@ static void judge_service(struct collection *collection)
         warn(out, hf_arena_format(arena, "%lld snapshots are damaged and will not be restored",
                                   (long long)out->damaged_snapshots));
     judge_mirror(collection);
-    int64_t overdue_ms = OVERDUE_INTERVALS * config->incremental_interval_ms;
-    if (overdue_ms < UNSNAPSHOTTED_MS_MIN)
-        overdue_ms = UNSNAPSHOTTED_MS_MIN;
-    if (out->exposure_ms > overdue_ms) {
-        char exposure[64];
-        hf_duration_format(out->exposure_ms, exposure, sizeof(exposure));
-        warn(out, hf_arena_format(arena, "changes of the last %s are in no snapshot yet", exposure));
-    }
+    judge_recoverability(collection);
     bool ready = collection->engine->phase == HF_PHASE_READY;
     out->status = !ready || !out->store_up ? "failed" : out->warning_count ? "degraded" : "operational";
 }

@@ -4,6 +4,7 @@
 
 #include "engine/engine.h"
 #include "engine/mirror.h"
+#include "engine/recoverability.h"
 #include "store/snapshots.h"
 
 /* score 0..1 = reported health x freshness x validation. label: healthy | stale | failed | unknown (never reported,
@@ -36,9 +37,7 @@ struct hf_status {
     struct hf_snapshot_row last_full, last_incremental;
     struct hf_metric_total *metric_totals; /* sums over components by metric name, by name; at most 256 */
     int metric_total_count;
-    int64_t recoverable_from_ms, recoverable_to_ms; /* of all systems at once; 0: not at all */
-    int64_t exposure_ms;                            /* age of the oldest change that no snapshot holds */
-    int64_t unsnapshotted_versions, unsnapshotted_bytes;
+    struct hf_recoverability recoverability;
     int64_t damaged_snapshots, pending_validations;
     int64_t last_validated_at_ms; /* 0: never */
     bool store_up;

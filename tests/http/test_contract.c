@@ -157,6 +157,10 @@ static void walk_end(struct hf_api_test *t)
 {
     hf_api_call(t, 200, "GET", "/v1/systems/fleet/events", NULL);
     hf_api_call(t, 200, "GET", "/v1/systems/fleet/status", NULL);
+    hf_api_call(t, 201, "POST", "/v1/systems/fleet/drills", NULL);
+    ck_assert_str_eq(hf_json_str(t->json, "status"), "passed");
+    hf_api_call(t, 200, "GET", "/v1/systems/fleet/drills", NULL);
+    ck_assert_int_eq(json_array_size(json_object_get(t->json, "drills")), 1);
     hf_api_call(t, 200, "GET", "/v1/systems/fleet/retention/preview", NULL);
     ck_assert_int_eq(hf_json_int(t->json, "maxRetentionHours"), 24);
     ck_assert_int_eq(hf_json_int(t->json, "wouldDelete"), 0);

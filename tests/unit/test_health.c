@@ -99,19 +99,19 @@ START_TEST(status_sums_up_components_metrics_and_snapshots)
     ck_assert(fabs(status.metric_totals[0].value - 1247) < 1e-9);
     ck_assert_str_eq(status.metric_totals[1].name, "x");
     ck_assert(!status.has_full);
-    ck_assert_int_eq(status.unsnapshotted_versions, 4);
-    ck_assert_int_eq(status.unsnapshotted_bytes, 14);
+    ck_assert_int_eq(status.recoverability.unsnapshotted_versions, 4);
+    ck_assert_int_eq(status.recoverability.unsnapshotted_bytes, 14);
     ck_assert_int_gt(status.next_full_at_ms, now_ms);
 
     struct hf_snapshot_row full = hf_test_full(&service);
     ck_assert(hf_status_collect(service.engine, NULL, &service.arena, &status));
     ck_assert(status.has_full);
     ck_assert_str_eq(status.last_full.id, full.id);
-    ck_assert_int_eq(status.unsnapshotted_versions, 0);
-    ck_assert_int_eq(status.exposure_ms, 0);
+    ck_assert_int_eq(status.recoverability.unsnapshotted_versions, 0);
+    ck_assert_int_eq(status.recoverability.exposure_ms, 0);
     ck_assert_int_eq(status.systems, 1);
-    ck_assert_int_gt(status.recoverable_from_ms, 0);
-    ck_assert_int_ge(status.recoverable_to_ms, status.recoverable_from_ms);
+    ck_assert_int_gt(status.recoverability.from_ms, 0);
+    ck_assert_int_ge(status.recoverability.to_ms, status.recoverability.from_ms);
     ck_assert(!hf_status_collect(service.engine, "nobody", &service.arena, &status));
     hf_test_service_close(&service);
 }
@@ -157,22 +157,20 @@ static void put_in(const char *system, const char *text)
     hf_blob_unref(body);
 }
 
-START_TEST(systems_without_a_moment_in_common_have_no_range)
+START_TEST(the_range_of_the_service_is_that_of_its_youngest_system)
 {
-    const char *const flags[] = {"--history", "0", NULL};
-    hf_test_service_open(&service, flags);
+    hf_test_service_open(&service, NULL);
     put_in("early", "1");
-    struct hf_status status;
-    ck_assert(hf_status_collect(service.engine, NULL, &service.arena, &status));
-    ck_assert_int_gt(status.recoverable_from_ms, 0);
-    ck_assert_int_ge(status.recoverable_to_ms, status.recoverable_from_ms);
     usleep(5000);
     put_in("late", "1");
-    ck_assert(hf_status_collect(service.engine, NULL, &service.arena, &status));
-    ck_assert_int_eq(status.recoverable_from_ms, 0);
-    ck_assert_int_eq(status.recoverable_to_ms, 0);
-    ck_assert(hf_status_collect(service.engine, "late", &service.arena, &status));
-    ck_assert_int_gt(status.recoverable_from_ms, 0);
+    struct hf_status early, late, both;
+    ck_assert(hf_status_collect(service.engine, "early", &service.arena, &early));
+    ck_assert(hf_status_collect(service.engine, "late", &service.arena, &late));
+    ck_assert(hf_status_collect(service.engine, NULL, &service.arena, &both));
+    ck_assert_int_gt(early.recoverability.from_ms, 0);
+    ck_assert_int_lt(early.recoverability.from_ms, late.recoverability.from_ms);
+    ck_assert_int_eq(both.recoverability.from_ms, late.recoverability.from_ms);
+    ck_assert_int_ge(both.recoverability.to_ms, late.recoverability.to_ms);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -181,4 +179,5 @@ HF_TEST_MAIN("health", a_component_that_promised_nothing_is_unknown_and_counts_i
              the_reported_health_is_the_score_while_heartbeats_come, silence_makes_stale_and_lowers_the_score_with_time,
              damage_and_low_reports_and_the_word_failed_mean_failed, status_sums_up_components_metrics_and_snapshots,
              a_failed_component_makes_the_service_degraded_and_says_so,
-             components_that_are_only_registered_are_not_counted, systems_without_a_moment_in_common_have_no_range);
+             components_that_are_only_registered_are_not_counted,
+             the_range_of_the_service_is_that_of_its_youngest_system);
