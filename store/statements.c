@@ -16,6 +16,9 @@
 #define STATE_COLUMNS_OF_S                                                                                             \
     "s.sequence, s.component_id, s.version, s.previous_sequence, s.epoch, s.hash, s.bytes, s.content_type, "           \
     "s.committed_at_ms, s.event, s.deleted"
+#define SHARED_COLUMNS                                                                                                 \
+    "system_id, sequence, component_id, version, previous_sequence, epoch, hash, bytes, content_type, "                \
+    "committed_at_ms, deleted, origin_system_id, origin_sequence"
 #define SNAPSHOT_COLUMNS                                                                                               \
     "system_id, id, kind, trigger_name, label, reason, generation, parent, sequence, epoch, root_hash, components, "   \
     "changed, deleted, state_bytes, file_bytes, file, cut_at_ms, completed_at_ms, duration_ms, state, "                \
@@ -53,6 +56,15 @@
     "FROM component_states AS n JOIN component_states AS s ON s.system_id = n.system_id"                               \
     " AND s.sequence = n.previous_sequence WHERE n.system_id = $1 AND n.sequence <= $2"
 
+/* Of each row of system $1 that others name as the holder of their content, the first of those others. */
+#define FIRST_HEIRS                                                                                                    \
+    "SELECT h.origin_sequence, h.system_id, h.sequence FROM component_states AS h WHERE h.origin_system_id = $1"       \
+    " AND NOT EXISTS (SELECT 1 FROM component_states AS e WHERE e.origin_system_id = h.origin_system_id"               \
+    " AND e.origin_sequence = h.origin_sequence AND (e.system_id, e.sequence) < (h.system_id, h.sequence))"
+#define HEIRS                                                                                                          \
+    "unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS u(system_id, sequence, origin_system_id,"       \
+    " origin_sequence)"
+
 /* Deletes by pieces of $2 rows, so that even a large system goes in calls of bounded length. */
 #define DELETE_SOME(table, key)                                                                                        \
     "DELETE FROM " table " WHERE system_id = $1 AND " key " IN (SELECT " key " FROM " table                            \
@@ -75,6 +87,10 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                      NULL},
     [HF_STMT_SYSTEM_SET_FOLDED] = {"system_set_folded", "ii", false,
                                    "UPDATE systems SET folded_sequence = $2 WHERE id = $1", NULL},
+    [HF_STMT_SYSTEM_REVEAL] = {"system_reveal", "ittiii", false,
+                               "UPDATE systems SET name = $2, description = $3, sequence = $4, folded_sequence = $4,"
+                               " batch_id = $5, created_at_ms = $6, committed_at_ms = $6 WHERE id = $1",
+                               NULL},
     [HF_STMT_SYSTEM_DELETE] = {"system_delete", "i", false, "DELETE FROM systems WHERE id = $1", NULL},
     [HF_STMT_SYSTEM_DELETE_COMPONENTS] = {"system_delete_components", "ii", false,
                                           DELETE_SOME("component_state_tracking", "component_id"), NULL},
@@ -145,8 +161,11 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                              " AND sequence <= $3 ORDER BY sequence",
                              NULL},
     [HF_STMT_STATE_GET] = {"state_get", "ii", false,
-                           "SELECT " STATE_COLUMNS ", content FROM component_states WHERE system_id = $1"
-                           " AND sequence = $2",
+                           "SELECT " STATE_COLUMNS_OF_S ", coalesce(s.content, o.content),"
+                           " coalesce(s.origin_system_id, s.system_id), coalesce(s.origin_sequence, s.sequence)"
+                           " FROM component_states AS s LEFT JOIN component_states AS o"
+                           " ON o.system_id = s.origin_system_id AND o.sequence = s.origin_sequence"
+                           " WHERE s.system_id = $1 AND s.sequence = $2",
                            NULL},
     [HF_STMT_CHUNKS_GET] = {"chunks_get", "ii", false,
                             "SELECT content FROM state_chunks WHERE system_id = $1 AND sequence = $2"
@@ -207,8 +226,47 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                               " ORDER BY sequence DESC LIMIT 1",
                               NULL},
     [HF_STMT_STATES_USAGE] = {"states_usage", "ii", false,
-                              "SELECT CAST(count(*) AS bigint), CAST(coalesce(sum(s.bytes), 0) AS bigint) " SUPERSEDED,
+                              "SELECT CAST(count(*) AS bigint), CAST(coalesce(sum(CASE WHEN s.origin_system_id IS NULL"
+                              " THEN s.bytes ELSE 0 END), 0) AS bigint) " SUPERSEDED,
                               NULL},
+    [HF_STMT_SHARED_INSERT] =
+        {"shared_insert", "iiiiibtiii", true,
+         "INSERT INTO component_states (" SHARED_COLUMNS ") SELECT u.system_id, u.sequence, u.component_id, u.version,"
+         " 0, u.epoch, s.hash, s.bytes, u.content_type, u.committed_at_ms, 0, coalesce(s.origin_system_id, "
+         "s.system_id),"
+         " coalesce(s.origin_sequence, s.sequence) FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[],"
+         " $5::bigint[], $6::bytea[], $7::text[], $8::bigint[], $9::bigint[], $10::bigint[]) AS u(system_id, sequence,"
+         " component_id, version, epoch, hash, content_type, committed_at_ms, origin_system_id, origin_sequence)"
+         " JOIN component_states AS s ON s.system_id = u.origin_system_id AND s.sequence = u.origin_sequence"
+         " AND s.hash = u.hash AND s.deleted = 0",
+         "INSERT INTO component_states (" SHARED_COLUMNS ") SELECT $1, $2, $3, $4, 0, $5, s.hash, s.bytes, $7, $8, 0,"
+         " coalesce(s.origin_system_id, s.system_id), coalesce(s.origin_sequence, s.sequence)"
+         " FROM component_states AS s WHERE s.system_id = $9 AND s.sequence = $10 AND s.hash = $6 AND s.deleted = 0"},
+    [HF_STMT_HEIRS_LIST] = {"heirs_list", "iii", false,
+                            FIRST_HEIRS " AND h.origin_sequence > $2 ORDER BY h.origin_sequence LIMIT $3", NULL},
+    [HF_STMT_HEIRS_TRIMMED] = {"heirs_trimmed", "iii", false,
+                               FIRST_HEIRS " AND h.origin_sequence IN (SELECT s.sequence " SUPERSEDED
+                                           " ORDER BY n.sequence LIMIT $3)",
+                               NULL},
+    [HF_STMT_HEIR_TAKE] =
+        {"heir_take", "iiii", true,
+         "UPDATE component_states AS h SET content = o.content, origin_system_id = NULL, origin_sequence = NULL"
+         " FROM " HEIRS " LEFT JOIN component_states AS o ON o.system_id = u.origin_system_id"
+         " AND o.sequence = u.origin_sequence WHERE h.system_id = u.system_id AND h.sequence = u.sequence",
+         "UPDATE component_states SET content = (SELECT o.content FROM component_states AS o WHERE o.system_id = $3"
+         " AND o.sequence = $4), origin_system_id = NULL, origin_sequence = NULL WHERE system_id = $1"
+         " AND sequence = $2"},
+    [HF_STMT_HEIR_CHUNKS] =
+        {"heir_chunks", "iiii", true,
+         "UPDATE state_chunks AS c SET system_id = u.system_id, sequence = u.sequence FROM " HEIRS
+         " WHERE c.system_id = u.origin_system_id AND c.sequence = u.origin_sequence",
+         "UPDATE state_chunks SET system_id = $1, sequence = $2 WHERE system_id = $3 AND sequence = $4"},
+    [HF_STMT_HEIR_FOLLOW] =
+        {"heir_follow", "iiii", true,
+         "UPDATE component_states AS h SET origin_system_id = u.system_id, origin_sequence = u.sequence FROM " HEIRS
+         " WHERE h.origin_system_id = u.origin_system_id AND h.origin_sequence = u.origin_sequence",
+         "UPDATE component_states SET origin_system_id = $1, origin_sequence = $2 WHERE origin_system_id = $3"
+         " AND origin_sequence = $4"},
 
     [HF_STMT_SNAPSHOT_INSERT] = {"snapshot_insert", "itttttttiibiiiiitiiittiri", false,
                                  "INSERT INTO system_state_snapshots (" SNAPSHOT_COLUMNS ") VALUES (" P25 ")", NULL},

@@ -15,6 +15,7 @@ enum hf_statement {
     HF_STMT_SYSTEM_OUTCOME, /* sequence, epoch, batch_id by id */
     HF_STMT_SYSTEM_SET_SETTINGS,
     HF_STMT_SYSTEM_SET_FOLDED,
+    HF_STMT_SYSTEM_REVEAL, /* everything that a fork learns when it is complete */
     HF_STMT_SYSTEM_DELETE,
     HF_STMT_SYSTEM_DELETE_COMPONENTS, /* this and the next ones: by pieces of at most $2 rows */
     HF_STMT_SYSTEM_DELETE_STATES,
@@ -36,7 +37,7 @@ enum hf_statement {
     HF_STMT_STATES_INSERT, /* MANY */
     HF_STMT_CHUNKS_INSERT, /* MANY */
     HF_STMT_STATES_TAIL,   /* metadata of rows after a sequence, in order */
-    HF_STMT_STATE_GET,     /* by system, sequence, with content */
+    HF_STMT_STATE_GET,     /* by system, sequence, with content, and whose chunks they would be */
     HF_STMT_CHUNKS_GET,
     HF_STMT_STATE_WALK_VERSION,  /* the row of one version, walking back from a sequence */
     HF_STMT_STATE_WALK_SEQUENCE, /* the newest row at or before a sequence, walking back */
@@ -50,7 +51,14 @@ enum hf_statement {
     HF_STMT_STATES_TRIM,         /* delete superseded rows up to a sequence; returns sequence and bytes of each */
     HF_STMT_CHUNKS_TRIM,         /* of one row */
     HF_STMT_STATES_FLOOR,        /* the newest row whose predecessor is no longer kept */
-    HF_STMT_STATES_USAGE,        /* count and bytes of the rows up to a sequence that a trim would delete */
+    HF_STMT_STATES_USAGE,        /* count and own bytes of the rows up to a sequence that a trim would delete */
+    /* contents shared between systems; an heir names another row as the one that holds its content */
+    HF_STMT_SHARED_INSERT, /* MANY: only rows whose origin holds that hash */
+    HF_STMT_HEIRS_LIST,    /* the first heir of each of a system's rows after a sequence; at most $3 */
+    HF_STMT_HEIRS_TRIMMED, /* the same, of the rows that a trim would delete */
+    HF_STMT_HEIR_TAKE,     /* MANY: the heir gets the content, and names nobody any more */
+    HF_STMT_HEIR_CHUNKS,   /* MANY: the same with chunks */
+    HF_STMT_HEIR_FOLLOW,   /* MANY: the other heirs name the first */
     /* snapshots */
     HF_STMT_SNAPSHOT_INSERT,
     HF_STMT_SNAPSHOT_GET,

@@ -2,6 +2,7 @@
 
 #include "core/auto.h"
 #include "store/rows.h"
+#include "store/shared.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,7 @@ struct kept {
 struct reading {
     int64_t system_id;
     int64_t sequence;
+    int64_t holder_system_id, holder_sequence; /* whose chunks they are: another row's where contents are shared */
     struct hf_state_row *row;
     struct hf_state_text *storage;
     struct hf_blob *blob; /* owns until it is handed over */
@@ -241,8 +243,8 @@ static bool read_whole(struct hf_session *session, void *context, struct hf_erro
         return hf_error_set(err, HF_NOT_FOUND, "history no longer holds the state of sequence %lld",
                             (long long)reading->sequence);
     if (reading->in_chunks && !reading->no_memory && !reading->too_long &&
-        !hf_session_run(session, HF_STMT_CHUNKS_GET, read_chunk, reading, NULL, err, HF_INT(reading->system_id),
-                        HF_INT(reading->sequence)))
+        !hf_session_run(session, HF_STMT_CHUNKS_GET, read_chunk, reading, NULL, err, HF_INT(reading->holder_system_id),
+                        HF_INT(reading->holder_sequence)))
         return false;
     reading->complete = true;
     return check_content(reading, err);
@@ -291,6 +293,8 @@ static bool read_state(void *context, const struct hf_value *values, int count)
         return false;
     }
     const struct hf_value *content = &values[CONTENT_COLUMN];
+    reading->holder_system_id = hf_value_int(&content[1]);
+    reading->holder_sequence = hf_value_int(&content[2]);
     reading->in_chunks = content->type == HF_VALUE_NULL;
     reading->blob = reading->in_chunks ? hf_blob_new((size_t)row.bytes) : hf_blob_copy(content->data, content->bytes);
     reading->no_memory = !reading->blob;
@@ -512,7 +516,8 @@ static bool trim_rows(struct hf_session *session, void *context, struct hf_error
 {
     struct trim *trim = context;
     trim->deleted = trim->chunked_count = 0;
-    if (!hf_session_run(session, HF_STMT_STATES_TRIM, note_trimmed, trim, NULL, err, HF_INT(trim->system_id),
+    if (!hf_shared_give_trimmed(session, trim->system_id, trim->up_to, trim->limit, err) ||
+        !hf_session_run(session, HF_STMT_STATES_TRIM, note_trimmed, trim, NULL, err, HF_INT(trim->system_id),
                         HF_INT(trim->up_to), HF_INT(trim->limit)))
         return false;
     for (int64_t i = 0; i < trim->chunked_count; i++)

@@ -98,7 +98,8 @@ HF_MUST_USE bool hf_states_sequence_at(struct hf_session *session, int64_t syste
 
 /* Deletes rows that a newer version at or before up_to has superseded (chunks too), at most limit (up to a million)
  * rows, oldest first, in one transaction. A component's newest row always stays, and so does the one that was current
- * at up_to: the whole system can still be read as of up_to and every later sequence. */
+ * at up_to: the whole system can still be read as of up_to and every later sequence. What other systems share goes to
+ * them first (shared.h). */
 HF_MUST_USE bool hf_states_trim(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t limit,
                                 int64_t *deleted_out, struct hf_error *err);
 
@@ -107,7 +108,7 @@ HF_MUST_USE bool hf_states_trim(struct hf_session *session, int64_t system_id, i
 HF_MUST_USE bool hf_states_floor(struct hf_session *session, int64_t system_id, int64_t *from_ms_out,
                                  struct hf_error *err);
 
-/* Rows and content bytes that a trim up to this sequence would delete. */
+/* Rows that a trim up to this sequence would delete, and the bytes of their own contents (see shared.h). */
 HF_MUST_USE bool hf_states_usage(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t *rows_out,
                                  int64_t *bytes_out, struct hf_error *err);
 

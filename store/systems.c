@@ -1,6 +1,7 @@
 #include "store/systems.h"
 
 #include "store/rows.h"
+#include "store/shared.h"
 
 /* Rows deleted by one statement: bounds the length of a call. */
 #define DELETED_AT_ONCE 5000
@@ -108,6 +109,13 @@ bool hf_systems_set_folded(struct hf_session *session, int64_t system_id, int64_
                           HF_INT(folded_sequence));
 }
 
+bool hf_systems_reveal(struct hf_session *session, const struct hf_system_row *row, struct hf_error *err)
+{
+    return hf_session_run(session, HF_STMT_SYSTEM_REVEAL, NULL, NULL, NULL, err, HF_INT(row->id), HF_TEXT(row->name),
+                          hf_text_or(row->description, ""), HF_INT(row->sequence), HF_INT(row->batch_id),
+                          HF_INT(row->committed_at_ms));
+}
+
 bool hf_systems_delete(struct hf_session *session, int64_t system_id, struct hf_error *err)
 {
     return hf_session_transaction(session, delete_all, &system_id, err);
@@ -122,6 +130,8 @@ static bool delete_all(struct hf_session *session, void *context, struct hf_erro
         HF_STMT_SYSTEM_DELETE_DRILLS,
     };
     int64_t system_id = *(const int64_t *)context;
+    if (!hf_shared_give_all(session, system_id, err))
+        return false;
     for (size_t i = 0; i < sizeof(by_pieces) / sizeof(by_pieces[0]); i++) {
         int64_t affected = 0;
         do {

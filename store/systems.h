@@ -41,7 +41,10 @@ HF_MUST_USE bool hf_systems_set_settings(struct hf_session *session, const struc
                                          struct hf_error *err); /* description and the three intervals, by id */
 HF_MUST_USE bool hf_systems_set_folded(struct hf_session *session, int64_t system_id, int64_t folded_sequence,
                                        struct hf_error *err);
-HF_MUST_USE bool hf_systems_delete(struct hf_session *session, int64_t system_id,
-                                   struct hf_error *err); /* with all rows of every table */
+/* Gives a system that was put together under another name its own: name, description, sequence (folded up to there),
+ * batch_id, and committed_at_ms, which is also when it was created; by id. */
+HF_MUST_USE bool hf_systems_reveal(struct hf_session *session, const struct hf_system_row *row, struct hf_error *err);
+/* With all rows of every table; contents that other systems share go to them first (shared.h). */
+HF_MUST_USE bool hf_systems_delete(struct hf_session *session, int64_t system_id, struct hf_error *err);
 
 #endif
