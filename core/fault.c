@@ -46,6 +46,7 @@ static const char *const fault_names[] = {
     "recovery_before_snapshot",
     "drill_no_space",
     "drill_midway",
+    "fork_midway",
 };
 #define FAULT_COUNT (sizeof(fault_names) / sizeof(fault_names[0]))
 

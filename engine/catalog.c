@@ -174,6 +174,14 @@ struct hf_system *hf_catalog_add_system_locked(struct hf_catalog *catalog, const
     return system;
 }
 
+void hf_catalog_rename_system_locked(struct hf_catalog *catalog, struct hf_system *system, const char *name)
+{
+    hf_name_table_remove(&catalog->systems, system);
+    free(system->name);
+    system->name = hf_strdup(name);
+    hf_name_table_add(&catalog->systems, system);
+}
+
 static void free_component(struct hf_component *component)
 {
     free(component->name);

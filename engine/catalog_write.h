@@ -73,6 +73,7 @@ struct hf_system *hf_catalog_system_by_id_locked(struct hf_catalog *catalog, int
 /* Adds an empty one; id 0 takes the next free. */
 struct hf_system *hf_catalog_add_system_locked(struct hf_catalog *catalog, const char *name, int64_t id,
                                                int64_t created_at_ms);
+void hf_catalog_rename_system_locked(struct hf_catalog *catalog, struct hf_system *system, const char *name);
 void hf_catalog_remove_system_locked(struct hf_catalog *catalog, struct hf_system *system);    /* frees it */
 struct hf_system *hf_catalog_next_system_locked(struct hf_catalog *catalog, int64_t after_id); /* by id; NULL: end */
 

@@ -14,6 +14,7 @@
     X(HF_EV_STATE, "state.event", "info")                                                                              \
     X(HF_EV_STATE_DAMAGED, "state.damaged", "error")                                                                   \
     X(HF_EV_SYSTEM_CREATED, "system.created", "info")                                                                  \
+    X(HF_EV_SYSTEM_FORKED, "system.forked", "info")                                                                    \
     X(HF_EV_SYSTEM_DELETED, "system.deleted", "warning")                                                               \
     X(HF_EV_COMPONENT_STALE, "component.stale", "warning")                                                             \
     X(HF_EV_COMPONENT_INVALID, "component.invalid", "warning")                                                         \

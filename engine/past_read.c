@@ -126,6 +126,8 @@ static bool read_history(struct hf_past *past, const struct hf_past_entry *entry
     bool ok = read_row(past, entry, out, err);
     if (!in_view)
         hf_past_leave_view(past);
+    else if (!ok && err->code == HF_NOT_FOUND) /* nothing is trimmed out of a view: the row is lost */
+        hf_error_set(err, HF_DAMAGED, "its row is missing");
     return ok || (err->code == HF_DAMAGED && heal_history(past, entry, out, err)) ||
            hf_error_wrap(err, "version %lld of component %s", (long long)entry->version, entry->component);
 }

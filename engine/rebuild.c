@@ -2,6 +2,7 @@
 
 #include "core/clock.h"
 #include "core/log.h"
+#include "engine/fork.h"
 #include "engine/mirror.h"
 #include "engine/system_delete.h"
 #include "store/journal.h"
@@ -144,6 +145,7 @@ static bool rebuild_all(struct hf_engine *engine, const char *why, bool created,
     hf_arena_init(&rebuild.arena);
     struct known_systems known = {.arena = &rebuild.arena};
     bool ok = hf_session_open(&rebuild.session, engine->store, HF_SESSION_WRITE, err) &&
+              hf_forks_tidy(rebuild.session, err) &&
               hf_deletions_settle(engine, rebuild.session, created || unfinished, err) &&
               hf_systems_list(rebuild.session, add_known, &known, err);
     /* An empty database is rebuilt whether or not it was made just now: the process may have ended in between. */
