@@ -218,7 +218,7 @@ static bool allow_component(const struct hf_principal *principal, const struct h
  * components in the body: their handlers look. */
 static bool changes_whole_system(const struct hf_route *route)
 {
-    static const char *const ends[] = {"/{system}", "/snapshots", "/snapshots/{id}"};
+    static const char *const ends[] = {"/v1/systems", "/{system}", "/snapshots", "/snapshots/{id}"};
     size_t length = strlen(route->path);
     if (route->method == HF_GET)
         return false;

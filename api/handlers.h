@@ -6,6 +6,7 @@
 
 /* systems.c */
 hf_handler hf_api_systems_list, hf_api_system_get, hf_api_system_put, hf_api_system_delete;
+hf_handler hf_api_system_create;
 /* components.c */
 hf_handler hf_api_components_list, hf_api_component_register, hf_api_component_get, hf_api_component_delete;
 hf_handler hf_api_component_heartbeat;

@@ -8,6 +8,7 @@
 /* clang-format off */
 const struct hf_route hf_routes[] = {
     {HF_GET,    "/v1/systems",               hf_api_systems_list,        HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_LOOP,          "systems_list", NULL},
+    {HF_POST,   "/v1/systems",               hf_api_system_create,       HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "system_create", NULL},
     {HF_GET,    SYSTEM,                      hf_api_system_get,          HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_LOOP,          "system_get", NULL},
     {HF_PUT,    SYSTEM,                      hf_api_system_put,          HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "system_put", NULL},
     {HF_DELETE, SYSTEM,                      hf_api_system_delete,       HF_ROLE_OPERATOR, HF_BODY_NONE,  HF_ON_WORKER,        "system_delete", "confirm"},

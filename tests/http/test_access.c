@@ -11,11 +11,11 @@
 
 #define STATE "/v1/systems/default/components/agent-1/state"
 
-/* A server whose tokens file holds four tokens. */
+/* A server whose tokens file holds these tokens. */
 struct guarded {
     struct hf_api_test t;
     char *directory;
-    char *viewer, *agent, *operator_, *scoped;
+    char *viewer, *agent, *operator_, *scoped, *of_default, *of_what_if;
 };
 
 static char *make_token(const char *file, const char *role, const char *system, const char *prefix)
@@ -45,6 +45,8 @@ static void start(struct guarded *g)
     g->agent = make_token(file, "agent", NULL, NULL);
     g->operator_ = make_token(file, "operator", NULL, NULL);
     g->scoped = make_token(file, "operator", "default", "agent-");
+    g->of_default = make_token(file, "operator", "default", NULL);
+    g->of_what_if = make_token(file, "operator", "what-if", NULL);
     HF_AUTO(free) char *setting = hf_format("PERSISTENCE_TOKENS_FILE=%s", file);
     const char *const environment[] = {setting, NULL};
     const struct hf_test_server_options options = {.environment = environment};
@@ -60,6 +62,8 @@ static void stop(struct guarded *g)
     free(g->viewer);
     free(g->agent);
     free(g->operator_);
+    free(g->of_default);
+    free(g->of_what_if);
     free(g->scoped);
 }
 
@@ -140,6 +144,25 @@ START_TEST(a_scoped_token_stays_within_its_system_and_prefix)
     char *apply = hf_format("/v1/systems/default/recoveries/%s/apply", hf_json_str(g.t.json, "id"));
     g.t.token = g.scoped;
     hf_api_refused(&g.t, 403, "forbidden", "POST", apply, NULL); /* a plan of everything */
+    stop(&g);
+}
+END_TEST
+
+START_TEST(a_fork_needs_both_systems_and_all_of_them)
+{
+    struct guarded g;
+    start(&g);
+    g.t.token = g.operator_;
+    hf_api_call(&g.t, 201, "PUT", STATE, "1");
+    const char *fork = "{\"name\":\"what-if\",\"from\":{\"system\":\"default\"}}";
+    const char *const too_small[] = {g.viewer, g.agent, g.scoped, g.of_default, g.of_what_if};
+    for (size_t i = 0; i < sizeof(too_small) / sizeof(too_small[0]); i++) {
+        g.t.token = too_small[i];
+        hf_api_refused(&g.t, 403, "forbidden", "POST", "/v1/systems", fork);
+    }
+    g.t.token = g.operator_;
+    hf_api_call(&g.t, 404, "GET", "/v1/systems/what-if", NULL);
+    hf_api_call(&g.t, 201, "POST", "/v1/systems", fork);
     stop(&g);
 }
 END_TEST
@@ -249,4 +272,5 @@ END_TEST
 
 HF_TEST_MAIN("access", without_a_token_only_the_open_paths_answer, each_role_includes_the_ones_before_it_and_no_more,
              a_scoped_token_stays_within_its_system_and_prefix, a_token_for_a_prefix_sees_and_changes_nothing_else,
-             a_token_made_while_the_server_runs_is_known_soon, without_tokens_only_loopback_is_listened_on);
+             a_fork_needs_both_systems_and_all_of_them, a_token_made_while_the_server_runs_is_known_soon,
+             without_tokens_only_loopback_is_listened_on);

@@ -176,6 +176,8 @@ static void walk_end(struct hf_api_test *t)
     hf_api_call(t, 200, "PATCH", path, "{\"pinned\":false}");
     hf_api_call(t, 204, "DELETE", path, NULL);
     hf_api_refused(t, 404, "not_found", "GET", path, NULL);
+    hf_api_call(t, 201, "POST", "/v1/systems", "{\"name\":\"what-if\",\"from\":{\"system\":\"fleet\"}}");
+    ck_assert_str_eq(hf_api_header(t, "Location"), "/v1/systems/what-if");
     hf_api_call(t, 204, "DELETE", "/v1/systems/fleet?confirm=fleet", NULL);
     hf_api_refused(t, 404, "not_found", "GET", "/v1/systems/fleet", NULL);
 }
