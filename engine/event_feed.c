@@ -47,6 +47,7 @@ struct hf_event_feed {
     pthread_cond_t wake;
     bool woken, stopping;
     pthread_t thread;
+    uint64_t beat_ns; /* the thread's own: when the next heartbeat is due */
 };
 
 struct page_row {
@@ -87,6 +88,7 @@ bool hf_event_feed_start(struct hf_event_feed **out, struct hf_engine *engine, s
 {
     struct hf_event_feed *feed = hf_alloc(sizeof(*feed));
     feed->engine = engine;
+    feed->beat_ns = hf_clock_monotonic_ns() + (uint64_t)engine->config->stream_heartbeat_ms * HF_MS_NS;
     pthread_mutex_init(&feed->lock, NULL);
     pthread_mutex_init(&feed->wake_lock, NULL);
     pthread_condattr_t monotonic;
@@ -220,10 +222,8 @@ void hf_event_feed_end_all(struct hf_event_feed *feed, enum hf_event_type type, 
 static void *run(void *argument)
 {
     struct hf_event_feed *feed = argument;
-    uint64_t heartbeat_ns = (uint64_t)feed->engine->config->stream_heartbeat_ms * HF_MS_NS;
-    uint64_t beat_ns = hf_clock_monotonic_ns() + heartbeat_ns;
     uint64_t retry_ns = UINT64_MAX;
-    while (wait_for_work(feed, retry_ns < beat_ns ? retry_ns : beat_ns)) {
+    while (wait_for_work(feed, retry_ns < feed->beat_ns ? retry_ns : feed->beat_ns)) {
         struct hf_error err;
         bool failed_before = retry_ns != UINT64_MAX;
         retry_ns = UINT64_MAX;
@@ -232,10 +232,6 @@ static void *run(void *argument)
             if (!failed_before)
                 hf_log(HF_LOG_WARNING, "events_not_read", err.text, HF_LOG_TEXT("code", hf_code_name(err.code)));
         }
-        if (hf_clock_monotonic_ns() < beat_ns)
-            continue;
-        keep_alive(feed);
-        beat_ns = hf_clock_monotonic_ns() + heartbeat_ns;
     }
     return NULL;
 }
@@ -267,6 +263,10 @@ static bool wait_for_work(struct hf_event_feed *feed, uint64_t until_ns)
 static void keep_alive(struct hf_event_feed *feed)
 {
     static const char heartbeat[] = ": keep-alive\n\n";
+    uint64_t now_ns = hf_clock_monotonic_ns();
+    if (now_ns < feed->beat_ns)
+        return;
+    feed->beat_ns = now_ns + (uint64_t)feed->engine->config->stream_heartbeat_ms * HF_MS_NS;
     pthread_mutex_lock(&feed->lock);
     for (struct hf_event_stream *stream = feed->streams; stream; stream = stream->after) {
         if (put_rest(stream))
@@ -275,12 +275,13 @@ static void keep_alive(struct hf_event_feed *feed)
     pthread_mutex_unlock(&feed->lock);
 }
 
-/* Until nobody is hungry. */
+/* Until nobody is hungry. A heartbeat may take the room that a stream had waited for, and nobody tells of it again: so
+ * every heartbeat is followed by another look. */
 static bool feed_all(struct hf_event_feed *feed, struct hf_error *err)
 {
     HF_AUTO(free) struct page *page = hf_alloc(sizeof(*page));
     bool ok = true;
-    while (ok && begin_page(feed, page)) {
+    for (keep_alive(feed); ok && begin_page(feed, page); keep_alive(feed)) {
         hf_buf_init(&page->text, PAGE_BYTES_MAX);
         ok = read_page(feed, page, err);
         deliver_page(feed, page, ok);
