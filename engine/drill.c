@@ -40,11 +40,11 @@ bool hf_driller_start(struct hf_driller **out, struct hf_engine *engine, struct 
     pthread_condattr_destroy(&attributes);
     hf_drill_sweep(engine);
     bool ok = hf_drill_load_facts(driller, err);
+    *out = driller; /* the thread finds itself there */
     int failure = ok ? pthread_create(&driller->thread, NULL, run, driller) : 0;
-    if (ok && failure == 0) {
-        *out = driller;
+    if (ok && failure == 0)
         return true;
-    }
+    *out = NULL;
     hf_drill_free_facts(driller);
     pthread_cond_destroy(&driller->wake);
     pthread_mutex_destroy(&driller->mutex);
