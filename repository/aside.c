@@ -135,10 +135,13 @@ static bool remove_files(struct hf_repository *repository, int root, const char 
 {
     HF_AUTO(free) char *directory = hf_place_directory(repository, root, name);
     HF_AUTO(place_list) struct hf_place_list ids = {0};
+    HF_AUTO(place_list) struct hf_place_list outlines = {0};
     HF_AUTO(place_list) struct hf_place_list temporary = {0};
     if (!hf_place_list_ids(repository, root, name, &ids, err) ||
+        !hf_place_list_outlines(repository, root, name, &outlines, err) ||
         !hf_place_list_temporary(repository, root, name, &temporary, err) ||
-        !remove_listed(directory, &ids, HF_SNAPSHOT_SUFFIX, err) || !remove_listed(directory, &temporary, "", err))
+        !remove_listed(directory, &ids, HF_SNAPSHOT_SUFFIX, err) ||
+        !remove_listed(directory, &outlines, HF_OUTLINE_SUFFIX, err) || !remove_listed(directory, &temporary, "", err))
         return false;
     if (rmdir(directory) == 0)
         return hf_place_sync_directory(repository->roots[root], err);

@@ -1,7 +1,7 @@
 #include "repository/chain.h"
 
 #include "core/auto.h"
-#include "repository/place.h"
+#include "repository/outline.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -10,6 +10,7 @@
 
 struct hf_chain {
     struct hf_repository *repository; /* borrowed */
+    bool by_outlines;                 /* manifests may come from there: this is salvaging */
     struct hf_arena arena;
     struct hf_manifest_header header;   /* of the snapshot asked for */
     struct hf_manifest_entry **entries; /* by name */
@@ -44,14 +45,16 @@ static bool gather_files(struct hf_chain *chain, const char *system, const char 
                          struct hf_manifest_header *reached_out, struct hf_error *err);
 static bool lay_file(struct hf_chain *chain, const char *system, const char *id, const struct hf_manifest_header *child,
                      struct hf_manifest_header *header_out, struct hf_error *err);
+static bool lay_manifest(struct hf_chain *chain, struct hf_snapshot_file *file, const struct hf_manifest_header *child,
+                         struct hf_manifest_header *header_out, struct hf_error *err);
 static bool check_ancestor(const struct hf_chain *chain, const struct hf_manifest_header *child,
                            const struct hf_format_header *parent, struct hf_error *err);
 static bool salvage_rest(struct hf_chain *chain, const char *system, const struct hf_manifest_header *reached,
                          struct hf_error *err);
 static bool list_generation(const struct hf_chain *chain, const char *system, struct generation *out,
                             struct hf_error *err);
-static bool add_member(const struct hf_chain *chain, const char *system, int root, const char *id,
-                       struct generation *out, struct hf_error *err);
+static bool add_member(const struct hf_chain *chain, const char *system, const char *id, struct generation *out,
+                       struct hf_error *err);
 static int compare_members(const void *a, const void *b);
 static bool lay_newest(struct hf_chain *chain, const char *system, struct generation *generation, int64_t sequence_max,
                        struct hf_manifest_header *header_out, bool *found_out, struct hf_error *err);
@@ -78,6 +81,7 @@ bool hf_chain_salvage(struct hf_chain **out, struct hf_repository *repository, c
                       bool *whole_out, char why[480], struct hf_error *err)
 {
     struct hf_chain *chain = new_chain(repository);
+    chain->by_outlines = true;
     struct hf_manifest_header reached;
     struct hf_error damage = {0};
     bool own_read = false;
@@ -256,10 +260,12 @@ static bool list_generation(const struct hf_chain *chain, const char *system, st
 {
     for (int root = 0; root < chain->repository->roots_count; root++) {
         HF_AUTO(place_list) struct hf_place_list ids = {0};
-        if (!hf_place_list_ids(chain->repository, root, system, &ids, err))
+        /* Of one that has both, the second is laid in vain. */
+        if (!hf_place_list_ids(chain->repository, root, system, &ids, err) ||
+            !hf_place_list_outlines(chain->repository, root, system, &ids, err))
             return false;
         for (size_t i = 0; i < ids.count; i++) {
-            if (!add_member(chain, system, root, ids.items[i], out, err))
+            if (!add_member(chain, system, ids.items[i], out, err))
                 return false;
         }
     }
@@ -268,13 +274,14 @@ static bool list_generation(const struct hf_chain *chain, const char *system, st
     return true;
 }
 
-/* A file whose ends cannot be read is none of those that help. */
-static bool add_member(const struct hf_chain *chain, const char *system, int root, const char *id,
-                       struct generation *out, struct hf_error *err)
+/* One whose ends cannot be read anywhere is none of those that help. */
+static bool add_member(const struct hf_chain *chain, const char *system, const char *id, struct generation *out,
+                       struct hf_error *err)
 {
     HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
-    const char *kind = root == HF_ROOT_FULL ? "full" : "incremental";
-    if (!hf_snapshot_file_open(&file, chain->repository, system, kind, id, err))
+    if (!hf_snapshot_file_open(&file, chain->repository, system, NULL, id, err) &&
+        ((err->code != HF_DAMAGED && err->code != HF_NOT_FOUND) ||
+         !hf_outline_open(&file, chain->repository, system, NULL, id, err)))
         return err->code == HF_DAMAGED || err->code == HF_NOT_FOUND;
     if (strcmp(file->header.generation, chain->header.generation) != 0 || strcmp(id, chain->header.id) == 0)
         return true;
@@ -323,15 +330,27 @@ static bool check_ancestor(const struct hf_chain *chain, const struct hf_manifes
     return true;
 }
 
-/* Adds what the file says of components that no newer file speaks of. child NULL: nothing was laid yet. On failure
- * nothing is added. */
+/* Adds what the file says of components that no newer file speaks of; when salvaging, what its outline says where it
+ * cannot be read. child NULL: nothing was laid yet. On failure nothing is added. */
 static bool lay_file(struct hf_chain *chain, const char *system, const char *id, const struct hf_manifest_header *child,
                      struct hf_manifest_header *header_out, struct hf_error *err)
 {
     HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
+    HF_AUTO(snapshot_file) struct hf_snapshot_file *outline = NULL;
+    struct hf_error ignored;
+    if (hf_snapshot_file_open(&file, chain->repository, system, NULL, id, err) &&
+        lay_manifest(chain, file, child, header_out, err))
+        return true;
+    return chain->by_outlines && (err->code == HF_DAMAGED || err->code == HF_NOT_FOUND) &&
+           hf_outline_open(&outline, chain->repository, system, NULL, id, &ignored) &&
+           lay_manifest(chain, outline, child, header_out, &ignored);
+}
+
+static bool lay_manifest(struct hf_chain *chain, struct hf_snapshot_file *file, const struct hf_manifest_header *child,
+                         struct hf_manifest_header *header_out, struct hf_error *err)
+{
     struct layer layer = {chain, chain->count};
-    if (!hf_snapshot_file_open(&file, chain->repository, system, NULL, id, err) ||
-        (child && !check_ancestor(chain, child, &file->header, err)) ||
+    if ((child && !check_ancestor(chain, child, &file->header, err)) ||
         !hf_snapshot_file_read_manifest(file, &chain->arena, header_out, lay_entry, &layer, err)) {
         chain->count = layer.known;
         return false;

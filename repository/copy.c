@@ -45,6 +45,7 @@ bool hf_repository_copy(struct hf_repository *from, struct hf_repository *to, co
     copying.path = hf_place_path(to, root, system, id);
     copying.temporary = hf_format("%s/" HF_TEMPORARY_PREFIX "%s-%ld-copy", copying.directory, id, (long)getpid());
     bool ok = copy_file(&copying, err);
+    ok = ok && hf_repository_ensure_outline(to, system, kind, id, err);
     if (ok)
         *bytes_out = file->bytes;
     free(copying.directory);

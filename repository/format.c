@@ -169,6 +169,12 @@ void hf_format_encode_footer(const struct hf_format_footer *footer, unsigned cha
     memcpy(out + FOOTER_CHECKED_BYTES + HF_HASH_BYTES, footer_magic, MAGIC_BYTES);
 }
 
+int64_t hf_format_footer_file_bytes(const unsigned char data[HF_FORMAT_FOOTER_BYTES])
+{
+    int64_t bytes;
+    return get_size(data + 128, &bytes) ? bytes : -1;
+}
+
 bool hf_format_decode_footer(const unsigned char data[HF_FORMAT_FOOTER_BYTES], int64_t file_bytes,
                              struct hf_format_footer *out, struct hf_error *err)
 {

@@ -83,6 +83,9 @@ HF_MUST_USE bool hf_format_decode_record(const unsigned char data[HF_FORMAT_RECO
 
 void hf_format_encode_footer(const struct hf_format_footer *footer, unsigned char out[HF_FORMAT_FOOTER_BYTES]);
 
+/* What an encoded footer says of the length of its file; -1: nothing possible. Not checked. */
+int64_t hf_format_footer_file_bytes(const unsigned char data[HF_FORMAT_FOOTER_BYTES]);
+
 /* Checks magic, checksum, and that manifest and footer end the file of file_bytes. */
 HF_MUST_USE bool hf_format_decode_footer(const unsigned char data[HF_FORMAT_FOOTER_BYTES], int64_t file_bytes,
                                          struct hf_format_footer *out, struct hf_error *err);

@@ -15,7 +15,8 @@
 /* Decides whether a directory's entry belongs in a list, and under what text (bytes of name). */
 typedef bool pick_fn(const char *name, mode_t mode, size_t *bytes_out);
 
-static pick_fn pick_system, pick_snapshot, pick_temporary, pick_deletion;
+static pick_fn pick_system, pick_snapshot, pick_outline, pick_temporary, pick_deletion;
+static bool has_suffix(const char *name, mode_t mode, const char *suffix, size_t *bytes_out);
 static bool list_directory(const char *path, bool missing_is_empty, pick_fn *pick, struct hf_place_list *out,
                            struct hf_error *err);
 static bool make_one(const char *path, struct hf_error *err);
@@ -43,6 +44,18 @@ char *hf_place_directory(const struct hf_repository *repository, int root, const
 char *hf_place_path(const struct hf_repository *repository, int root, const char *system, const char *id)
 {
     return hf_format("%s/%s/%s" HF_SNAPSHOT_SUFFIX, repository->roots[root], system, id);
+}
+
+int hf_place_outline_root(const struct hf_repository *repository, const char *kind)
+{
+    if (repository->roots_count == 1)
+        return HF_ROOT_FULL;
+    return hf_place_root(repository, kind) == HF_ROOT_FULL ? HF_ROOT_INCREMENTAL : HF_ROOT_FULL;
+}
+
+char *hf_place_outline(const struct hf_repository *repository, int root, const char *system, const char *id)
+{
+    return hf_format("%s/%s/%s" HF_OUTLINE_SUFFIX, repository->roots[root], system, id);
 }
 
 char *hf_place_file(const char *system, const char *id)
@@ -103,6 +116,13 @@ bool hf_place_list_ids(const struct hf_repository *repository, int root, const c
 {
     HF_AUTO(free) char *directory = hf_place_directory(repository, root, system);
     return list_directory(directory, true, pick_snapshot, out, err);
+}
+
+bool hf_place_list_outlines(const struct hf_repository *repository, int root, const char *system,
+                            struct hf_place_list *out, struct hf_error *err)
+{
+    HF_AUTO(free) char *directory = hf_place_directory(repository, root, system);
+    return list_directory(directory, true, pick_outline, out, err);
 }
 
 bool hf_place_list_temporary(const struct hf_repository *repository, int root, const char *system,
@@ -192,10 +212,20 @@ static bool pick_system(const char *name, mode_t mode, size_t *bytes_out)
 
 static bool pick_snapshot(const char *name, mode_t mode, size_t *bytes_out)
 {
-    size_t bytes = strlen(name), suffix = strlen(HF_SNAPSHOT_SUFFIX);
-    if (!S_ISREG(mode) || bytes <= suffix || strcmp(name + bytes - suffix, HF_SNAPSHOT_SUFFIX) != 0)
+    return has_suffix(name, mode, HF_SNAPSHOT_SUFFIX, bytes_out);
+}
+
+static bool pick_outline(const char *name, mode_t mode, size_t *bytes_out)
+{
+    return has_suffix(name, mode, HF_OUTLINE_SUFFIX, bytes_out);
+}
+
+static bool has_suffix(const char *name, mode_t mode, const char *suffix, size_t *bytes_out)
+{
+    size_t bytes = strlen(name), suffix_bytes = strlen(suffix);
+    if (!S_ISREG(mode) || bytes <= suffix_bytes || strcmp(name + bytes - suffix_bytes, suffix) != 0)
         return false;
-    *bytes_out = bytes - suffix;
+    *bytes_out = bytes - suffix_bytes;
     return *bytes_out <= HF_SNAPSHOT_ID_MAX && hf_name_is_valid(name, *bytes_out);
 }
 

@@ -8,6 +8,7 @@
 #include "repository/repository.h"
 
 #define HF_SNAPSHOT_SUFFIX  ".snapshot"
+#define HF_OUTLINE_SUFFIX   ".outline"
 #define HF_TEMPORARY_PREFIX ".tmp-"
 #define HF_DELETING_PREFIX  ".deleting-" /* of directories, as the next: no system has such a name */
 #define HF_ORPHANED_PREFIX  ".orphaned-"
@@ -17,6 +18,7 @@ enum { HF_ROOT_FULL, HF_ROOT_INCREMENTAL, HF_ROOTS };
 struct hf_repository {
     char *roots[HF_ROOTS];
     int roots_count;            /* 1 when both are the same place */
+    bool has_outlines;          /* they are written: not in a mirror, nor where nothing is written */
     const struct hf_keys *keys; /* borrowed; NULL: none */
 };
 
@@ -30,6 +32,10 @@ const char *hf_place_kind(const struct hf_repository *repository, int root, cons
 char *hf_place_directory(const struct hf_repository *repository, int root, const char *system);
 char *hf_place_path(const struct hf_repository *repository, int root, const char *system, const char *id);
 char *hf_place_file(const char *system, const char *id);
+
+/* Where the outline of a snapshot of this kind lies: with the files of the other one. Owns, free(). */
+int hf_place_outline_root(const struct hf_repository *repository, const char *kind);
+char *hf_place_outline(const struct hf_repository *repository, int root, const char *system, const char *id);
 
 /* HF_INVALID_REQUEST unless both can be part of a path; id NULL: the system alone. */
 HF_MUST_USE bool hf_place_check_names(const char *system, const char *id, struct hf_error *err);
@@ -54,9 +60,11 @@ static inline void hf_auto_place_list(struct hf_place_list *list)
 HF_MUST_USE bool hf_place_list_systems(const struct hf_repository *repository, int root, struct hf_place_list *out,
                                        struct hf_error *err);
 
-/* Ids of the regular files named <id>.snapshot; or the names of temporary files. */
+/* Ids of the regular files named <id>.snapshot; or <id>.outline; or the names of temporary files. */
 HF_MUST_USE bool hf_place_list_ids(const struct hf_repository *repository, int root, const char *system,
                                    struct hf_place_list *out, struct hf_error *err);
+HF_MUST_USE bool hf_place_list_outlines(const struct hf_repository *repository, int root, const char *system,
+                                        struct hf_place_list *out, struct hf_error *err);
 HF_MUST_USE bool hf_place_list_temporary(const struct hf_repository *repository, int root, const char *system,
                                          struct hf_place_list *out, struct hf_error *err);
 

@@ -1,10 +1,13 @@
 #include "repository/repair_private.h"
 
+#include "core/log.h"
+
 #include <string.h>
 #include <unistd.h>
 
 static void set_target(struct hf_repair_target *out, struct hf_repository *repository, const char *system,
                        const char *kind, const char *id);
+static void mend_outline(struct hf_repository *repository, const char *system, const char *kind, const char *id);
 static void target_done(struct hf_repair_target *target);
 static void keep_old_file(struct hf_repair_target *target);
 static bool repair(struct hf_repair_target *target, struct hf_repository *mirror,
@@ -26,6 +29,8 @@ bool hf_repository_repair(struct hf_repository *repository, struct hf_repository
     bool ok = repair(&target, mirror, source, &examination, arena, &report, err);
     hf_examination_done(&examination);
     target_done(&target);
+    if (ok && !report.file_lost)
+        mend_outline(repository, system, kind, id);
     if (ok)
         *out = report;
     return ok;
@@ -42,6 +47,15 @@ static void set_target(struct hf_repair_target *out, struct hf_repository *repos
     out->directory = hf_place_directory(repository, out->root, system);
     out->path = hf_place_path(repository, out->root, system, id);
     out->name = hf_place_file(system, id);
+}
+
+/* The snapshot is as it is without it; the next validation tries again. */
+static void mend_outline(struct hf_repository *repository, const char *system, const char *kind, const char *id)
+{
+    struct hf_error err;
+    if (!hf_repository_ensure_outline(repository, system, kind, id, &err))
+        hf_log(HF_LOG_WARNING, "outline_not_written", err.text, HF_LOG_TEXT("system", system),
+               HF_LOG_TEXT("snapshot", id));
 }
 
 static void target_done(struct hf_repair_target *target)
@@ -87,6 +101,12 @@ static bool repair(struct hf_repair_target *target, struct hf_repository *mirror
             report->bytes_read += examination->bytes_read;
         }
     }
+    if (!examination->usable || examination->foreign) {
+        bool used = false;
+        if (!hf_repair_use_outline(target, examination, &used, err))
+            return false;
+        report->bytes_read += examination->bytes_read;
+    }
     report->file_lost = !examination->usable || examination->foreign;
     if (report->file_lost) {
         report->outcome = HF_REPAIR_DAMAGED;
@@ -100,6 +120,8 @@ static bool repair(struct hf_repair_target *target, struct hf_repository *mirror
         list_lost(examination, arena, report);
         report->outcome = report->lost_count ? HF_REPAIR_DAMAGED : HF_REPAIR_HEALED;
     }
+    if (examination->file->is_outline && !report->origin[0])
+        snprintf(report->origin, sizeof(report->origin), "its outline");
     if (examination->hopeless)
         report->outcome = HF_REPAIR_DAMAGED;
     return true;

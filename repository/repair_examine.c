@@ -6,6 +6,9 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#define FILLER_BYTES_MAX (INT64_C(64) << 20)
 
 /* The walk from record to record. */
 struct walk {
@@ -25,8 +28,12 @@ struct adding {
 
 static hf_entry_fn add_foreign_claim;
 static bool open_target(const struct hf_repair_target *target, struct hf_examination *out, struct hf_error *err);
+static bool examine_with_outline(const struct hf_repair_target *target, struct hf_examination *out, bool *used_out,
+                                 struct hf_error *err);
+static bool has_sound_ends(const struct hf_snapshot_file *file, struct hf_error *err);
 static bool identify(const struct hf_repair_target *target, struct hf_examination *out);
 static bool examine_records(const struct hf_repair_target *target, struct hf_examination *out, struct hf_error *err);
+static void plan_fillers(struct hf_examination *out);
 static bool walk_records(struct hf_examination *out, bool *gap_out, struct hf_error *err);
 static bool walk_claimed(struct walk *walk, const struct hf_repair_claim *claim, struct hf_error *err);
 static bool walk_unclaimed(struct walk *walk, struct hf_error *err);
@@ -35,7 +42,9 @@ static bool is_sound(struct walk *walk, const struct hf_repair_claim *claim, str
 static int64_t next_boundary(const struct walk *walk);
 static void add_damage(struct walk *walk, const struct hf_repair_damage *damage, const struct hf_error *why);
 static void skip_contradictions(struct walk *walk);
-static bool add_foreign_claims(const struct hf_repair_target *target, struct hf_examination *out, struct hf_error *err);
+static bool add_foreign_claims(const struct hf_repair_target *target, struct hf_examination *out, bool *all_out,
+                               struct hf_error *err);
+static bool add_claims_of(struct hf_snapshot_file *file, const struct hf_examination *out, struct adding *adding);
 
 bool hf_repair_examine(const struct hf_repair_target *target, struct hf_examination *out, struct hf_error *err)
 {
@@ -46,6 +55,17 @@ bool hf_repair_examine(const struct hf_repair_target *target, struct hf_examinat
         hf_repair_note(out->what, "there is no snapshot file %s", target->name);
         return true;
     }
+    if (hf_outline_recognise(target->path, target->repository->keys, &out->identity)) {
+        out->is_outline = true;
+        out->foreign = !identify(target, out);
+        hf_repair_note(out->what, "snapshot file %s: it is an outline, without contents", target->name);
+        return true;
+    }
+    bool used = false;
+    if (!examine_with_outline(target, out, &used, err))
+        return false;
+    if (used)
+        return true;
     bool found = hf_repair_find_ends(target, out->file, &out->claims, &out->ends_damaged, out->what, err);
     if (!found && err->code != HF_DAMAGED)
         return false;
@@ -87,6 +107,82 @@ static bool open_target(const struct hf_repair_target *target, struct hf_examina
     return true;
 }
 
+/* Where its own ends or its manifest are not sound, and nothing says that it is another snapshot's. */
+static bool examine_with_outline(const struct hf_repair_target *target, struct hf_examination *out, bool *used_out,
+                                 struct hf_error *err)
+{
+    struct hf_format_header header;
+    unsigned char head[HF_FORMAT_HEADER_BYTES_MAX];
+    size_t header_bytes, bytes = out->file->bytes < (int64_t)sizeof(head) ? (size_t)out->file->bytes : sizeof(head);
+    struct hf_error why;
+    if (has_sound_ends(out->file, &why) || why.code != HF_DAMAGED)
+        return true; /* all else is looked at with care later */
+    if (!hf_snapshot_file_read(out->file, head, bytes, 0, err))
+        return false;
+    if (hf_format_decode_header(head, bytes, &header, &header_bytes, err)) {
+        out->identity = header;
+        char what[sizeof(out->what)] = "";
+        memcpy(what, out->what, sizeof(what));
+        bool own = identify(target, out);
+        memcpy(out->what, what, sizeof(what)); /* told when it is looked at as a whole */
+        if (!own)
+            return true;
+    }
+    hf_repair_note(out->what, "%s", why.text);
+    if (!hf_repair_use_outline(target, out, used_out, err))
+        return false;
+    if (!*used_out)
+        out->what[0] = '\0';
+    return true;
+}
+
+static bool has_sound_ends(const struct hf_snapshot_file *file, struct hf_error *err)
+{
+    HF_AUTO(snapshot_file) struct hf_snapshot_file *again = NULL;
+    HF_AUTO(arena) struct hf_arena arena;
+    struct hf_manifest_header header;
+    hf_arena_init(&arena);
+    int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd < 0)
+        return hf_error_errno(err, errno, "snapshot file %s cannot be opened", file->name);
+    return hf_snapshot_file_open_fd(&again, fd, file->keys, file->name, err) &&
+           hf_snapshot_file_read_manifest(again, &arena, &header, NULL, NULL, err);
+}
+
+bool hf_repair_use_outline(const struct hf_repair_target *target, struct hf_examination *examination, bool *used_out,
+                           struct hf_error *err)
+{
+    HF_AUTO(snapshot_file) struct hf_snapshot_file *outline = NULL;
+    HF_AUTO(arena) struct hf_arena arena;
+    struct hf_manifest_header header;
+    struct adding adding = {.id = target->id, .claims = &examination->claims};
+    bool in_the_way = examination->foreign || examination->is_outline;
+    *used_out = false;
+    hf_arena_init(&arena);
+    if (!hf_outline_open(&outline, target->repository, target->system, target->full ? "full" : "incremental",
+                         target->id, err))
+        return err->code == HF_NOT_FOUND || err->code == HF_DAMAGED;
+    if (outline->header.full != target->full)
+        return true;
+    examination->claims.count = 0;
+    if (!hf_snapshot_file_read_manifest(outline, &arena, &header, add_foreign_claim, &adding, err))
+        return err->code == HF_DAMAGED;
+    hf_repair_sort_claims(&examination->claims);
+    if (in_the_way && !hf_repair_make_room(target, examination, err))
+        return false;
+    if (!in_the_way && examination->file) {
+        hf_outline_use_contents(outline, examination->file->fd);
+        examination->file->fd = -1;
+    }
+    hf_snapshot_file_close(examination->file);
+    examination->file = outline;
+    outline = NULL;
+    examination->identity = examination->file->header;
+    examination->missing = examination->foreign = examination->is_outline = false;
+    examination->usable = examination->ends_damaged = *used_out = true;
+    return examine_records(target, examination, err);
+}
+
 /* False for another snapshot's file. Of one that does not say whose it is, the best is hoped. */
 static bool identify(const struct hf_repair_target *target, struct hf_examination *out)
 {
@@ -114,9 +210,39 @@ static bool examine_records(const struct hf_repair_target *target, struct hf_exa
     if (!gap)
         return true;
     /* Other files of the generation may know what lies there. */
+    bool all = false;
     out->damages_count = 0;
     out->hopeless = false;
-    return add_foreign_claims(target, out, err) && walk_records(out, &gap, err);
+    if (!add_foreign_claims(target, out, &all, err) || !walk_records(out, &gap, err))
+        return false;
+    if (gap && all && !out->hopeless)
+        plan_fillers(out);
+    return true;
+}
+
+/* Nothing of the generation refers to what was there: the file is whole for everyone when the next record can be found.
+ * The number of blobs becomes what it is then. */
+static void plan_fillers(struct hf_examination *out)
+{
+    struct hf_snapshot_file *file = out->file;
+    int64_t extra = file->seal ? HF_SEAL_EXTRA_BYTES : 0;
+    for (size_t i = 0; i < out->damages_count; i++) {
+        struct hf_repair_damage *damage = &out->damages[i];
+        int64_t stored_bytes = damage->end - damage->offset - file->record_bytes;
+        if (!damage->known && (stored_bytes < extra || stored_bytes - extra > FILLER_BYTES_MAX))
+            return;
+    }
+    for (size_t i = 0; i < out->damages_count; i++) {
+        struct hf_repair_damage *damage = &out->damages[i];
+        if (damage->known || damage->end == damage->offset)
+            continue;
+        damage->known = damage->filler = true;
+        damage->stored_bytes = damage->end - damage->offset - file->record_bytes;
+        damage->bytes = damage->stored_bytes - extra;
+        HF_AUTO(free) unsigned char *zeros = hf_alloc((size_t)damage->bytes + 1);
+        hf_hash_of(zeros, (size_t)damage->bytes, &damage->hash);
+    }
+    file->footer.blobs = out->records;
 }
 
 static bool walk_records(struct hf_examination *out, bool *gap_out, struct hf_error *err)
@@ -134,6 +260,7 @@ static bool walk_records(struct hf_examination *out, bool *gap_out, struct hf_er
     }
     out->bytes_read += hf_record_reader_bytes(reader) + file->footer.manifest_stored_bytes;
     *gap_out = walk.gap;
+    out->records = walk.records;
     if (!ok)
         return false;
     walk.offset = INT64_MAX;
@@ -182,8 +309,12 @@ static bool walk_claimed(struct walk *walk, const struct hf_repair_claim *claim,
     if (!is_sound(walk, claim, &record, &head, &sound, err))
         return false;
     if (!sound) {
-        struct hf_repair_damage damage = {claim->offset,       end,  true, claim->hash, claim->bytes,
-                                          claim->stored_bytes, false};
+        struct hf_repair_damage damage = {.offset = claim->offset,
+                                          .end = end,
+                                          .known = true,
+                                          .hash = claim->hash,
+                                          .bytes = claim->bytes,
+                                          .stored_bytes = claim->stored_bytes};
         add_damage(walk, &damage, err);
     }
     walk->offset = end;
@@ -266,29 +397,44 @@ static void add_damage(struct walk *walk, const struct hf_repair_damage *damage,
     hf_repair_note(out->what, "%s", why->text);
 }
 
-static bool add_foreign_claims(const struct hf_repair_target *target, struct hf_examination *out, struct hf_error *err)
+/* *all_out false: a manifest could be read neither from its file nor from its outline. */
+static bool add_foreign_claims(const struct hf_repair_target *target, struct hf_examination *out, bool *all_out,
+                               struct hf_error *err)
 {
+    struct hf_repository *repository = target->repository;
     struct adding adding = {target->id, &out->claims};
-    for (int root = 0; root < target->repository->roots_count; root++) {
+    *all_out = true;
+    for (int root = 0; root < repository->roots_count; root++) {
         HF_AUTO(place_list) struct hf_place_list ids = {0};
-        if (!hf_place_list_ids(target->repository, root, target->system, &ids, err))
+        if (!hf_place_list_ids(repository, root, target->system, &ids, err))
             return false;
         for (size_t i = 0; i < ids.count; i++) {
             HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
-            HF_AUTO(arena) struct hf_arena arena;
-            struct hf_manifest_header header;
+            HF_AUTO(snapshot_file) struct hf_snapshot_file *outline = NULL;
+            const char *kind = root == HF_ROOT_FULL ? "full" : "incremental";
             struct hf_error ignored;
-            hf_arena_init(&arena);
-            bool read = strcmp(ids.items[i], target->id) != 0 &&
-                        hf_snapshot_file_open(&file, target->repository, target->system,
-                                              root == HF_ROOT_FULL ? "full" : "incremental", ids.items[i], &ignored) &&
-                        strcmp(file->header.generation, out->identity.generation) == 0 &&
-                        hf_snapshot_file_read_manifest(file, &arena, &header, add_foreign_claim, &adding, &ignored);
-            (void)read; /* one that cannot be read says nothing, whatever the reason */
+            if (strcmp(ids.items[i], target->id) == 0)
+                continue;
+            /* One that cannot be read says nothing, whatever the reason. */
+            bool read = (hf_snapshot_file_open(&file, repository, target->system, kind, ids.items[i], &ignored) &&
+                         add_claims_of(file, out, &adding)) ||
+                        (hf_outline_open(&outline, repository, target->system, NULL, ids.items[i], &ignored) &&
+                         add_claims_of(outline, out, &adding));
+            *all_out = *all_out && read;
         }
     }
     hf_repair_sort_claims(&out->claims);
     return true;
+}
+
+static bool add_claims_of(struct hf_snapshot_file *file, const struct hf_examination *out, struct adding *adding)
+{
+    HF_AUTO(arena) struct hf_arena arena;
+    struct hf_manifest_header header;
+    struct hf_error ignored;
+    hf_arena_init(&arena);
+    return strcmp(file->header.generation, out->identity.generation) != 0 ||
+           hf_snapshot_file_read_manifest(file, &arena, &header, add_foreign_claim, adding, &ignored);
 }
 
 static bool add_foreign_claim(void *context, const struct hf_manifest_entry *entry, struct hf_error *err)

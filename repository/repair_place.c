@@ -12,6 +12,8 @@
 
 static bool find_elsewhere(const struct hf_repair_target *target, char **path_out, char origin[HF_ORIGIN_BYTES],
                            struct hf_error *err);
+static bool find_in_directory(const struct hf_repair_target *target, int root, const char *system, bool outlines,
+                              char **path_out, char origin[HF_ORIGIN_BYTES], struct hf_error *err);
 static bool is_wanted(const struct hf_repair_target *target, const char *path, const char *name, bool *wanted_out,
                       struct hf_error *err);
 static bool read_identity(const char *path, struct hf_format_header *out, bool *known_out, struct hf_error *err);
@@ -22,8 +24,6 @@ static bool move_here(const struct hf_repair_target *target, const struct hf_exa
 static bool bring_from_mirror(const struct hf_repair_target *target, struct hf_repository *mirror,
                               const struct hf_examination *examination, bool *found_out, int64_t *bytes_written,
                               struct hf_error *err);
-static bool make_room(const struct hf_repair_target *target, const struct hf_examination *examination,
-                      struct hf_error *err);
 static bool same_bytes(const char *a, const char *b, bool *same_out, struct hf_error *err);
 static bool set_aside(const struct hf_repair_target *target, struct hf_error *err);
 static bool swap(const char *a, const char *b, struct hf_error *err);
@@ -36,7 +36,8 @@ bool hf_repair_bring_file(const struct hf_repair_target *target, struct hf_repos
     HF_AUTO(free) char *path = NULL;
     struct hf_error unread = {0};
     *found_out = false;
-    if (!find_elsewhere(target, &path, origin, &unread) && unread.code != HF_IO) {
+    bool searched = find_elsewhere(target, &path, origin, &unread);
+    if (!searched && unread.code != HF_IO) {
         *err = unread;
         return false;
     }
@@ -48,7 +49,7 @@ bool hf_repair_bring_file(const struct hf_repair_target *target, struct hf_repos
         return false;
     if (*found_out)
         snprintf(origin, HF_ORIGIN_BYTES, "the mirror");
-    if (!*found_out && unread.code) { /* it may be the one that could not be read */
+    if (!*found_out && !searched) { /* it may be the one that could not be read */
         *err = unread;
         return false;
     }
@@ -81,36 +82,51 @@ bool hf_repair_exchange(const char *from, const char *to, bool *exchanged_out, s
     return hf_error_errno(err, error_number, "%s cannot take the place of %s", from, to);
 }
 
-/* *path_out owns; NULL: nowhere. HF_IO: nowhere that can be read. */
+/* *path_out owns; NULL: nowhere. HF_IO: nowhere that can be read. Outlines may have changed names with snapshots: the
+ * name of one is where to look last. */
 static bool find_elsewhere(const struct hf_repair_target *target, char **path_out, char origin[HF_ORIGIN_BYTES],
                            struct hf_error *err)
 {
     struct hf_repository *repository = target->repository;
     bool ok = true;
-    for (int root = 0; root < repository->roots_count; root++) {
+    for (int i = 0; i < 2 * repository->roots_count; i++) {
+        int root = i % repository->roots_count;
         HF_AUTO(place_list) struct hf_place_list systems = {0};
         if (!hf_place_list_systems(repository, root, &systems, err))
             return false;
-        for (size_t i = 0; i < systems.count; i++) {
-            HF_AUTO(place_list) struct hf_place_list ids = {0};
-            if (!hf_place_list_ids(repository, root, systems.items[i], &ids, err))
-                return false;
-            for (size_t j = 0; j < ids.count; j++) {
-                HF_AUTO(free) char *path = hf_place_path(repository, root, systems.items[i], ids.items[j]);
-                HF_AUTO(free) char *name = hf_place_file(systems.items[i], ids.items[j]);
-                bool wanted = false;
-                if (strcmp(path, target->path) == 0)
-                    continue;
-                if (!is_wanted(target, path, name, &wanted, err))
-                    ok = false;
-                if (!wanted)
-                    continue;
-                snprintf(origin, HF_ORIGIN_BYTES, "the file under the name of %s/%s", systems.items[i], ids.items[j]);
-                *path_out = path;
-                path = NULL;
+        for (size_t s = 0; s < systems.count; s++) {
+            if (!find_in_directory(target, root, systems.items[s], i >= repository->roots_count, path_out, origin, err))
+                ok = false;
+            if (*path_out)
                 return true;
-            }
         }
+    }
+    return ok;
+}
+
+static bool find_in_directory(const struct hf_repair_target *target, int root, const char *system, bool outlines,
+                              char **path_out, char origin[HF_ORIGIN_BYTES], struct hf_error *err)
+{
+    struct hf_repository *repository = target->repository;
+    HF_AUTO(place_list) struct hf_place_list ids = {0};
+    if (!(outlines ? hf_place_list_outlines : hf_place_list_ids)(repository, root, system, &ids, err))
+        return false;
+    bool ok = true;
+    for (size_t i = 0; i < ids.count; i++) {
+        HF_AUTO(free)
+        char *path = (outlines ? hf_place_outline : hf_place_path)(repository, root, system, ids.items[i]);
+        HF_AUTO(free) char *name = hf_place_file(system, ids.items[i]);
+        bool own = strcmp(system, target->system) == 0 && strcmp(ids.items[i], target->id) == 0, wanted = false;
+        if (own && (outlines ? hf_outline_is_sound(path, repository->keys) : root == target->root))
+            continue; /* each is what it should be: used as such */
+        if (!is_wanted(target, path, name, &wanted, err))
+            ok = false;
+        if (!wanted)
+            continue;
+        snprintf(origin, HF_ORIGIN_BYTES, "the file under the name of %s/%s", system, ids.items[i]);
+        *path_out = path;
+        path = NULL;
+        return true;
     }
     return ok;
 }
@@ -188,7 +204,7 @@ static bool bring_from_mirror(const struct hf_repair_target *target, struct hf_r
     if (!hf_snapshot_file_open(&file, mirror, target->system, kind, target->id, err) ||
         !hf_snapshot_file_read_manifest(file, &arena, &header, NULL, NULL, err))
         return err->code == HF_NOT_FOUND || err->code == HF_DAMAGED;
-    if (examination->foreign && !make_room(target, examination, err))
+    if (examination->foreign && !hf_repair_make_room(target, examination, err))
         return false;
     if (!hf_repository_copy(mirror, target->repository, target->system, kind, target->id, true, NULL, NULL, &bytes,
                             err))
@@ -198,10 +214,11 @@ static bool bring_from_mirror(const struct hf_repair_target *target, struct hf_r
     return true;
 }
 
-/* The file that is in the way is another snapshot's. */
-static bool make_room(const struct hf_repair_target *target, const struct hf_examination *examination,
-                      struct hf_error *err)
+bool hf_repair_make_room(const struct hf_repair_target *target, const struct hf_examination *examination,
+                         struct hf_error *err)
 {
+    if (examination->is_outline)
+        return hf_outline_send_home(target->repository, target->path, &examination->identity, err);
     const struct hf_format_header *identity = &examination->identity;
     struct hf_repository *repository = target->repository;
     int root = hf_place_root(repository, identity->full ? "full" : "incremental");

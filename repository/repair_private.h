@@ -4,7 +4,7 @@
 #define HF_REPOSITORY_REPAIR_PRIVATE_H
 
 #include "core/auto.h"
-#include "repository/place.h"
+#include "repository/outline.h"
 #include "repository/repair.h"
 #include "repository/snapshot_file.h"
 
@@ -24,7 +24,8 @@ struct hf_repair_target {
 /* A record that is not as it was written, or bytes between records that are none. */
 struct hf_repair_damage {
     int64_t offset, end;
-    bool known; /* what the record held: hash, bytes, stored_bytes */
+    bool known;  /* what the record held: hash, bytes, stored_bytes */
+    bool filler; /* nothing refers to what was here: zeros take its place */
     struct hf_hash hash;
     int64_t bytes, stored_bytes;
     bool healed;
@@ -43,8 +44,9 @@ struct hf_repair_claims {
 
 struct hf_examination {
     bool missing;
-    bool usable;  /* header and manifest are sound, or made again: file is set, and may be read as if it were so */
-    bool foreign; /* it is another snapshot's file, as identity says */
+    bool usable;     /* header and manifest are sound, or made again: file is set, and may be read as if it were so */
+    bool foreign;    /* it is another snapshot's file, as identity says */
+    bool is_outline; /* nothing but the outline of a snapshot, under this name */
     bool ends_damaged;
     bool hopeless; /* something is wrong that nothing can mend: manifest and records contradict one another */
     struct hf_format_header identity; /* of a usable file, or one that has a sound header; id "" else */
@@ -52,6 +54,7 @@ struct hf_examination {
     struct hf_repair_claims claims;   /* sorted by offset */
     struct hf_repair_damage *damages; /* in order of offset */
     size_t damages_count, damages_capacity;
+    int64_t records; /* and gaps between them */
     int64_t bytes_read;
     char what[480]; /* the first thing wrong */
 };
@@ -62,6 +65,10 @@ void hf_repair_sort_claims(struct hf_repair_claims *claims);
 /* Looks at the ends and the manifest; of the wanted file also at every record. HF_IO, HF_KEY_MISSING: no verdict. */
 HF_MUST_USE bool hf_repair_examine(const struct hf_repair_target *target, struct hf_examination *out,
                                    struct hf_error *err);
+/* Goes on with header, manifest and footer from the outline, and with what contents are here; a file of another
+ * snapshot that has the name goes home or aside. *used_out false: there is no outline, and nothing was changed. */
+HF_MUST_USE bool hf_repair_use_outline(const struct hf_repair_target *target, struct hf_examination *examination,
+                                       bool *used_out, struct hf_error *err);
 void hf_examination_done(struct hf_examination *examination);
 
 /* Makes the header, the footer or both of file again, where they are not sound (repair_ends.c). file has fd, keys, name
@@ -102,6 +109,10 @@ int64_t hf_finder_bytes_read(const struct hf_finder *finder);
 HF_MUST_USE bool hf_repair_bring_file(const struct hf_repair_target *target, struct hf_repository *mirror,
                                       const struct hf_examination *examination, bool *found_out,
                                       char origin[HF_ORIGIN_BYTES], int64_t *bytes_written, struct hf_error *err);
+
+/* The file that has the name is of another snapshot, or an outline: it goes home, or aside. */
+HF_MUST_USE bool hf_repair_make_room(const struct hf_repair_target *target, const struct hf_examination *examination,
+                                     struct hf_error *err);
 
 /* ---- the new file (repair_write.c) ---- */
 

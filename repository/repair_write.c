@@ -103,6 +103,15 @@ static bool fetch(struct rewriting *rewriting, const struct hf_repair_damage *da
     *out = NULL;
     if (!damage->known)
         return true;
+    if (damage->filler) {
+        *out = hf_blob_new((size_t)damage->bytes);
+        if (!*out)
+            return hf_error_set(err, HF_OVERLOADED, "there is no memory to fill a gap");
+        memset((*out)->data, 0, (size_t)damage->bytes);
+        (*out)->bytes = (size_t)damage->bytes;
+        snprintf(origin, HF_ORIGIN_BYTES, "nothing: no snapshot refers to what was there");
+        return true;
+    }
     if (!fetch_own(rewriting, damage, out, err))
         return false;
     if (*out)
@@ -164,6 +173,10 @@ static bool rewrite(struct rewriting *rewriting, struct hf_error *err)
         return hf_error_errno(err, EIO, "%s cannot be mended", target->path);
     rewriting->temporary =
         hf_format("%s/" HF_TEMPORARY_PREFIX "%s-%ld-repair", target->directory, target->id, (long)getpid());
+    if (!hf_place_make_directory(target->directory, err)) {
+        free(rewriting->temporary);
+        return false;
+    }
     unlink(rewriting->temporary); /* of one with our number that was killed */
     rewriting->fd = open(rewriting->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     bool ok = rewriting->fd >= 0 || hf_error_errno(err, errno, "the file %s cannot be created", rewriting->temporary);

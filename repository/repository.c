@@ -45,6 +45,7 @@ bool hf_repository_open(struct hf_repository **out, const char *backup_directory
     if (!hf_place_make_directory(backup_directory, err) || !hf_place_make_directory(incremental_directory, err))
         return false;
     *out = new_repository(backup_directory, incremental_directory);
+    (*out)->has_outlines = true;
     return true;
 }
 
@@ -137,7 +138,39 @@ bool hf_repository_delete(struct hf_repository *repository, const char *system, 
         return false;
     if (bytes > 0 && !hf_place_sync_directory(directory, err))
         return false;
+    if (repository->has_outlines && !hf_repository_delete_outline(repository, system, kind, id, err))
+        return false;
     *bytes_freed_out = bytes;
+    return true;
+}
+
+bool hf_repository_delete_outline(struct hf_repository *repository, const char *system, const char *kind,
+                                  const char *id, struct hf_error *err)
+{
+    int root = hf_place_outline_root(repository, kind);
+    int64_t bytes = 0;
+    if (!hf_place_check_names(system, id, err))
+        return false;
+    HF_AUTO(free) char *directory = hf_place_directory(repository, root, system);
+    HF_AUTO(free) char *path = hf_place_outline(repository, root, system, id);
+    return remove_file(path, &bytes, err) && (bytes == 0 || hf_place_sync_directory(directory, err));
+}
+
+bool hf_repository_list_outlines(struct hf_repository *repository, const char *system, hf_outline_fn *each,
+                                 void *context, struct hf_error *err)
+{
+    if (!hf_place_check_names(system, NULL, err))
+        return false;
+    for (int root = 0; root < repository->roots_count; root++) {
+        HF_AUTO(place_list) struct hf_place_list ids = {0};
+        if (!hf_place_list_outlines(repository, root, system, &ids, err))
+            return false;
+        for (size_t i = 0; i < ids.count; i++) {
+            bool of_full = repository->roots_count == 1 ? strncmp(ids.items[i], "incremental-", 12) != 0
+                                                        : root == HF_ROOT_INCREMENTAL;
+            each(context, of_full ? "full" : "incremental", ids.items[i]);
+        }
+    }
     return true;
 }
 

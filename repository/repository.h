@@ -92,9 +92,10 @@ HF_MUST_USE bool hf_chain_load(struct hf_chain **out, struct hf_repository *repo
                                const char *id, struct hf_error *err);
 void hf_chain_free(struct hf_chain *chain); /* accepts NULL */
 
-/* As hf_chain_load, but goes on past proven damage: ancestors that cannot be read are left out, and the root hash need
- * not fit. *whole_out false: something may be missing, why says what. Contents are still verified when they are read.
- * HF_DAMAGED only when not even the snapshot's own manifest can be read. */
+/* As hf_chain_load, but goes on past proven damage: manifests come from outlines where the files are missing or cannot
+ * be read; ancestors that have neither are left out, and the root hash need not fit. *whole_out false: something may be
+ * missing, why says what; else the list is exact. Contents are still verified when they are read. HF_DAMAGED,
+ * HF_NOT_FOUND only when not even the snapshot's own manifest can be read. */
 HF_MUST_USE bool hf_chain_salvage(struct hf_chain **out, struct hf_repository *repository, const char *system,
                                   const char *id, bool *whole_out, char why[480], struct hf_error *err);
 const struct hf_manifest_header *hf_chain_header(const struct hf_chain *chain);
@@ -156,6 +157,22 @@ HF_MUST_USE bool hf_repository_verify(struct hf_repository *repository, const ch
 HF_MUST_USE bool hf_repository_delete(struct hf_repository *repository, const char *system, const char *kind,
                                       const char *id, int64_t *bytes_freed_out,
                                       struct hf_error *err); /* gone is fine */
+
+/* Outlines: the second copy of a file's header, manifest and footer. One is written with each snapshot, is deleted with
+ * it, and is used by hf_repository_repair and hf_chain_salvage. */
+
+/* Writes the outline of a sound snapshot file where it is missing or says something else; little work where it is
+ * right. HF_CONFLICT: a file of another snapshot has its name, which may be the only one left. Nothing is done in a
+ * mirror or where nothing is written. */
+HF_MUST_USE bool hf_repository_ensure_outline(struct hf_repository *repository, const char *system, const char *kind,
+                                              const char *id, struct hf_error *err);
+HF_MUST_USE bool hf_repository_delete_outline(struct hf_repository *repository, const char *system, const char *kind,
+                                              const char *id, struct hf_error *err); /* gone is fine */
+
+/* By their names alone; kind of the snapshot. */
+typedef void hf_outline_fn(void *context, const char *kind, const char *id);
+HF_MUST_USE bool hf_repository_list_outlines(struct hf_repository *repository, const char *system, hf_outline_fn *each,
+                                             void *context, struct hf_error *err);
 
 /* Deleting a system whose rows are elsewhere: begin renames its directories to .deleting-<system>-<mark>, which nothing
  * else here reads, so that a new system of the name has directories of its own; on disk when it returns. Then undo

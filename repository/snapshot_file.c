@@ -12,6 +12,9 @@
 
 static bool open_path(struct hf_snapshot_file **out, const struct hf_repository *repository, const char *path,
                       const char *name, struct hf_error *err);
+static bool read_some(int fd, void *out, size_t bytes, int64_t offset, size_t *got_out, struct hf_error *err);
+static bool read_parts(const struct hf_snapshot_file *file, void *out, size_t bytes, int64_t offset,
+                       struct hf_error *err);
 static bool read_ends(struct hf_snapshot_file *file, struct hf_error *err);
 static bool take_key(struct hf_snapshot_file *file, struct hf_error *err);
 static bool check_place(const struct hf_snapshot_file *file, const struct hf_repository *repository, int root,
@@ -92,7 +95,10 @@ void hf_snapshot_file_close(struct hf_snapshot_file *file)
 {
     if (!file)
         return;
-    close(file->fd);
+    if (file->fd >= 0)
+        close(file->fd);
+    if (file->is_outline)
+        close(file->outline_fd);
     hf_seal_free(file->seal);
     free(file->name);
     free(file);
@@ -108,15 +114,52 @@ bool hf_snapshot_file_unlock(struct hf_snapshot_file *file, struct hf_error *err
 
 bool hf_snapshot_file_read(struct hf_snapshot_file *file, void *out, size_t bytes, int64_t offset, struct hf_error *err)
 {
-    for (size_t done = 0; done < bytes;) {
-        ssize_t got = pread(file->fd, (char *)out + done, bytes - done, (off_t)offset + (off_t)done);
+    size_t got = 0;
+    if (file->is_outline)
+        return read_parts(file, out, bytes, offset, err);
+    if (!read_some(file->fd, out, bytes, offset, &got, err))
+        return false;
+    return got == bytes || hf_error_set(err, HF_DAMAGED, "the file was cut short while it was read");
+}
+
+/* Fewer bytes only where the file ends. */
+static bool read_some(int fd, void *out, size_t bytes, int64_t offset, size_t *got_out, struct hf_error *err)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t got = pread(fd, (char *)out + done, bytes - done, (off_t)offset + (off_t)done);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
             return hf_error_errno(err, errno, "%zu bytes at offset %lld cannot be read", bytes, (long long)offset);
         if (got == 0)
-            return hf_error_set(err, HF_DAMAGED, "the file was cut short while it was read");
+            break;
         done += (size_t)got;
+    }
+    *got_out = done;
+    return true;
+}
+
+static bool read_parts(const struct hf_snapshot_file *file, void *out, size_t bytes, int64_t offset,
+                       struct hf_error *err)
+{
+    const int64_t begin = file->header_bytes, end = file->footer.manifest_offset;
+    unsigned char *to = out;
+    for (size_t done = 0; done < bytes;) {
+        int64_t at = offset + (int64_t)done;
+        int64_t left = at < begin ? begin - at : at < end ? end - at : INT64_MAX;
+        size_t piece = bytes - done, got = 0;
+        if ((int64_t)piece > left)
+            piece = (size_t)left;
+        bool contents = at >= begin && at < end;
+        if (!contents && !read_some(file->outline_fd, to + done, piece, at < begin ? at : at - end + begin, &got, err))
+            return false;
+        if (contents && file->fd >= 0 && !read_some(file->fd, to + done, piece, at, &got, err))
+            return false;
+        if (!contents && got < piece)
+            return hf_error_set(err, HF_DAMAGED, "the outline was cut short while it was read");
+        memset(to + done + got, 0, piece - got);
+        done += piece;
     }
     return true;
 }

@@ -20,6 +20,10 @@ struct hf_snapshot_file {
     struct hf_seal *seal; /* NULL: plain, or its key is not at hand (hf_snapshot_file_unlock says which) */
     struct hf_format_header header;
     struct hf_format_footer footer;
+    /* Header, manifest and footer are read from another file (outline.h), the contents from fd, as far as there are
+     * any: zeros where it ends, or is -1. */
+    bool is_outline;
+    int outline_fd;
 };
 
 /* kind NULL: looks where the id suggests, then in the other directory. The header must say what the path says. */

@@ -1,6 +1,6 @@
 /* Writes one snapshot file: blobs as they come, manifest and footer at the end, then publishes it under its name. It
  * holds the compressed manifest in memory until then; nothing else grows with the system. */
-#include "repository/place.h"
+#include "repository/outline.h"
 #include "repository/record.h"
 
 #include "core/auto.h"
@@ -19,6 +19,7 @@
 #define SPREAD_BYTES        (INT64_C(4) << 20)
 
 struct hf_snapshot_writer {
+    struct hf_repository *repository; /* borrowed */
     struct hf_format_header header;
     char *directory, *temporary_path, *final_path;
     int fd;
@@ -32,7 +33,8 @@ struct hf_snapshot_writer {
     struct hf_seal *seal; /* NULL: a plain file */
     struct hf_packer *packer;
     ZSTD_CCtx *manifest_packer;
-    struct hf_blob_index *own; /* blobs of this file */
+    struct hf_outline_writer *outline; /* NULL until the manifest is written */
+    struct hf_blob_index *own;         /* blobs of this file */
     int64_t blobs;
     struct hf_buf line;   /* one of the manifest */
     struct hf_buf packed; /* the manifest's entries, compressed */
@@ -60,6 +62,8 @@ static bool write_manifest(struct hf_snapshot_writer *writer, const struct hf_ma
 static bool begin_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_error *err);
 static bool put_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_buf *packed,
                          struct hf_error *err);
+static bool put_stored(struct hf_snapshot_writer *writer, struct manifest_output *output, const void *data,
+                       size_t bytes, struct hf_error *err);
 static bool end_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_error *err);
 static bool write_header_and_footer(struct hf_snapshot_writer *writer, struct hf_format_footer *footer,
                                     struct hf_error *err);
@@ -71,6 +75,7 @@ bool hf_snapshot_writer_new(struct hf_snapshot_writer **out, struct hf_repositor
 {
     struct hf_snapshot_writer *writer = hf_alloc(sizeof(*writer));
     writer->fd = -1;
+    writer->repository = repository;
     hf_buf_init(&writer->line, HF_FORMAT_LINE_BYTES_MAX);
     hf_buf_init(&writer->packed, MANIFEST_PACKED_MAX);
     if (!take_header(&writer->header, header, err) || !take_key(writer, repository->keys, err) ||
@@ -173,6 +178,7 @@ void hf_snapshot_writer_free(struct hf_snapshot_writer *writer)
         if (!writer->published)
             unlink(writer->temporary_path);
     }
+    hf_outline_writer_free(writer->outline, writer->published);
     hf_packer_free(writer->packer);
     hf_seal_free(writer->seal);
     ZSTD_freeCCtx(writer->manifest_packer);
@@ -328,6 +334,9 @@ static bool write_manifest(struct hf_snapshot_writer *writer, const struct hf_ma
     if (!writer->seal)
         footer->root_hash = header->root_hash;
     footer->blobs = writer->blobs;
+    if (writer->repository->has_outlines &&
+        !hf_outline_writer_new(&writer->outline, writer->repository, &writer->header, err))
+        return false;
     struct manifest_output output = {.hasher = hf_hasher_new()};
     bool ok = begin_manifest(writer, &output, err) && put_manifest(writer, &output, &head, err) &&
               put_manifest(writer, &output, &writer->packed, err) && end_manifest(writer, &output, err);
@@ -346,8 +355,7 @@ static bool begin_manifest(struct hf_snapshot_writer *writer, struct manifest_ou
     size_t bytes = hf_format_encode_header(&writer->header, head);
     if (!hf_seal_stream_close(&output->sealing, writer->seal, head, bytes, nonce, err))
         return false;
-    hf_hasher_add(output->hasher, nonce, sizeof(nonce));
-    return write_bytes(writer, nonce, sizeof(nonce), err);
+    return put_stored(writer, output, nonce, sizeof(nonce), err);
 }
 
 /* Seals in place: what was packed is not needed any more. */
@@ -357,8 +365,15 @@ static bool put_manifest(struct hf_snapshot_writer *writer, struct manifest_outp
     unsigned char *data = (unsigned char *)packed->data;
     if (output->sealing && !hf_seal_stream_turn(output->sealing, data, packed->bytes, err))
         return false;
-    hf_hasher_add(output->hasher, data, packed->bytes);
-    return write_bytes(writer, data, packed->bytes, err);
+    return put_stored(writer, output, data, packed->bytes, err);
+}
+
+static bool put_stored(struct hf_snapshot_writer *writer, struct manifest_output *output, const void *data,
+                       size_t bytes, struct hf_error *err)
+{
+    hf_hasher_add(output->hasher, data, bytes);
+    return write_bytes(writer, data, bytes, err) &&
+           (!writer->outline || hf_outline_writer_put(writer->outline, data, bytes, err));
 }
 
 static bool end_manifest(struct hf_snapshot_writer *writer, struct manifest_output *output, struct hf_error *err)
@@ -368,8 +383,7 @@ static bool end_manifest(struct hf_snapshot_writer *writer, struct manifest_outp
         return true;
     if (!hf_seal_stream_end(output->sealing, tag, err))
         return false;
-    hf_hasher_add(output->hasher, tag, sizeof(tag));
-    return write_bytes(writer, tag, sizeof(tag), err);
+    return put_stored(writer, output, tag, sizeof(tag), err);
 }
 
 static bool write_header_and_footer(struct hf_snapshot_writer *writer, struct hf_format_footer *footer,
@@ -381,22 +395,28 @@ static bool write_header_and_footer(struct hf_snapshot_writer *writer, struct hf
     footer->file_bytes = writer->offset + HF_FORMAT_FOOTER_BYTES;
     hf_format_encode_footer(footer, tail);
     return write_bytes(writer, tail, sizeof(tail), err) && flush(writer, err) &&
-           write_all(writer, head, writer->header_bytes, 0, err);
+           write_all(writer, head, writer->header_bytes, 0, err) &&
+           (!writer->outline || hf_outline_writer_finish(writer->outline, &writer->header, footer, err));
 }
 
 static bool publish(struct hf_snapshot_writer *writer, struct hf_error *err)
 {
     if (fsync(writer->fd) != 0)
         return hf_error_errno(err, errno, "%s cannot be written to disk", writer->temporary_path);
+    if (writer->outline && !hf_outline_writer_publish(writer->outline, err))
+        return false;
     if (hf_fault("snapshot_before_rename"))
         return hf_error_errno(err, EIO, "%s cannot be renamed", writer->temporary_path);
     if (!rename_without_overwriting(writer->temporary_path, writer->final_path, err))
         return false;
     writer->published = true;
     bool ok = !hf_fault("snapshot_after_rename") || hf_error_errno(err, EIO, "%s cannot be named", writer->final_path);
-    if (ok && hf_place_sync_directory(writer->directory, err))
+    if (ok && hf_place_sync_directory(writer->directory, err) &&
+        (!writer->outline || hf_outline_writer_sync(writer->outline, err)))
         return true;
     unlink(writer->final_path); /* it might vanish in a crash, so it is not announced */
+    hf_outline_writer_free(writer->outline, false);
+    writer->outline = NULL;
     return false;
 }
 

@@ -228,6 +228,15 @@ char *hf_test_engine_snapshot_path(struct hf_test_service *service, const struct
                            full ? service->config.backup_directory : service->config.incremental_directory, row->file);
 }
 
+void hf_test_remove_outline(struct hf_test_service *service, const struct hf_snapshot_row *row)
+{
+    bool full = strcmp(row->kind, "full") == 0;
+    HF_AUTO(free)
+    char *path = hf_format("%s/" HF_TEST_NAME "/%s.outline",
+                           full ? service->config.incremental_directory : service->config.backup_directory, row->id);
+    ck_assert_int_eq(unlink(path), 0);
+}
+
 struct hf_recovery_row hf_test_restore(struct hf_test_service *service, const char *snapshot)
 {
     struct hf_recovery_request request = {.system = HF_TEST_NAME, .source = "snapshot", .snapshot = snapshot};
@@ -312,7 +321,7 @@ static int count_files(const char *path)
         HF_AUTO(free) char *child = hf_format("%s/%s", path, entry->d_name);
         struct stat status;
         ck_assert_int_eq(lstat(child, &status), 0);
-        count += S_ISDIR(status.st_mode) ? count_files(child) : 1;
+        count += S_ISDIR(status.st_mode) ? count_files(child) : !strstr(entry->d_name, ".outline");
     }
     if (directory)
         closedir(directory);

@@ -29,7 +29,7 @@ void hf_test_service_close(struct hf_test_service *service); /* stops and remove
 char *hf_test_service_path(struct hf_test_service *service, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void hf_test_service_remove_database(struct hf_test_service *service);
-int hf_test_service_count_files(struct hf_test_service *service, const char *below); /* regular files, recursive */
+int hf_test_service_count_files(struct hf_test_service *service, const char *below); /* snapshot files, recursive */
 void hf_test_damage_file(const char *path, long offset); /* flips a byte; negative: from the end */
 /* Flips a byte of a content that lies in the file as it is (short ones do); again: flips it back. */
 void hf_test_damage_content(const char *path, const char *text);
@@ -49,6 +49,8 @@ struct hf_snapshot_row hf_test_full(struct hf_test_service *service);
 struct hf_snapshot_row hf_test_incremental(struct hf_test_service *service, bool *unchanged_out);
 /* The file of a snapshot. */
 char *hf_test_engine_snapshot_path(struct hf_test_service *service, const struct hf_snapshot_row *row);
+/* Removes its outline: what the file has only once is lost with it then. */
+void hf_test_remove_outline(struct hf_test_service *service, const struct hf_snapshot_row *row);
 /* Restores "latest" or an id. */
 struct hf_recovery_row hf_test_restore(struct hf_test_service *service, const char *snapshot);
 struct hf_hash hf_test_root_hash(struct hf_test_service *service); /* of the catalogue as it is now */

@@ -4,6 +4,7 @@
 
 #include "core/auto.h"
 #include "repository/keys.h"
+#include "repository/place.h"
 
 #include <check.h>
 #include <pthread.h>
@@ -403,6 +404,7 @@ START_TEST(salvage_goes_on_past_an_ancestor_that_is_gone)
 {
     bool whole = true;
     char why[480] = "";
+    repository->has_outlines = false;
     write_three();
     HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &middle);
     for (int way = 0; way < 2; way++) {
@@ -430,6 +432,7 @@ START_TEST(salvage_without_the_anchor_keeps_what_is_newer)
     char why[480] = "";
     struct hf_blob *blob = NULL;
     struct hf_error err = {0};
+    repository->has_outlines = false;
     write_three();
     HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &full);
     ck_assert_int_eq(unlink(path), 0);
@@ -467,6 +470,7 @@ START_TEST(salvage_needs_the_snapshots_own_manifest)
     struct hf_error err = {0};
     bool whole;
     char why[480];
+    repository->has_outlines = false;
     write_three();
     damage_manifest(&last);
     ck_assert(!hf_chain_salvage(&chain, repository, HF_TEST_SYSTEM, "incremental-3", &whole, why, &err));

@@ -386,6 +386,7 @@ START_TEST(a_file_that_is_missing_comes_back_from_the_mirror_and_is_damaged_only
     ck_assert(becomes(mirror_path(&second), true));
     hf_test_service_stop(&service);
     HF_AUTO(free) char *hidden = hf_format("%s.unmounted", mirror_directory);
+    hf_test_remove_outline(&service, &first);
     ck_assert_int_eq(unlink(hf_test_engine_snapshot_path(&service, &first)), 0);
     hf_test_damage_file(hf_test_engine_snapshot_path(&service, &second), -1);
 

@@ -313,6 +313,7 @@ START_TEST(when_every_snapshot_is_damaged_nothing_is_changed_and_the_failure_is_
     hf_test_put(&service, "a", "{\"a\":1}");
     struct hf_snapshot_row bad = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":2}");
+    hf_test_remove_outline(&service, &bad);
     ck_assert_int_eq(truncate(hf_test_engine_snapshot_path(&service, &bad), 60), 0);
     struct hf_recovery_row row;
     struct hf_system_info before = hf_test_system(&service);

@@ -5,6 +5,7 @@
 
 #include "core/auto.h"
 #include "core/id.h"
+#include "repository/place.h"
 #include "repository/repair.h"
 #include "repository/snapshot_file.h"
 
@@ -24,6 +25,7 @@
 static char *directory;
 static struct hf_repository *repository, *mirror;
 static struct hf_keys *keys;
+static bool outlined; /* else the files are of before there were outlines */
 
 static char long_text[TEXT_BYTES + 1], other_text[TEXT_BYTES + 1], noise[NOISE_BYTES];
 
@@ -143,6 +145,7 @@ static void write_world(const struct hf_keys *with)
     struct hf_error err = {0};
     fill_texts();
     repository = hf_test_repository(directory);
+    repository->has_outlines = outlined;
     ck_assert_int_eq(mkdir(second_place, 0700), 0);
     hf_repository_open_remote(&mirror, second_place);
     hf_repository_use_keys(repository, with);
@@ -175,6 +178,18 @@ static void setup_sealed(void)
     directory = hf_test_temp_directory();
     keys = hf_test_keys(directory, HF_TEST_KEY_ONE "\n", NULL, NULL);
     write_world(keys);
+}
+
+static void setup_outlined(void)
+{
+    outlined = true;
+    setup();
+}
+
+static void setup_sealed_outlined(void)
+{
+    outlined = true;
+    setup_sealed();
 }
 
 static void teardown(void)
@@ -628,7 +643,7 @@ START_TEST(file_of_another_system_goes_home_or_aside)
     HF_AUTO(free) char *aside = hf_format("%s.displaced-0", originals[0].path);
     ck_assert_int_eq(rename(home, originals[0].path), 0);
     struct hf_repair_report report = repair(0);
-    ck_assert(report.file_lost);
+    ck_assert(report.file_lost == !outlined);
     ck_assert_ptr_nonnull(strstr(report.what, "other/full-1 under another name"));
     assert_healed(repair_with(0, mirror, NULL), "other system");
     ck_assert_msg(hf_repository_verify(repository, "other", "full-1", NULL, &verify, &err), "%s", err.text);
@@ -804,6 +819,16 @@ static struct expected expect(enum harm harm, int which, const char *data, size_
     const struct original *original = &originals[which];
     struct expected expected = {0};
     size_t footer_at = original->bytes - HF_FORMAT_FOOTER_BYTES;
+    if (outlined) {
+        for (int i = 0; i < original->records && harm != HARM_SWAP && !source; i++) {
+            const struct record *record = &original->record[i];
+            bool empty = record->end == record->offset + original->record_bytes; /* made again from nothing */
+            if (record->unique && !empty &&
+                (!data || differing(data, bytes, original, record->offset + original->record_bytes, record->end) > 0))
+                expected.hash[expected.lost++] = record->hash;
+        }
+        return expected;
+    }
     if (!data) {
         expected.file = harm != HARM_SWAP;
         return expected;
@@ -915,6 +940,243 @@ START_TEST(file_whose_key_is_missing_gets_no_verdict)
 }
 END_TEST
 
+/* ---- with outlines ---- */
+
+static char *outline_path(int which)
+{
+    return hf_format("%s/%s/" HF_TEST_SYSTEM "/%s.outline", directory, snapshots[which].parent ? "full" : "incremental",
+                     snapshots[which].id);
+}
+
+/* Header, manifest and footer, byte for byte. */
+static void assert_outline_is_right(int which)
+{
+    const struct original *original = &originals[which];
+    HF_AUTO(free) char *path = outline_path(which);
+    size_t bytes;
+    HF_AUTO(free) char *data = hf_test_read_file(path, &bytes);
+    ck_assert_uint_eq(bytes, original->header_bytes + original->bytes - original->manifest_at);
+    ck_assert_mem_eq(data, original->data, original->header_bytes);
+    ck_assert_mem_eq(data + original->header_bytes, original->data + original->manifest_at,
+                     original->bytes - original->manifest_at);
+}
+
+START_TEST(outline_is_written_with_the_snapshot_and_deleted_with_it)
+{
+    struct hf_error err = {0};
+    int64_t freed;
+    for (int i = 0; i < FILES; i++) {
+        HF_AUTO(free) char *path = outline_path(i);
+        assert_outline_is_right(i);
+        ck_assert(hf_repository_delete(repository, HF_TEST_SYSTEM, snapshots[i].parent ? "incremental" : "full",
+                                       snapshots[i].id, &freed, &err));
+        ck_assert_int_eq(freed, (int64_t)originals[i].bytes);
+        ck_assert_int_ne(access(path, F_OK), 0);
+    }
+}
+END_TEST
+
+/* Everything in it is elsewhere too. */
+START_TEST(deleted_file_is_made_again_from_other_generations)
+{
+    ck_assert_int_eq(unlink(originals[4].path), 0);
+    struct hf_repair_report report = repair(4);
+    assert_healed(report, "deleted");
+    assert_file_is_original(4, "deleted");
+    ck_assert_int_eq(report.contents_healed, originals[4].records);
+    ck_assert_ptr_nonnull(strstr(report.what, "there is no snapshot file"));
+    assert_outline_is_right(4);
+}
+END_TEST
+
+START_TEST(deleted_file_lacks_only_what_is_nowhere_else)
+{
+    ck_assert_int_eq(unlink(originals[1].path), 0);
+    struct hf_repair_report report = repair(1);
+    ck_assert_int_eq(report.outcome, HF_REPAIR_DAMAGED);
+    ck_assert(!report.file_lost);
+    ck_assert_int_eq(report.lost_count, 1);
+    const struct record *lost = record_of(1, other_text, TEXT_BYTES);
+    ck_assert(hf_hash_equal(&report.lost[0].hash, &lost->hash));
+    /* What was found is in its place again. */
+    struct hf_chain *chain = NULL;
+    struct hf_error err = {0};
+    HF_AUTO(blob) struct hf_blob *blob = NULL;
+    ck_assert(hf_chain_load(&chain, repository, HF_TEST_SYSTEM, "incremental-2", &err));
+    ck_assert_msg(hf_chain_read(chain, hf_chain_find(chain, "b"), &blob, &err), "%s", err.text);
+    ck_assert(!hf_chain_read(chain, hf_chain_find(chain, "late"), &blob, &err));
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    hf_chain_free(chain);
+    assert_healed(repair_with(1, mirror, NULL), "mirror");
+    assert_file_is_original(1, "mirror");
+}
+END_TEST
+
+START_TEST(lost_manifest_comes_from_the_outline)
+{
+    for (int i = 0; i < FILES; i++) {
+        size_t middle = (originals[i].manifest_at + originals[i].bytes) / 2;
+        for (int way = 0; way < 4; way++) {
+            if (way == 0)
+                damage(i, originals[i].manifest_at, originals[i].bytes, 0);
+            else if (way == 1)
+                ck_assert_int_eq(truncate(originals[i].path, (off_t)middle), 0);
+            else if (way == 2)
+                damage(i, 0, originals[i].header_bytes, 0);
+            else
+                damage(i, middle, middle + 1, 4);
+            struct hf_repair_report report = repair(i);
+            assert_healed(report, "outline");
+            assert_file_is_original(i, "outline");
+            ck_assert_str_eq(report.origin, "its outline");
+        }
+    }
+}
+END_TEST
+
+START_TEST(outline_that_is_damaged_or_missing_is_made_again)
+{
+    struct hf_error err = {0};
+    for (int i = 0; i < FILES; i++) {
+        const char *kind = snapshots[i].parent ? "incremental" : "full";
+        HF_AUTO(free) char *path = outline_path(i);
+        size_t bytes;
+        HF_AUTO(free) char *data = hf_test_read_file(path, &bytes);
+        for (size_t at = 0; at < bytes; at += 1 + bytes / 40) {
+            data[at] ^= 8;
+            hf_test_write_file(path, data, bytes);
+            data[at] ^= 8;
+            ck_assert_int_eq(repair(i).outcome, HF_REPAIR_SOUND);
+            assert_outline_is_right(i);
+        }
+        ck_assert_int_eq(truncate(path, (off_t)bytes / 2), 0);
+        ck_assert(hf_repository_ensure_outline(repository, HF_TEST_SYSTEM, kind, snapshots[i].id, &err));
+        assert_outline_is_right(i);
+        ck_assert_int_eq(unlink(path), 0);
+        ck_assert(hf_repository_ensure_outline(repository, HF_TEST_SYSTEM, kind, snapshots[i].id, &err));
+        assert_outline_is_right(i);
+        struct stat before, after;
+        ck_assert_int_eq(stat(path, &before), 0);
+        ck_assert(hf_repository_ensure_outline(repository, HF_TEST_SYSTEM, kind, snapshots[i].id, &err));
+        ck_assert_int_eq(stat(path, &after), 0);
+        ck_assert(before.st_ino == after.st_ino);
+    }
+}
+END_TEST
+
+START_TEST(both_damaged_is_lost_unless_the_mirror_has_it)
+{
+    for (int i = 0; i < FILES; i++) {
+        size_t manifest = originals[i].manifest_at + 30;
+        HF_AUTO(free) char *path = outline_path(i);
+        damage(i, manifest, originals[i].bytes, 0x55);
+        ck_assert_int_eq(truncate(path, (off_t)originals[i].header_bytes + 40), 0);
+        struct hf_repair_report report = repair(i);
+        ck_assert(report.file_lost);
+        ck_assert_int_eq(report.outcome, HF_REPAIR_DAMAGED);
+        assert_healed(repair_with(i, mirror, NULL), "mirror");
+        assert_file_is_original(i, "mirror");
+        assert_outline_is_right(i);
+    }
+}
+END_TEST
+
+static void swap_paths(const char *one, const char *other)
+{
+    HF_AUTO(free) char *aside = hf_format("%s/aside", directory);
+    ck_assert_int_eq(rename(one, aside), 0);
+    ck_assert_int_eq(rename(other, one), 0);
+    ck_assert_int_eq(rename(aside, other), 0);
+}
+
+/* Whatever took whose name: nothing is lost by it, and nothing is written over that is needed. */
+START_TEST(outlines_that_changed_names_come_home)
+{
+    for (int i = 0; i < FILES; i++) {
+        for (int j = 0; j < 2 * FILES; j++) {
+            bool with_outline = j < FILES;
+            HF_AUTO(free) char *one = outline_path(i);
+            HF_AUTO(free) char *other = with_outline ? outline_path(j) : hf_strdup(originals[j - FILES].path);
+            if (strcmp(one, other) == 0)
+                continue;
+            for (int back = 0; back < 2; back++) {
+                swap_paths(one, other);
+                for (int turn = 0; turn < 2; turn++) { /* what could not be done at once is done then */
+                    for (int k = 0; k < FILES; k++) {
+                        int which = back ? FILES - 1 - k : k;
+                        struct hf_repair_report report = repair(which);
+                        ck_assert_msg(report.outcome != HF_REPAIR_DAMAGED, "%s and %s: %s: %s", one, other,
+                                      snapshots[which].id, report.what);
+                    }
+                }
+                assert_world_sound("changed names");
+                for (int k = 0; k < FILES; k++) {
+                    assert_file_is_original(k, "changed names");
+                    assert_outline_is_right(k);
+                }
+            }
+        }
+    }
+}
+END_TEST
+
+/* The list is exact though the file is gone. */
+START_TEST(salvage_reads_the_manifest_of_the_outline)
+{
+    struct hf_chain *chain = NULL;
+    struct hf_error err = {0};
+    HF_AUTO(blob) struct hf_blob *blob = NULL;
+    bool whole = false;
+    char why[480];
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(unlink(originals[i].path), 0);
+    ck_assert_msg(hf_chain_salvage(&chain, repository, HF_TEST_SYSTEM, "incremental-4", &whole, why, &err), "%s",
+                  err.text);
+    ck_assert_msg(whole, "%s", why);
+    ck_assert_msg(hf_chain_read(chain, hf_chain_find(chain, "unique"), &blob, &err), "%s", err.text);
+    ck_assert(!hf_chain_read(chain, hf_chain_find(chain, "late"), &blob, &err));
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    hf_chain_free(chain);
+    ck_assert(!hf_chain_load(&chain, repository, HF_TEST_SYSTEM, "incremental-4", &err));
+}
+END_TEST
+
+/* A content that is in the file and in no manifest; nothing says what it was once its head is gone. */
+START_TEST(gap_that_nothing_refers_to_is_filled)
+{
+    static const struct hf_test_state only[] = {{"a", "state of a", 0, 1, false, NULL}};
+    struct hf_test_snapshot snapshot = {"full-8", NULL, "full-8", 20, only, 1, NULL, 0};
+    struct hf_manifest_header header = hf_test_header(&snapshot);
+    struct hf_manifest_entry entry = {.component = "a", .version = 1, .bytes = 10, .blob_file = ""};
+    struct hf_snapshot_writer *writer = NULL;
+    struct hf_repair_report report;
+    struct hf_verify_report verify;
+    struct hf_error err = {0};
+    struct hf_hash hash;
+    int64_t at, stored, bytes;
+    HF_AUTO(free) char *file = NULL;
+    hf_hash_of("nobody", 6, &hash);
+    hf_hash_of("state of a", 10, &entry.hash);
+    ck_assert(hf_snapshot_writer_new(&writer, repository, &header, &err));
+    ck_assert(hf_snapshot_writer_add_blob(writer, &hash, "nobody", 6, &at, &stored, &err));
+    ck_assert(hf_snapshot_writer_add_blob(writer, &entry.hash, "state of a", 10, &entry.blob_offset,
+                                          &entry.blob_stored_bytes, &err));
+    ck_assert(hf_snapshot_writer_add_entry(writer, &entry, &err));
+    ck_assert(hf_snapshot_writer_finish(writer, &header, &file, &bytes, &err));
+    hf_snapshot_writer_free(writer);
+    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &snapshot);
+    size_t length;
+    HF_AUTO(free) char *data = hf_test_read_file(path, &length);
+    memset(data + at, 0, (size_t)(entry.blob_offset - at));
+    hf_test_write_file(path, data, length);
+    ck_assert(!hf_repository_verify(repository, HF_TEST_SYSTEM, "full-8", NULL, &verify, &err));
+    ck_assert_msg(hf_repository_repair(repository, NULL, HF_TEST_SYSTEM, "full", "full-8", NULL, &arena, &report, &err),
+                  "%s", err.text);
+    ck_assert_msg(report.outcome == HF_REPAIR_HEALED, "%s", report.what);
+    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "full-8", NULL, &verify, &err), "%s", err.text);
+}
+END_TEST
+
 #ifdef HF_FAULTS
 /* ---- interrupted ---- */
 
@@ -933,6 +1195,63 @@ static void repair_with_fault(const char *point, const char *action)
     bool ok = hf_repository_repair(repository, NULL, HF_TEST_SYSTEM, "full", "full-1", NULL, &arena, &report, &err);
     _exit(ok || err.code != HF_IO ? 1 : 137);
 }
+
+static void write_with_fault(const char *point, const char *action)
+{
+    struct hf_error err = {0};
+    int64_t bytes;
+    HF_AUTO(free) char *spec = hf_format("%s:%s", point, action);
+    setenv("HOLDFAST_FAULT", spec, 1);
+    fill_texts();
+    repository = hf_test_repository(directory);
+    bool ok = hf_test_try_snapshot(repository, &snapshots[0], NULL, &bytes, &err);
+    _exit(ok || err.code != HF_IO ? 1 : 137);
+}
+
+static bool count_snapshot(void *context, const char *kind, const char *id, int64_t file_bytes)
+{
+    (void)kind, (void)id, (void)file_bytes;
+    ++*(int *)context;
+    return true;
+}
+
+static void count_outline(void *context, const char *kind, const char *id)
+{
+    ck_assert_str_eq(kind, "full");
+    ck_assert_str_eq(id, "full-1");
+    ++*(int *)context;
+}
+
+/* At worst an outline of nothing stays, which the next start removes. */
+START_TEST(interrupted_publishing_leaves_no_snapshot)
+{
+    bool killed = _i % 2, renamed = _i / 2;
+    int status, count = 0, outlines = 0;
+    struct hf_error err = {0};
+    directory = hf_test_temp_directory();
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0)
+        write_with_fault(renamed ? "snapshot_before_rename" : "outline_before_rename", killed ? "exit" : "error");
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 137, "status %x", (unsigned)status);
+    repository = hf_test_repository(directory);
+    ck_assert(hf_repository_sweep(repository, NULL, NULL, &err));
+    ck_assert(hf_repository_list(repository, HF_TEST_SYSTEM, count_snapshot, &count, &err));
+    ck_assert_int_eq(count, 0);
+    ck_assert(hf_repository_list_outlines(repository, HF_TEST_SYSTEM, count_outline, &outlines, &err));
+    ck_assert_int_eq(outlines, killed && renamed);
+    fill_texts();
+    hf_test_write_snapshot(repository, &snapshots[0], NULL);
+    read_original(0);
+    assert_outline_is_right(0);
+    free(originals[0].path);
+    free(originals[0].data);
+    hf_repository_close(repository);
+    hf_test_remove_tree(directory);
+    free(directory);
+}
+END_TEST
 
 /* Twice for each point. */
 START_TEST(interrupted_repair_leaves_the_old_file_or_the_new_one)
@@ -999,12 +1318,30 @@ int main(void)
     tcase_add_test(cases, source_that_cannot_be_read_is_no_verdict);
     tcase_add_test(cases, content_is_found_by_its_hash_in_any_sound_file);
     tcase_add_test(cases, random_harm_ends_in_healed_or_in_the_exact_list);
+    cases = add_case(suite, "outlines", setup_outlined, teardown);
+    tcase_add_test(cases, outline_is_written_with_the_snapshot_and_deleted_with_it);
+    tcase_add_test(cases, deleted_file_is_made_again_from_other_generations);
+    tcase_add_test(cases, deleted_file_lacks_only_what_is_nowhere_else);
+    tcase_add_test(cases, lost_manifest_comes_from_the_outline);
+    tcase_add_test(cases, outline_that_is_damaged_or_missing_is_made_again);
+    tcase_add_test(cases, both_damaged_is_lost_unless_the_mirror_has_it);
+    tcase_add_test(cases, outlines_that_changed_names_come_home);
+    tcase_add_test(cases, swapped_files_are_swapped_back);
+    tcase_add_test(cases, file_of_another_system_goes_home_or_aside);
+    tcase_add_test(cases, salvage_reads_the_manifest_of_the_outline);
+    tcase_add_test(cases, gap_that_nothing_refers_to_is_filled);
+    tcase_add_test(cases, random_harm_ends_in_healed_or_in_the_exact_list);
+    cases = add_case(suite, "encrypted outlines", setup_sealed_outlined, teardown);
+    tcase_add_test(cases, random_harm_to_encrypted_files_ends_the_same_way);
+    tcase_add_test(cases, deleted_file_lacks_only_what_is_nowhere_else);
+    tcase_add_test(cases, lost_manifest_comes_from_the_outline);
     cases = add_case(suite, "encrypted", setup_sealed, teardown);
     tcase_add_test(cases, random_harm_to_encrypted_files_ends_the_same_way);
     tcase_add_test(cases, encrypted_file_with_one_wrong_byte_in_its_header_is_healed);
     tcase_add_test(cases, file_whose_key_is_missing_gets_no_verdict);
 #ifdef HF_FAULTS
     cases = add_case(suite, "interrupted", NULL, NULL);
+    tcase_add_loop_test(cases, interrupted_publishing_leaves_no_snapshot, 0, 4);
     tcase_add_loop_test(cases, interrupted_repair_leaves_the_old_file_or_the_new_one, 0, 2 * HF_TEST_COUNT(points));
 #endif
     SRunner *runner = srunner_create(suite);

@@ -128,6 +128,7 @@ START_TEST(the_last_valid_generation_stays_when_newer_ones_are_damaged)
     struct hf_validation verdict;
     ck_assert(hf_validation_run(service.engine, HF_TEST_NAME, good.id, false, 0, &service.arena, &verdict, &err));
     ck_assert_str_eq(verdict.status, "valid");
+    hf_test_remove_outline(&service, &bad);
     ck_assert_int_eq(truncate(hf_test_engine_snapshot_path(&service, &bad), 20), 0); /* there is no other copy */
     ck_assert(hf_validation_run(service.engine, HF_TEST_NAME, bad.id, false, 0, &service.arena, &verdict, &err));
     ck_assert_str_eq(verdict.status, "damaged");

@@ -228,6 +228,7 @@ START_TEST(damage_that_stays_makes_the_next_snapshot_start_anew)
     ck_assert_str_eq(verdict.status, "valid");
     ck_assert_int_eq(verdict.blobs_checked, 30);
 
+    hf_test_remove_outline(&service, &full);
     ck_assert_int_eq(truncate(hf_test_engine_snapshot_path(&service, &full), 300), 0);
     ck_assert_msg(hf_validation_run(service.engine, HF_TEST_NAME, full.id, false, 0, &service.arena, &verdict, &err),
                   "%s", err.text);

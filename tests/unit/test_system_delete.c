@@ -194,9 +194,11 @@ static void prepare_begun(int64_t id_added)
 {
     hf_test_service_open(&service, NULL);
     hf_test_put(&service, "a", "1");
-    hf_test_full(&service);
+    struct hf_snapshot_row full = hf_test_full(&service);
     struct hf_system_info info = hf_test_system(&service);
     hf_test_service_crash(&service);
+    if (id_added) /* both directories were set aside then */
+        hf_test_remove_outline(&service, &full);
     char *from = hf_test_service_path(&service, BACKUPS "/" HF_TEST_NAME);
     char *to = hf_test_service_path(&service, BACKUPS "/.deleting-" HF_TEST_NAME "-%lldt%lld",
                                     (long long)(info.id + id_added), (long long)info.created_at_ms);

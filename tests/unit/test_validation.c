@@ -297,6 +297,7 @@ START_TEST(a_file_that_is_cut_short_and_has_no_copy_has_lost_all)
     struct hf_snapshot_row full = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":\"second\"}");
     struct hf_snapshot_row later = incremental();
+    hf_test_remove_outline(&service, &full);
     ck_assert_int_eq(truncate(path_of(&full), 30), 0);
     ck_assert_str_eq(validate(&full, false), "damaged");
     ck_assert(verdict.lost_all);
