@@ -12,8 +12,9 @@ struct hf_past {
     struct hf_past_cut cut;
     struct hf_past_entry *entries; /* owns */
     int64_t count;
-    struct hf_chain *chain;     /* NULL: history */
-    const char *leased;         /* the snapshot; "": none */
+    struct hf_chain *chain; /* NULL: history */
+    const char *leased;     /* the snapshot; "": none */
+    bool salvaging;
     struct hf_session *session; /* the view that history is read from; NULL: left, or a snapshot */
 };
 

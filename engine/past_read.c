@@ -21,6 +21,8 @@ static bool try_chain(struct hf_past *past, const char *id, struct hf_past_salva
 static void take_entries(struct hf_past *past);
 static void pause_before_try(int tries);
 static bool tell_unreadable(const char *snapshot, struct hf_error *err);
+static bool read_stored(struct hf_past *past, const struct hf_past_entry *entry, struct hf_blob **out,
+                        struct hf_error *err);
 static bool read_history(struct hf_past *past, const struct hf_past_entry *entry, struct hf_blob **out,
                          struct hf_error *err);
 static bool read_row(struct hf_past *past, const struct hf_past_entry *entry, struct hf_blob **out,
@@ -35,6 +37,7 @@ bool hf_past_open_snapshot(struct hf_engine *engine, const struct hf_system_info
         return false;
     struct hf_past *past = hf_past_new(engine, system);
     past->leased = hf_arena_strdup(&past->arena, id);
+    past->salvaging = salvage != NULL;
     if (!load_chain(past, id, salvage, err)) {
         hf_past_close(past);
         return false;
@@ -106,7 +109,7 @@ static bool tell_unreadable(const char *snapshot, struct hf_error *err)
 bool hf_past_read(struct hf_past *past, const struct hf_past_entry *entry, struct hf_blob **out, struct hf_error *err)
 {
     for (int try = 1;; try++) {
-        if (entry->stored ? hf_chain_read(past->chain, entry->stored, out, err) : read_history(past, entry, out, err))
+        if (entry->stored ? read_stored(past, entry, out, err) : read_history(past, entry, out, err))
             return true;
         if (err->code != HF_IO)
             return false;
@@ -115,6 +118,21 @@ bool hf_past_read(struct hf_past *past, const struct hf_past_entry *entry, struc
         hf_log(HF_LOG_WARNING, "state_read_again", err->text, HF_LOG_TEXT("component", entry->component));
         pause_before_try(try);
     }
+}
+
+/* A salvage takes what the snapshot's files have lost from wherever else it is. */
+static bool read_stored(struct hf_past *past, const struct hf_past_entry *entry, struct hf_blob **out,
+                        struct hf_error *err)
+{
+    char origin[HF_ORIGIN_BYTES];
+    if (hf_chain_read(past->chain, entry->stored, out, err))
+        return true;
+    if (!past->salvaging || err->code != HF_DAMAGED ||
+        !hf_heal_find(past->engine, past->system.name, &entry->hash, entry->bytes, out, origin))
+        return false;
+    hf_log(HF_LOG_WARNING, "state_read_elsewhere", err->text, HF_LOG_TEXT("system", past->system.name),
+           HF_LOG_TEXT("component", entry->component), HF_LOG_TEXT("found_in", origin));
+    return true;
 }
 
 static bool read_history(struct hf_past *past, const struct hf_past_entry *entry, struct hf_blob **out,

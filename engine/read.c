@@ -213,10 +213,31 @@ static void fill_from_snapshot(const struct hf_manifest_entry *entry, const stru
     snprintf(out->cut_snapshot, sizeof out->cut_snapshot, "%s", header->id);
 }
 
+/* Of a damaged one too, as long as the list of its components is exact: its row exists, so a file that is missing is
+ * damage. */
+static bool load_chain(const struct reading *reading, const char *id, struct hf_chain **out, struct hf_error *err)
+{
+    struct hf_repository *repository = reading->engine->repository;
+    HF_AUTO(chain) struct hf_chain *chain = NULL;
+    struct hf_error ignored;
+    bool whole = false;
+    char why[480];
+    if (hf_chain_load(out, repository, reading->system, id, err))
+        return true;
+    if (err->code != HF_NOT_FOUND && err->code != HF_DAMAGED)
+        return false;
+    if (!hf_chain_salvage(&chain, repository, reading->system, id, &whole, why, &ignored) || !whole)
+        return err->code == HF_DAMAGED ? false
+                                       : hf_error_set(err, HF_DAMAGED, "the file of snapshot %s is missing", id);
+    *out = chain;
+    chain = NULL;
+    return true;
+}
+
 static bool read_snapshot(struct reading *reading, const char *id, struct hf_state *out, struct hf_error *err)
 {
     HF_AUTO(chain) struct hf_chain *chain = NULL;
-    if (!hf_chain_load(&chain, reading->engine->repository, reading->system, id, err))
+    if (!load_chain(reading, id, &chain, err))
         return false;
     const struct hf_manifest_entry *entry = hf_chain_find(chain, reading->component);
     if (!entry || !hf_manifest_entry_is_present(entry))

@@ -73,8 +73,13 @@ static bool refuse_damaged(const struct hf_snapshot_row *row, const struct hf_va
 {
     struct hf_error damage = *err;
     char lost[80] = "";
-    if (verdict->lost_all)
-        return refuse_unreadable(row, err);
+    if (verdict->lost_all && !verdict->lost_count) {
+        struct hf_error damage_again = *err;
+        return hf_error_set(err, HF_DAMAGED,
+                            "snapshot %s is damaged and its list of components cannot be read whole; nothing was "
+                            "changed; \"salvage\": true restores what is left, if anything: %s",
+                            row->id, damage_again.text);
+    }
     if (verdict->lost_count)
         snprintf(lost, sizeof(lost), " and %lld of its components %s lost", (long long)verdict->lost_count,
                  verdict->lost_count == 1 ? "is" : "are");

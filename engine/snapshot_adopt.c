@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/metrics.h"
 #include "engine/events.h"
+#include "engine/heal.h"
 #include "engine/mirror.h"
 #include "engine/system_delete.h"
 
@@ -31,6 +32,7 @@ struct known_row {
 
 struct matching {
     struct hf_engine *engine;
+    bool at_start; /* nobody writes a snapshot meanwhile */
     struct hf_arena arena;
     struct found_file *files; /* by system, then id; owns */
     int64_t file_count, file_capacity;
@@ -60,6 +62,8 @@ static bool match_system(struct matching *matching, struct hf_error *err);
 static hf_snapshot_row_fn add_row;
 static void ask_mirror(struct matching *matching);
 static bool fetch(struct matching *matching, struct known_row *row, const char *what, bool replace);
+static bool make_again(struct matching *matching, struct known_row *row);
+static hf_outline_fn remove_orphaned_outline;
 static bool apply_matching(struct hf_session *session, void *context, struct hf_error *err);
 static bool adopt_file(struct hf_session *session, struct matching *matching, const struct found_file *file,
                        struct hf_error *err);
@@ -78,7 +82,7 @@ bool hf_snapshots_adopt(struct hf_engine *engine, struct hf_error *err)
 
 bool hf_snapshots_match_files(struct hf_engine *engine, const char *system_or_null, struct hf_error *err)
 {
-    struct matching matching = {.engine = engine};
+    struct matching matching = {.engine = engine, .at_start = !system_or_null};
     hf_arena_init(&matching.arena);
     bool ok = hf_repository_scan(engine->repository, system_or_null, add_file, &matching, err);
     int system_count = 0;
@@ -197,6 +201,9 @@ static bool match_system(struct matching *matching, struct hf_error *err)
 
     matching->adopted = matching->lost = 0;
     ask_mirror(matching);
+    if (matching->at_start && !hf_repository_list_outlines(matching->engine->repository, matching->system.name,
+                                                           remove_orphaned_outline, matching, err))
+        return false;
     for (int64_t i = 0; i < matching->count; i++) {
         struct known_row *row = find_known(matching, matching->first[i].header.id);
         if (!row) {
@@ -252,8 +259,53 @@ static void ask_mirror(struct matching *matching)
     }
     for (int64_t i = 0; i < matching->row_count; i++) {
         struct known_row *row = &matching->rows[i];
-        row->has_file = row->has_file || fetch(matching, row, "it was missing", false);
+        row->has_file = row->has_file || fetch(matching, row, "it was missing", false) || make_again(matching, row);
     }
+}
+
+/* From its outline and the contents that lie elsewhere, or from under another name. */
+static bool make_again(struct matching *matching, struct known_row *row)
+{
+    struct hf_engine *engine = matching->engine;
+    struct hf_heal_primary primary = {.engine = engine, .system = matching->system.name};
+    const struct hf_content_source source = hf_heal_source(&primary);
+    struct hf_repair_report report = {0};
+    struct hf_error err;
+    if (row->damaged)
+        return false;
+    if (!hf_repository_repair(engine->repository, engine->mirror_repository, matching->system.name, row->kind, row->id,
+                              &source, &matching->arena, &report, &err)) {
+        hf_log(HF_LOG_WARNING, "snapshot_not_made_again", err.text, HF_LOG_TEXT("system", matching->system.name),
+               HF_LOG_TEXT("snapshot", row->id));
+        return false;
+    }
+    if (report.outcome == HF_REPAIR_DAMAGED)
+        return false;
+    row->returned = true;
+    hf_metric_add_labelled(HF_M_HEALED, "file", 1);
+    hf_event_emit(engine, matching->system.id, matching->system.name, HF_EV_SNAPSHOT_HEALED, NULL,
+                  "the file of snapshot %s was missing and is there again: %lld contents and what is left of it came "
+                  "from %s",
+                  row->id, (long long)report.contents_healed, report.origin[0] ? report.origin : "its outline");
+    return true;
+}
+
+/* Of a snapshot that a crash kept from being published, or whose deletion it kept from being finished. */
+static void remove_orphaned_outline(void *context, const char *kind, const char *id)
+{
+    struct matching *matching = context;
+    struct hf_error err;
+    bool has_file = false;
+    for (int64_t i = 0; i < matching->count && !has_file; i++)
+        has_file = strcmp(matching->first[i].header.id, id) == 0;
+    if (has_file || find_known(matching, id))
+        return;
+    if (hf_repository_delete_outline(matching->engine->repository, matching->system.name, kind, id, &err))
+        hf_log(HF_LOG_INFO, "outline_removed", "its snapshot is gone", HF_LOG_TEXT("system", matching->system.name),
+               HF_LOG_TEXT("snapshot", id));
+    else
+        hf_log(HF_LOG_WARNING, "outline_not_removed", err.text, HF_LOG_TEXT("system", matching->system.name),
+               HF_LOG_TEXT("snapshot", id));
 }
 
 static bool fetch(struct matching *matching, struct known_row *row, const char *what, bool replace)

@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "core/metrics.h"
 #include "engine/events.h"
 #include "engine/mirror.h"
@@ -25,6 +26,7 @@ static void judge_bytes(struct hf_validating *validating);
 static void judge_signature(struct hf_validating *validating);
 static void tell_healing(struct hf_validating *validating);
 static bool settle(struct hf_validating *validating, struct hf_validation *out, struct hf_error *err);
+static void ensure_outline(const struct hf_validating *validating);
 static bool reload_shelf(struct hf_engine *engine, struct hf_shelf *shelf, bool forget, struct hf_error *err);
 static bool mark_siblings(struct hf_validating *validating, struct hf_error *err);
 static bool mark_sibling(struct hf_validating *validating, const struct hf_snapshot_row *row, const char *why,
@@ -304,6 +306,7 @@ static bool settle(struct hf_validating *validating, struct hf_validation *out, 
     if (validating->contents_healed || validating->files_replaced)
         hf_mirror_wake(engine);
     if (validating->valid) {
+        ensure_outline(validating);
         tell_whole(validating, was_damaged);
         if (validating->was_wrong || was_damaged)
             look_again_at_siblings(validating);
@@ -312,6 +315,17 @@ static bool settle(struct hf_validating *validating, struct hf_validation *out, 
     if (!was_damaged)
         tell_lost(validating);
     return mark_siblings(validating, err);
+}
+
+/* The second copy of what the file has only once. Without it the snapshot is as valid. */
+static void ensure_outline(const struct hf_validating *validating)
+{
+    const struct hf_snapshot_row *row = &validating->row;
+    struct hf_error err;
+    if (!hf_repository_ensure_outline(validating->engine->repository, validating->shelf->name,
+                                      strcmp(row->kind, "full") == 0 ? "full" : "incremental", row->id, &err))
+        hf_log(HF_LOG_WARNING, "outline_not_written", err.text, HF_LOG_TEXT("system", validating->shelf->name),
+               HF_LOG_TEXT("snapshot", row->id));
 }
 
 static bool reload_shelf(struct hf_engine *engine, struct hf_shelf *shelf, bool forget, struct hf_error *err)
@@ -411,12 +425,12 @@ static void tell_lost(struct hf_validating *validating)
     json_object_set_new(data, "lostCount", json_integer(validating->lost_count));
     json_object_set_new(data, "lostAll", json_boolean(validating->lost_all));
     char text[640];
-    if (validating->lost_all)
+    if (validating->lost_all && !validating->lost_parent)
         snprintf(text, sizeof(text), "%s; nothing of it can be read", validating->damage.text);
     else
         snprintf(text, sizeof(text), "%s; of %lld components %lld are lost%s", validating->damage.text,
                  (long long)validating->row.components, (long long)validating->lost_count,
-                 validating->lost_parent ? ", and others may be older than the cut" : "");
+                 validating->lost_parent ? ", others cannot even be named, and others may be older than the cut" : "");
     tell_damage(validating->engine, validating->shelf, validating->row.id, data, text);
 }
 

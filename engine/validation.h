@@ -29,7 +29,7 @@ struct hf_validation {
     int check_count;
     const struct hf_lost_component *lost; /* by name */
     int64_t lost_count;
-    bool lost_all; /* not even the list of components can be read */
+    bool lost_all; /* its list of components cannot be read, or not all of it: lost names only those that are known */
     int64_t contents_healed, blobs_checked, bytes_checked;
     int64_t checked_at_ms, duration_ms;
 };

@@ -76,7 +76,7 @@ bool hf_validation_find_lost(struct hf_validating *validating, struct hf_error *
             *err = found;
         return validating->lost_all;
     }
-    validating->lost_parent = !whole;
+    validating->lost_parent = validating->lost_all = !whole; /* what is not in the list cannot be named */
     if (!whole && validating->checks[HF_CHECK_CHAIN].score > 0)
         hf_check_set(validating, HF_CHECK_CHAIN, "failed", 0, "%s", why);
     return read_all(validating, chain, err);
@@ -89,13 +89,16 @@ static bool read_all(struct hf_validating *validating, struct hf_chain *chain, s
         if (!hf_manifest_entry_is_present(entry))
             continue;
         HF_AUTO(blob) struct hf_blob *blob = NULL;
+        char origin[HF_ORIGIN_BYTES];
         struct hf_error found;
         if (!hf_chain_read(chain, entry, &blob, &found)) {
             if (found.code != HF_DAMAGED && found.code != HF_NOT_FOUND) {
                 *err = found;
                 return false;
             }
-            add_lost(validating, entry);
+            /* What a read and a salvage find elsewhere is not lost. */
+            if (!hf_heal_find(validating->engine, validating->shelf->name, &entry->hash, entry->bytes, &blob, origin))
+                add_lost(validating, entry);
         }
         if (!hf_pacer_wait(validating->pacer, validating->shelf, entry->blob_stored_bytes))
             return hf_error_set(err, HF_SHUTTING_DOWN, "the service is stopping");

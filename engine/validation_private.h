@@ -92,7 +92,7 @@ struct hf_validating {
     /* damage */
     struct hf_lost_component *lost; /* owns; moves to the arena with the result */
     int64_t lost_count, lost_capacity;
-    bool lost_all;    /* not even the list of components */
+    bool lost_all;    /* the list of components, or a part of it */
     bool lost_parent; /* something it builds on cannot be read: what is left may be older than the cut */
 };
 

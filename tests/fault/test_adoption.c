@@ -66,12 +66,38 @@ START_TEST(a_file_without_a_row_is_adopted)
 }
 END_TEST
 
+/* The outline says what was in it, and the database still has the contents. */
+START_TEST(a_missing_file_is_made_again_from_its_outline)
+{
+    hf_test_service_open(&service, NULL);
+    hf_test_put(&service, "a", "{\"a\":1}");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    hf_test_service_crash(&service);
+    ck_assert_int_eq(unlink(hf_test_engine_snapshot_path(&service, &full)), 0);
+    /* An outline of nothing is removed. */
+    HF_AUTO(free) char *stray = hf_format("%s/" HF_TEST_NAME "/full-9.outline", service.config.incremental_directory);
+    FILE *file = fopen(stray, "w");
+    ck_assert(file && fclose(file) == 0);
+    hf_test_service_start(&service);
+    struct hf_snapshot_row row;
+    struct hf_chain *chain = NULL;
+    ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, full.id, &service.arena, &row, &err));
+    ck_assert_str_eq(row.state, "complete");
+    ck_assert_int_eq(hf_test_count_events(&service, hf_test_system(&service).id, "snapshot.healed"), 1);
+    ck_assert_msg(hf_chain_load(&chain, service.engine->repository, HF_TEST_NAME, full.id, &err), "%s", err.text);
+    hf_chain_free(chain);
+    ck_assert_int_ne(access(stray, F_OK), 0);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_row_without_a_file_becomes_damaged)
 {
     hf_test_service_open(&service, NULL);
     hf_test_put(&service, "a", "{\"a\":1}");
     struct hf_snapshot_row full = hf_test_full(&service);
     hf_test_service_crash(&service);
+    hf_test_remove_outline(&service, &full);
     ck_assert_int_eq(unlink(hf_test_engine_snapshot_path(&service, &full)), 0);
     hf_test_service_start(&service);
     struct hf_snapshot_row row;
@@ -157,5 +183,5 @@ END_TEST
 #endif
 
 HF_TEST_MAIN("adoption", half_written_files_are_removed_and_told_of, a_file_without_a_row_is_adopted,
-             a_row_without_a_file_becomes_damaged, a_damaged_file_without_a_row_gets_a_row_that_says_so,
-             what_matches_is_not_touched FAULT_TESTS);
+             a_missing_file_is_made_again_from_its_outline, a_row_without_a_file_becomes_damaged,
+             a_damaged_file_without_a_row_gets_a_row_that_says_so, what_matches_is_not_touched FAULT_TESTS);
