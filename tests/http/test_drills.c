@@ -95,13 +95,11 @@ START_TEST(a_drill_that_fails_degrades_the_service)
     hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{}");
     hf_api_call(&t, 200, "PUT", SYSTEM "/components/b/state", "{\"b\":\"second\"}");
     hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{\"kind\":\"incremental\"}");
-    HF_AUTO(free)
-    char *file = hf_format("%s/data/incremental-state/default/%s.snapshot", hf_test_server_directory(t.server),
-                           hf_json_str(t.json, "id"));
+    HF_AUTO(free) char *incremental = hf_strdup(hf_json_str(t.json, "id"));
     hf_api_call(&t, 204, "DELETE", SYSTEM "/components/b", NULL);
     hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{\"kind\":\"incremental\"}");
     HF_AUTO(free) char *newest = hf_strdup(hf_json_str(t.json, "id"));
-    ck_assert_int_eq(unlink(file), 0); /* what the newest one builds on */
+    hf_test_server_lose_incremental(t.server, incremental); /* what the newest one builds on */
     hf_api_call(&t, 201, "POST", SYSTEM "/drills", NULL);
     ck_assert_msg(strcmp(hf_json_str(t.json, "status"), "failed") == 0, "%s", t.answer.body);
     ck_assert_str_eq(hf_json_str(t.json, "snapshot"), newest);

@@ -93,6 +93,15 @@ const char *hf_test_server_directory(const struct hf_test_server *server)
     return server->directory;
 }
 
+void hf_test_server_lose_incremental(const struct hf_test_server *server, const char *id)
+{
+    const char *directory = hf_test_server_directory(server);
+    HF_AUTO(free) char *file = hf_format("%s/data/incremental-state/default/%s.snapshot", directory, id);
+    HF_AUTO(free) char *outline = hf_format("%s/data/system-state-backups/default/%s.outline", directory, id);
+    ck_assert_int_eq(unlink(file), 0);
+    ck_assert_int_eq(unlink(outline), 0);
+}
+
 const char *hf_test_server_database(const struct hf_test_server *server)
 {
     return server->database;

@@ -21,7 +21,9 @@ void hf_test_server_free(struct hf_test_server *server); /* kills it if it still
 int hf_test_server_port(const struct hf_test_server *server); /* another one after hf_test_server_start_again */
 pid_t hf_test_server_pid(const struct hf_test_server *server);
 const char *hf_test_server_directory(const struct hf_test_server *server); /* the data is in <directory>/data */
-const char *hf_test_server_database(const struct hf_test_server *server);  /* URL; NULL: SQLite */
+/* Removes the file of an incremental of the system "default", and its outline: nothing makes it again. */
+void hf_test_server_lose_incremental(const struct hf_test_server *server, const char *id);
+const char *hf_test_server_database(const struct hf_test_server *server); /* URL; NULL: SQLite */
 
 void hf_test_server_kill(struct hf_test_server *server);        /* SIGKILL */
 int hf_test_server_stop(struct hf_test_server *server);         /* SIGTERM; its exit code */
