@@ -90,6 +90,11 @@ bool hf_snapshot_start(struct hf_engine *engine, const struct hf_snapshot_reques
     struct hf_snapshotter *snapshotter = engine->snapshotter;
     pthread_mutex_lock(&snapshotter->mutex);
     bool ok = true;
+    if ((shelf->full.has && strcmp(shelf->full.row.id, job.id) == 0) ||
+        (shelf->incremental.has && strcmp(shelf->incremental.row.id, job.id) == 0)) {
+        size_t used = strlen(job.id);
+        snprintf(job.id + used, sizeof(job.id) - used, "-2"); /* a second one at the same moment, as make_id names it */
+    }
     if (!shelf->queued_id[0]) {
         ok = queue_job(snapshotter, &job);
         if (ok)

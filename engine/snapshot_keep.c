@@ -41,6 +41,8 @@ struct dependents {
 static hf_snapshot_row_fn read_row;
 static bool find_row(struct hf_engine *engine, int64_t system_id, const char *id, struct hf_arena *arena,
                      struct hf_snapshot_row *out, struct hf_error *err);
+static const char *find_made(struct hf_snapshotter *snapshotter, int64_t system_id, const char *id,
+                             struct hf_arena *arena);
 static hf_snapshot_row_fn find_dependent;
 static bool check_deletable(struct hf_engine *engine, struct hf_shelf *shelf, const struct hf_snapshot_row *row,
                             struct hf_error *err);
@@ -227,31 +229,41 @@ bool hf_snapshot_find(struct hf_engine *engine, const char *system, const char *
 static bool find_row(struct hf_engine *engine, int64_t system_id, const char *id, struct hf_arena *arena,
                      struct hf_snapshot_row *out, struct hf_error *err)
 {
-    const char *wanted = id;
-    struct hf_snapshotter *snapshotter = engine->snapshotter;
-    pthread_mutex_lock(&snapshotter->mutex);
-    for (int i = 0; i < HF_SNAPSHOT_ALIASES_MAX; i++) {
-        const struct hf_snapshot_alias *alias = &snapshotter->aliases[i];
-        if (alias->system_id == system_id && strcmp(alias->announced, id) == 0)
-            wanted = hf_arena_strdup(arena, alias->made);
-    }
-    pthread_mutex_unlock(&snapshotter->mutex);
-
+    bool latest = strcmp(id, "latest") == 0;
     struct hf_session *session;
     if (!hf_sessions_take(engine->sessions, &session, err))
         return false;
     struct hf_snapshot_row row;
     bool found = false;
-    bool ok = strcmp(id, "latest") == 0 ? hf_snapshots_latest(session, system_id, NULL, arena, &row, &found, err)
-                                        : hf_snapshots_get(session, system_id, wanted, arena, &row, &found, err);
+    bool ok = latest ? hf_snapshots_latest(session, system_id, NULL, arena, &row, &found, err)
+                     : hf_snapshots_get(session, system_id, id, arena, &row, &found, err);
+    /* An announced id stands for another only where no snapshot really has it. */
+    const char *made = ok && !found ? find_made(engine->snapshotter, system_id, id, arena) : NULL;
+    if (made)
+        ok = hf_snapshots_get(session, system_id, made, arena, &row, &found, err);
     hf_sessions_give(engine->sessions, session);
     if (!ok)
         return false;
     if (!found)
-        return strcmp(id, "latest") == 0 ? hf_error_set(err, HF_NOT_FOUND, "the system has no snapshot yet")
-                                         : hf_error_set(err, HF_NOT_FOUND, "there is no snapshot %s", id);
+        return latest ? hf_error_set(err, HF_NOT_FOUND, "the system has no snapshot yet")
+                      : hf_error_set(err, HF_NOT_FOUND, "there is no snapshot %s", id);
     *out = row;
     return true;
+}
+
+/* What became of the one that was announced as id; NULL: none was, as far as is remembered. */
+static const char *find_made(struct hf_snapshotter *snapshotter, int64_t system_id, const char *id,
+                             struct hf_arena *arena)
+{
+    const char *made = NULL;
+    pthread_mutex_lock(&snapshotter->mutex);
+    for (int i = 0; i < HF_SNAPSHOT_ALIASES_MAX; i++) {
+        const struct hf_snapshot_alias *alias = &snapshotter->aliases[i];
+        if (alias->system_id == system_id && strcmp(alias->announced, id) == 0)
+            made = hf_arena_strdup(arena, alias->made);
+    }
+    pthread_mutex_unlock(&snapshotter->mutex);
+    return made;
 }
 
 int64_t hf_snapshot_expires_at_ms(struct hf_engine *engine, const struct hf_system_info *system,

@@ -1,5 +1,6 @@
 #include "core/clock.h"
 #include "core/auto.h"
+#include "engine/snapshot_private.h"
 #include "engine/validation.h"
 #include "tests/support/engine.h"
 
@@ -368,6 +369,65 @@ START_TEST(one_started_in_the_background_is_found_by_the_id_it_was_given)
 }
 END_TEST
 
+/* Both of the same second and sequence, so that the id of the second would be that of the first. */
+START_TEST(one_in_the_background_never_hides_another_of_the_same_moment)
+{
+    hf_test_service_open(&service, NULL);
+    put_many(5, 1);
+    struct hf_snapshot_request request = {
+        .system = HF_TEST_NAME, .full = true, .trigger = "manual", .label = "second", .even_unchanged = true};
+    struct hf_snapshot_row first, second, found;
+    struct hf_error err;
+    bool same = false;
+    for (int i = 0; i < 20 && !same; i++) {
+        char id[HF_SNAPSHOT_ID_MAX];
+        first = hf_test_full(&service);
+        ck_assert_msg(hf_snapshot_start(service.engine, &request, id, &err), "%s", err.text);
+        bool done = false;
+        for (int pause = 0; pause < 500 && !done; pause++) {
+            done = hf_snapshot_find(service.engine, HF_TEST_NAME, id, &service.arena, &second, &err);
+            if (!done)
+                usleep(10000);
+        }
+        ck_assert(done);
+        ck_assert_str_eq(second.label, "second");
+        same = strncmp(first.id, second.id, strlen(first.id)) == 0;
+        put_many(1, i + 2);
+    }
+    ck_assert(same);
+    ck_assert_str_ne(first.id, second.id);
+    ck_assert_msg(hf_snapshot_find(service.engine, HF_TEST_NAME, first.id, &service.arena, &found, &err), "%s",
+                  err.text);
+    ck_assert_str_eq(found.id, first.id);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+/* Its sequence moved on while it waited: what it was announced as is by then the id of another. */
+START_TEST(an_announced_id_means_the_snapshot_that_really_has_it)
+{
+    hf_test_service_open(&service, NULL);
+    put_many(5, 1);
+    struct hf_snapshot_row first = hf_test_full(&service), found;
+    struct hf_snapshotter *snapshotter = service.engine->snapshotter;
+    struct hf_error err;
+    put_many(5, 2);
+    struct hf_snapshot_row later = hf_test_full(&service);
+    struct hf_system_info system;
+    ck_assert(hf_catalog_read_system(service.engine->catalog, HF_TEST_NAME, &system));
+    pthread_mutex_lock(&snapshotter->mutex);
+    struct hf_snapshot_alias *alias = &snapshotter->aliases[0];
+    alias->system_id = system.id;
+    snprintf(alias->announced, sizeof(alias->announced), "%s", first.id);
+    snprintf(alias->made, sizeof(alias->made), "%s", later.id);
+    pthread_mutex_unlock(&snapshotter->mutex);
+    ck_assert_msg(hf_snapshot_find(service.engine, HF_TEST_NAME, first.id, &service.arena, &found, &err), "%s",
+                  err.text);
+    ck_assert_str_eq(found.id, first.id);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_damaged_state_in_the_database_is_taken_from_the_snapshot_before)
 {
     const char *const flags[] = {"--anchor-interval", "0", "--cache-bytes", "0", NULL};
@@ -401,4 +461,6 @@ HF_TEST_MAIN("snapshot engine", a_full_lists_everything_and_is_an_anchor, an_inc
              damage_that_stays_makes_the_next_snapshot_start_anew, a_snapshot_on_which_another_builds_is_not_deleted,
              writers_go_on_while_snapshots_are_taken_and_each_is_consistent,
              one_started_in_the_background_is_found_by_the_id_it_was_given,
+             one_in_the_background_never_hides_another_of_the_same_moment,
+             an_announced_id_means_the_snapshot_that_really_has_it,
              a_damaged_state_in_the_database_is_taken_from_the_snapshot_before);
