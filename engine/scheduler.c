@@ -302,6 +302,14 @@ static bool take_due(struct hf_scheduler *scheduler, const struct hf_system_info
     return take(engine, system, full, arena);
 }
 
+/* A history shorter than the pause between trims would otherwise last as long as that. */
+static int64_t trim_every_ms(const struct hf_config *config)
+{
+    if (config->history_ms >= TRIM_EVERY_MS)
+        return TRIM_EVERY_MS;
+    return config->history_ms > TICK_MS ? config->history_ms : TICK_MS;
+}
+
 static void keep_house(struct hf_scheduler *scheduler, const struct hf_system_info *system, struct schedule *schedule,
                        bool took_full)
 {
@@ -315,7 +323,7 @@ static void keep_house(struct hf_scheduler *scheduler, const struct hf_system_in
         if (!hf_retention_run(engine, system->name, &deleted, &err))
             hf_log(HF_LOG_WARNING, "retention_failed", err.text, HF_LOG_TEXT("system", system->name));
     }
-    if (now_ms - schedule->trimmed_at_ms >= TRIM_EVERY_MS) {
+    if (now_ms - schedule->trimmed_at_ms >= trim_every_ms(engine->config)) {
         schedule->trimmed_at_ms = now_ms;
         if (!hf_retention_trim_history(engine, system->name, &deleted, &err))
             hf_log(HF_LOG_WARNING, "history_not_trimmed", err.text, HF_LOG_TEXT("system", system->name));
