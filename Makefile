@@ -27,11 +27,12 @@ test-tsan: ## the same programs with the thread sanitizer
 	@( $(call build,build-tsan,-DHF_TSAN=ON $(TESTED)) ) || { echo "0 passed, 1 failed"; exit 1; }
 	@tests/run --programs-only build-tsan
 
-test-long: ## every test, with many more rounds of killing the service, of damage and of fuzzing
+test-long: ## every test, with many more rounds of killing the service, of damage, of fuzzing and against the model
 	@scripts/install-deps --test
 	@( $(call build,build-test,-DHF_SANITIZE=ON $(TESTED)) ) || { echo "0 passed, 1 failed"; exit 1; }
 	@HOLDFAST_TEST_CRASH_ROUNDS=50 HOLDFAST_TEST_CORRUPTION_CASES=1000 HOLDFAST_TEST_FUZZ_SECONDS=600 \
-		CK_TIMEOUT_MULTIPLIER=10 tests/run --timeout 7200 build-test
+		HOLDFAST_TEST_MODEL_STEPS=20000 HOLDFAST_TEST_MODEL_SEED=$$(date +%s) CK_TIMEOUT_MULTIPLIER=10 \
+		tests/run --timeout 7200 build-test
 
 test-docker: ## build the image and bring the composition up (root, Debian; needs docker.io and debootstrap)
 	@tests/docker/run
