@@ -117,6 +117,11 @@ class System:
         self.registrations[component] = known
         self.registered.append((at_ms, component, known))
 
+    def forget(self, component, at_ms):
+        """One that never had a state. When it comes again, it is a new one."""
+        del self.registrations[component]
+        self.registered.append((at_ms, component, Registration()))
+
     def registrations_at(self, at_ms):
         """Those of that instant, which count as of its end; None: one came in the same millisecond."""
         if any(when == at_ms for when, _, _ in self.registered):

@@ -118,11 +118,11 @@ class Steps(Recovering):
         elif system.head(component) or not system.registrations.get(component, Registration()).registered:
             self.refused(("DELETE", path), 404, "not_found")
         elif self.send("DELETE", path) is not None:
-            del system.registrations[component]
+            system.forget(component, int(time.time() * 1000))
             self.counts["forgotten"] += 1
             self.get(path, 404)
         elif self.get(path, 200, 404).status == 404:
-            del system.registrations[component]
+            system.forget(component, int(time.time() * 1000))
 
     def register(self, rng):
         name = pick(rng, sorted(set(self.systems) | {"main"}))
