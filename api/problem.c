@@ -50,7 +50,7 @@ static const char *detail_for_clients(const struct hf_request *request, const st
     const char *detail = NULL;
     if (err->code == HF_STORE_DOWN)
         detail = "the database is away; try again soon";
-    if (err->code == HF_OUTCOME_UNKNOWN)
+    if (err->code == HF_OUTCOME_UNKNOWN && !request->tells_all)
         detail = "the database went away during the commit; the change may or may not be stored: look, or repeat it, "
                  "identical content is stored once";
     if (!detail)

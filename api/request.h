@@ -103,6 +103,7 @@ struct hf_request {
     uint64_t received_ns;
     struct hf_api *api;
     struct hf_problem_member *problem_members; /* newest first, in the arena; see hf_request_problem_member */
+    bool tells_all;                            /* a problem's text is the service's own, not the database's */
     bool on_worker;                            /* set by the server: the handler runs on a worker and may wait */
 
     /* For HF_LATER: what hf_request_complete leads to. finish runs on the request's own loop thread and fills the

@@ -19,6 +19,7 @@ enum hf_body_kind {
 enum hf_where {
     HF_ON_LOOP,         /* never waits for anything */
     HF_ON_WORKER,       /* may read the database and files */
+    HF_ON_TASK,         /* on one of the few threads for what may rightly take long; its client waits as long */
     HF_ON_TRANSFER,     /* on one of the few threads for archives: may take as long as the client reads or sends */
     HF_ON_LOOP_IF_SMALL /* on the loop when the body is at most HF_SMALL_BODY_BYTES, else on a worker */
 };

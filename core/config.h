@@ -46,6 +46,7 @@ struct hf_config {
     int64_t store_timeout_ms;   /* one database call */
     int64_t loops;              /* 0: one per two processors, at most 8 */
     int64_t workers;
+    int64_t tasks;     /* requests that may take long, worked on at the same time */
     int64_t transfers; /* archives that are sent or received at the same time */
     enum hf_log_level log_level;
     char *log_format; /* "auto" | "json" | "plain" */

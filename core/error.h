@@ -39,7 +39,7 @@
     X(HF_STORE_DOWN, "store_unavailable", 503, true, "The database is away")                                           \
     X(HF_STARTING, "starting", 503, true, "The service is starting")                                                   \
     X(HF_SHUTTING_DOWN, "shutting_down", 503, true, "The service is stopping")                                         \
-    X(HF_OUTCOME_UNKNOWN, "outcome_unknown", 503, true, "The database went away during the commit")                    \
+    X(HF_OUTCOME_UNKNOWN, "outcome_unknown", 503, true, "Whether the change was stored is not known")                  \
     X(HF_STORAGE_FULL, "storage_full", 507, true, "There is no space left")
 
 enum hf_code {

@@ -53,7 +53,7 @@ bool hf_driller_start(struct hf_driller **out, struct hf_engine *engine, struct 
     return ok ? hf_error_errno(err, failure, "the thread of the restore drills cannot be started") : false;
 }
 
-void hf_driller_stop(struct hf_driller *driller)
+void hf_driller_break_off(struct hf_driller *driller)
 {
     if (!driller)
         return;
@@ -61,6 +61,13 @@ void hf_driller_stop(struct hf_driller *driller)
     driller->stopping = true;
     pthread_cond_signal(&driller->wake);
     pthread_mutex_unlock(&driller->mutex);
+}
+
+void hf_driller_stop(struct hf_driller *driller)
+{
+    if (!driller)
+        return;
+    hf_driller_break_off(driller);
     pthread_join(driller->thread, NULL);
     pthread_mutex_lock(&driller->drilling); /* one on demand breaks off too */
     pthread_mutex_unlock(&driller->drilling);

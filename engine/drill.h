@@ -11,7 +11,8 @@ struct hf_driller;
 
 /* Removes what a crash left of a drill, reads what the last ones said, starts the thread. */
 HF_MUST_USE bool hf_driller_start(struct hf_driller **out, struct hf_engine *engine, struct hf_error *err);
-void hf_driller_stop(struct hf_driller *driller); /* breaks a drill under way off; accepts NULL */
+void hf_driller_break_off(struct hf_driller *driller); /* a drill under way ends soon, none begins; accepts NULL */
+void hf_driller_stop(struct hf_driller *driller);      /* the same, and waits for it; accepts NULL */
 
 /* Drills now and waits for the end; whatever comes of it is success, recorded and told. Texts of *out live in the
  * arena. HF_CONFLICT: another drill is under way; HF_SHUTTING_DOWN: broken off, nothing is recorded. Worker threads. */

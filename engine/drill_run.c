@@ -8,7 +8,7 @@
 #include "core/metrics.h"
 #include "engine/events.h"
 #include "engine/snapshot.h"
-#include "engine/validation.h"
+#include "engine/validation_private.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -123,8 +123,11 @@ static bool judge_failure(struct hf_drill *drill, const struct hf_error *failure
     struct hf_error again;
     hf_log(HF_LOG_WARNING, "drill_validates", failure->text, HF_LOG_TEXT("system", drill->system.name),
            HF_LOG_TEXT("snapshot", drill->snapshot.id));
-    if (!hf_validation_run(drill->engine, drill->system.name, drill->snapshot.id, true, 0, drill->arena, &validation,
-                           &again)) {
+    struct hf_pacer pacer = {.stop = &drill->driller->stopping};
+    if (!hf_validation_run_paced(drill->engine, drill->system.name, drill->snapshot.id, true, &pacer, drill->arena,
+                                 &validation, &again)) {
+        if (again.code == HF_SHUTTING_DOWN)
+            return hf_error_set(err, again.code, "%s", again.text);
         conclude(drill, "inconclusive", "%.200s; %.200s", failure->text, again.text);
     } else if (strcmp(validation.status, "damaged") == 0) {
         conclude(drill, "failed", "%s", failure->text);

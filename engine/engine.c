@@ -26,9 +26,9 @@
 
 #define LOCK_FILE "holdfast.lock"
 
-/* Sessions beyond one a worker: the scheduler, the snapshotter, the scrub, the drills, the mirror, the feed of the
- * event streams, and a second one for restores that read while they plan. */
-#define SESSIONS_EXTRA 10
+/* Sessions beyond one a worker, one a transfer and two a task (restores read while they plan): the scheduler, the
+ * snapshotter, the scrub, the drills, the mirror, the feed of the event streams, and two to spare. */
+#define SESSIONS_EXTRA 8
 
 static bool make_directory(const char *path, struct hf_error *err)
 {
@@ -152,7 +152,8 @@ static bool start_parts(struct hf_engine *engine, struct hf_error *err)
     engine->phase = HF_PHASE_RECOVERING;
     if (!hf_mirror_open(engine, err) || !open_and_load(engine, &rebuilt, err))
         return false;
-    engine->sessions = hf_sessions_new(engine->store, (int)config->workers + SESSIONS_EXTRA);
+    int64_t sessions = config->workers + 2 * config->tasks + config->transfers + SESSIONS_EXTRA;
+    engine->sessions = hf_sessions_new(engine->store, (int)sessions);
     engine->snapshotter = hf_snapshotter_new(engine);
     if (!hf_event_feed_start(&engine->feed, engine, err))
         return false;
@@ -208,6 +209,13 @@ static void take_final_snapshots(struct hf_engine *engine)
                    unchanged ? "Nothing changed since the last snapshot" : "The final snapshot was taken",
                    HF_LOG_TEXT("system", systems[i].name), HF_LOG_TEXT("snapshot", row.id));
     }
+}
+
+void hf_engine_break_off(struct hf_engine *engine)
+{
+    engine->breaking_off = true;
+    hf_scrubber_break_off(engine->scrubber);
+    hf_driller_break_off(engine->driller);
 }
 
 void hf_engine_stop(struct hf_engine *engine)

@@ -38,7 +38,8 @@ struct hf_engine {
     struct hf_told_damage told_damage[HF_TOLD_DAMAGE_MAX]; /* this and the next: heal.c, behind its lock */
     bool told_database_damage;
     int64_t started_at_ms;
-    _Atomic int phase; /* enum hf_phase */
+    atomic_bool breaking_off; /* validations that were asked for end without a verdict */
+    _Atomic int phase;        /* enum hf_phase */
 };
 
 /* Locks the data directory (HF_CONFIG: another server uses it), opens the repository, opens or rebuilds the database
@@ -47,6 +48,10 @@ HF_MUST_USE bool hf_engine_start(struct hf_engine **out, const struct hf_config 
 
 /* The first step of an ordered end: streams of events end with service.stopping, and no more are opened. */
 void hf_engine_end_streams(struct hf_engine *engine);
+
+/* Before an ordered end: validations that were asked for, the scrub and drills break off at their next read, and no
+ * further ones begin. What writes goes on to its end. */
+void hf_engine_break_off(struct hf_engine *engine);
 
 /* Ordered end: scheduler stops, a final full snapshot of every system that changed since its last snapshot (trigger
  * shutdown), committer drains and folds, database closes. */

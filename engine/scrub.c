@@ -90,7 +90,7 @@ bool hf_scrubber_start(struct hf_scrubber **out, struct hf_engine *engine, struc
     return true;
 }
 
-void hf_scrubber_stop(struct hf_scrubber *scrubber)
+void hf_scrubber_break_off(struct hf_scrubber *scrubber)
 {
     if (!scrubber)
         return;
@@ -98,6 +98,13 @@ void hf_scrubber_stop(struct hf_scrubber *scrubber)
     scrubber->stopping = true;
     pthread_cond_signal(&scrubber->wake);
     pthread_mutex_unlock(&scrubber->mutex);
+}
+
+void hf_scrubber_stop(struct hf_scrubber *scrubber)
+{
+    if (!scrubber)
+        return;
+    hf_scrubber_break_off(scrubber);
     pthread_join(scrubber->thread, NULL);
     pthread_cond_destroy(&scrubber->wake);
     pthread_mutex_destroy(&scrubber->mutex);

@@ -51,6 +51,7 @@ HF_MUST_USE bool hf_validation_latest(struct hf_engine *engine, const char *syst
  * looked at longest ago first, spread over the interval, at most scrub_bytes_per_second. */
 struct hf_scrubber;
 HF_MUST_USE bool hf_scrubber_start(struct hf_scrubber **out, struct hf_engine *engine, struct hf_error *err);
-void hf_scrubber_stop(struct hf_scrubber *scrubber); /* accepts NULL; breaks a validation under way off */
+void hf_scrubber_break_off(struct hf_scrubber *scrubber); /* its validation under way ends soon; accepts NULL */
+void hf_scrubber_stop(struct hf_scrubber *scrubber);      /* the same, and waits for it; accepts NULL */
 
 #endif

@@ -6,13 +6,15 @@
 
 #include <string.h>
 
-enum job { JOB_NONE, JOB_QUEUED, JOB_RUNNING, JOB_GIVEN_UP };
+enum job { JOB_NONE, JOB_QUEUED, JOB_RUNNING, JOB_RUNNING_LONG, JOB_GIVEN_UP };
 
 static bool wants_worker(const struct hf_exchange *x);
 static bool hand_to_worker(struct hf_exchange *x);
+static bool hand_to_task(struct hf_exchange *x);
 static bool hand_to_transfer(struct hf_exchange *x, bool receives);
 static bool submit(struct hf_exchange *x, struct hf_workers *workers, const char *when_full);
 static void run_job(void *argument);
+static bool is_long(const struct hf_exchange *x);
 static bool is_late(const struct hf_exchange *x);
 static void run_transfer(struct hf_exchange *x, enum hf_verdict verdict);
 static void tell(struct hf_exchange *x, unsigned news);
@@ -40,6 +42,8 @@ bool hf_dispatch_request(struct hf_exchange *x)
     x->dispatched_ns = x->waiting_ns;
     if (x->request.route->where == HF_ON_TRANSFER)
         return !hand_to_transfer(x, false);
+    if (x->request.route->where == HF_ON_TASK)
+        return !hand_to_task(x);
     if (wants_worker(x))
         return !hand_to_worker(x);
     x->verdict = x->request.route->handler(&x->request, &x->reply, &x->err);
@@ -79,6 +83,11 @@ unsigned hf_dispatch_take_news(struct hf_exchange *x)
     return atomic_exchange(&x->news, 0);
 }
 
+bool hf_dispatch_may_take_long(const struct hf_exchange *x)
+{
+    return atomic_load_explicit(&x->job, memory_order_relaxed) == JOB_RUNNING_LONG;
+}
+
 void hf_dispatch_give_up(struct hf_exchange *x, enum hf_code reason)
 {
     HF_ASSERT(x->outstanding && !x->standin);
@@ -87,6 +96,7 @@ void hf_dispatch_give_up(struct hf_exchange *x, enum hf_code reason)
     hf_reply_init(&standin->reply);
     standin->request.target = x->request.target;
     memcpy(standin->request.request_id, x->request.request_id, sizeof(standin->request.request_id));
+    standin->request.tells_all = true;
     struct hf_error err;
     give_up_error(x, reason, &err);
     hf_reply_problem(&standin->request, &standin->reply, &err);
@@ -113,6 +123,11 @@ static bool wants_worker(const struct hf_exchange *x)
 static bool hand_to_worker(struct hf_exchange *x)
 {
     return submit(x, x->service->workers, "too many requests wait for a worker");
+}
+
+static bool hand_to_task(struct hf_exchange *x)
+{
+    return submit(x, x->service->tasks, "too many long requests are under way");
 }
 
 static bool hand_to_transfer(struct hf_exchange *x, bool receives)
@@ -144,13 +159,13 @@ static bool submit(struct hf_exchange *x, struct hf_workers *workers, const char
     return hf_exchange_overloaded(x, when_full);
 }
 
-/* On a worker's thread, or a transfer's. */
+/* On a worker's thread, a task's, or a transfer's. */
 static void run_job(void *argument)
 {
     struct hf_exchange *x = argument;
     int expected = JOB_QUEUED;
     enum hf_verdict verdict = HF_FAIL;
-    if (!atomic_compare_exchange_strong(&x->job, &expected, JOB_RUNNING))
+    if (!atomic_compare_exchange_strong(&x->job, &expected, is_long(x) ? JOB_RUNNING_LONG : JOB_RUNNING))
         hf_error_set(&x->err, HF_OVERLOADED, "the request was given up before its turn");
     else if (is_late(x))
         hf_exchange_overloaded(x, "the request waited longer for a thread than a client waits for an answer");
@@ -165,6 +180,11 @@ static void run_job(void *argument)
     }
     x->verdict = verdict;
     hf_dispatch_complete(&x->request);
+}
+
+static bool is_long(const struct hf_exchange *x)
+{
+    return x->request.route->where == HF_ON_TASK || (x->transfer && x->transfer->receives);
 }
 
 static bool is_late(const struct hf_exchange *x)
@@ -208,9 +228,12 @@ static bool give_up_error(struct hf_exchange *x, enum hf_code reason, struct hf_
     int expected = JOB_QUEUED;
     bool untouched = atomic_compare_exchange_strong(&x->job, &expected, JOB_GIVEN_UP);
     bool reads = x->request.method == HF_GET || x->request.method == HF_HEAD;
-    const char *why = reason == HF_SHUTTING_DOWN ? "the service is stopping" : "the answer did not come in time";
     if (untouched || reads)
-        return hf_error_set(err, reason, "%s; nothing was changed", why);
+        return hf_error_set(err, reason, "%s; nothing was changed",
+                            reason == HF_SHUTTING_DOWN ? "the service is stopping" : "the answer did not come in time");
     return hf_error_set(err, HF_OUTCOME_UNKNOWN,
-                        "%s; the write may or may not be stored; repeat it, identical content is stored once", why);
+                        "%s; what was asked for had begun and may or may not be stored: look, or repeat it, identical "
+                        "content is stored once",
+                        reason == HF_SHUTTING_DOWN ? "the service is stopping and waits no longer"
+                                                   : "no end of it came within the time for a request");
 }

@@ -32,6 +32,10 @@ void hf_dispatch_tell_pipe(void *exchange);                   /* wakes the loop'
 bool hf_dispatch_has_news(struct hf_exchange *exchange);      /* its completion is in the queue */
 unsigned hf_dispatch_take_news(struct hf_exchange *exchange); /* on the loop, once its completion was taken */
 
+/* Its handler runs, or whoever completes it has it, and it may take as long as it needs: a task, or the reader of a
+ * body that is in. */
+bool hf_dispatch_may_take_long(const struct hf_exchange *exchange);
+
 /* Answers for whoever has the exchange, because time is up or the service stops (reason HF_OVERLOADED or
  * HF_SHUTTING_DOWN); a transfer's pipe breaks. A write that has begun gets HF_OUTCOME_UNKNOWN. */
 void hf_dispatch_give_up(struct hf_exchange *exchange, enum hf_code reason);

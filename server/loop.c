@@ -233,13 +233,15 @@ static void take_back(struct hf_loop *loop, struct hf_exchange *x)
         hf_dispatch_discard(x);
 }
 
-/* A body that its reader is still taking from the pipe is no reason to give up. */
+/* Neither a body that its reader is still taking from the pipe nor long work is a reason to give up, until a stop. */
 static bool give_up_waiting(struct hf_loop *loop, uint64_t since_before_ns, enum hf_code reason)
 {
     bool resumed = false;
     while (loop->waiting_first && loop->waiting_first->waiting_ns <= since_before_ns) {
         struct hf_exchange *x = loop->waiting_first;
         uint64_t moved_ns = x->transfer ? hf_pipe_moved_ns(x->transfer->pipe) : 0;
+        if (reason == HF_OVERLOADED && hf_dispatch_may_take_long(x))
+            moved_ns = hf_clock_monotonic_ns();
         if (moved_ns > since_before_ns) {
             unlink_waiting(loop, x);
             x->waiting_ns = moved_ns;

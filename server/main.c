@@ -14,7 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DRAIN_TIMEOUT_NS (30 * HF_SECOND_NS)
+#define DRAIN_TIMEOUT_NS (28 * HF_SECOND_NS)
+#define BREAK_OFF_NS     (2 * HF_SECOND_NS) /* for what was broken off to be answered */
 
 struct service {
     struct hf_config config;
@@ -156,6 +157,10 @@ static void stop_service(struct service *service)
         hf_engine_end_streams(service->engine);
     if (service->http) {
         hf_http_quiesce(service->http, hf_clock_monotonic_ns() + DRAIN_TIMEOUT_NS);
+        if (service->engine) {
+            hf_engine_break_off(service->engine);
+            hf_http_quiesce(service->http, hf_clock_monotonic_ns() + BREAK_OFF_NS);
+        }
         hf_http_stop(service->http);
     }
     if (service->engine)

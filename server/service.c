@@ -9,16 +9,19 @@ bool hf_service_start(struct hf_service *service, const struct hf_http_options *
     service->api = options->api;
     service->auth = options->auth;
     service->routes = (struct hf_route_table){options->routes, options->route_count};
-    /* Transfers have threads of their own, so that clients which are slow with archives never keep the others waiting.
-     * Few may wait for one; but those that an idle thread is about to take are in the queue too. */
-    int transfers = (int)config->transfers;
+    /* Tasks and transfers have threads of their own, so that long work, or clients that are slow with archives, never
+     * keep the others waiting. Few may wait for one; but those that an idle thread is about to take are in the queue
+     * too. */
+    int tasks = (int)config->tasks, transfers = (int)config->transfers;
     return hf_workers_start(&service->workers, (int)config->workers, (int)config->queue_jobs_max, err) &&
+           hf_workers_start(&service->tasks, tasks, 2 * tasks, err) &&
            hf_workers_start(&service->transfers, transfers, 2 * transfers, err);
 }
 
 void hf_service_stop(struct hf_service *service)
 {
     hf_workers_stop(service->workers);
+    hf_workers_stop(service->tasks);
     hf_workers_stop(service->transfers);
 }
 

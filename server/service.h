@@ -15,6 +15,7 @@ struct hf_service {
     struct hf_auth *auth;
     struct hf_route_table routes;
     struct hf_workers *workers;
+    struct hf_workers *tasks;     /* for HF_ON_TASK */
     struct hf_workers *transfers; /* for HF_ON_TRANSFER */
     atomic_bool quiescing;
     atomic_int under_way;           /* exchanges that exist */

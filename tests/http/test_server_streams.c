@@ -198,6 +198,8 @@ static enum hf_verdict import(struct hf_request *request, struct hf_reply *reply
     hf_hasher_finish(hasher, &hash);
     hf_hasher_free(hasher);
     hf_hash_label(&hash, label);
+    if (hf_request_query(request, "linger"))
+        pass_gate();
     if (ok && got >= refuse_at)
         ok = hf_error_set(err, HF_CONFLICT, "this archive is not wanted");
     pthread_mutex_lock(&seen.mutex);
@@ -223,10 +225,17 @@ static enum hf_verdict open_get(struct hf_request *request, struct hf_reply *rep
     return HF_DONE;
 }
 
+static enum hf_verdict slow_get(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
+{
+    pass_gate();
+    return open_get(request, reply, err);
+}
+
 static const struct hf_route routes[] = {
     {HF_GET, "/archive", archive, HF_ROLE_VIEWER, HF_BODY_NONE, HF_ON_TRANSFER, "archive", "bytes fail wait refuse"},
-    {HF_POST, "/import", import, HF_ROLE_OPERATOR, HF_BODY_STREAM, HF_ON_TRANSFER, "import", "refuse wait"},
+    {HF_POST, "/import", import, HF_ROLE_OPERATOR, HF_BODY_STREAM, HF_ON_TRANSFER, "import", "refuse wait linger"},
     {HF_GET, "/open", open_get, HF_ROLE_NONE, HF_BODY_NONE, HF_ON_LOOP, "open", NULL},
+    {HF_GET, "/slow", slow_get, HF_ROLE_NONE, HF_BODY_NONE, HF_ON_WORKER, "slow", NULL},
     {HF_GET, "/worker", open_get, HF_ROLE_NONE, HF_BODY_NONE, HF_ON_WORKER, "worker", NULL},
 };
 
@@ -674,6 +683,24 @@ START_TEST(a_reader_that_stands_still_is_given_up)
 }
 END_TEST
 
+/* The other request is how it knows that the time for one has passed. */
+START_TEST(a_reader_that_has_all_may_take_longer_than_a_request)
+{
+    config = hf_small_server_config();
+    config.request_timeout_ms = 1000;
+    config.loops = 1;
+    start();
+    int fd = send_head("POST /import?linger=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    await(&seen.reached_gate, 1);
+    for (int i = 0; i < 2; i++)
+        expect("GET", "/slow", NULL, 503, "\"overloaded\"");
+    open_gate();
+    free(hf_raw_read(fd, "201 Created", 1, true));
+    close(fd);
+    stop();
+}
+END_TEST
+
 START_TEST(more_transfers_than_threads_are_refused_and_others_go_on)
 {
     int fds[4];
@@ -807,6 +834,7 @@ HF_TEST_MAIN("server_streams", a_large_answer_comes_whole_with_its_trailer, a_sl
              a_body_is_read_while_it_comes, a_body_over_the_limit_is_refused,
              a_refusal_in_the_middle_of_a_body_is_told_when_it_has_come, a_sender_that_stands_still_is_given_up,
              a_sender_that_leaves_ends_the_reader, a_reader_that_stands_still_is_given_up,
+             a_reader_that_has_all_may_take_longer_than_a_request,
              more_transfers_than_threads_are_refused_and_others_go_on,
              twice_as_many_transfers_as_threads_are_never_refused, ordinary_requests_are_answered_during_transfers,
              stopping_ends_transfers_in_both_directions, stopping_resumes_transfers_that_are_paused);

@@ -148,7 +148,10 @@ START_TEST(a_write_that_is_not_answered_in_time_has_an_unknown_outcome)
     send_request(write, "POST", "/v1/held", "a write");
     send_request(read, "GET", "/v1/held", "");
     hf_small_server_await_gate(server, 2);
-    expect_answer(write, "\"code\":\"outcome_unknown\"");
+    HF_AUTO(free) char *answer = hf_raw_read(write, "\"requestId\"", 1, true);
+    ck_assert_ptr_nonnull(strstr(answer, "\"code\":\"outcome_unknown\""));
+    ck_assert_ptr_nonnull(strstr(answer, "within the time for a request"));
+    ck_assert_ptr_null(strstr(answer, "database")); /* nobody has asked it */
     expect_answer(read, "\"code\":\"overloaded\"");
     send_request(write, "GET", "/open", ""); /* the connection goes on */
     expect_answer(write, "open");
@@ -174,6 +177,101 @@ START_TEST(a_job_that_no_worker_began_in_time_is_taken_back)
     send_request(queued, "POST", "/v1/worker", "x");
     expect_answer(queued, "X-Principal");
     hf_small_server_await_gate(server, 2); /* the first and the last: the one between never ran */
+    hf_small_server_stop(server);
+}
+END_TEST
+
+static void *stop_http(void *argument)
+{
+    (void)argument;
+    hf_small_server_stop_http(server);
+    return NULL;
+}
+
+/* The ordinary write that began later and was given up is how it knows that a deadline has passed. */
+START_TEST(a_task_may_take_longer_than_a_request)
+{
+    config = hf_small_server_config();
+    config.request_timeout_ms = 1000;
+    config.loops = 1;
+    start();
+    HF_AUTO(close) int task = connection();
+    HF_AUTO(close) int ordinary = connection();
+    send_request(task, "POST", "/v1/task", "x");
+    hf_small_server_await_gate(server, 1);
+    for (int i = 0; i < 2; i++) {
+        send_request(ordinary, "POST", "/v1/held", "x");
+        expect_answer(ordinary, "\"code\":\"outcome_unknown\"");
+    }
+    hf_small_server_open_gate(server);
+    HF_AUTO(free) char *answer = hf_raw_read(task, "X-Principal", 1, true);
+    ck_assert_msg(strncmp(answer, "HTTP/1.1 200", 12) == 0, "%s", answer);
+    hf_small_server_stop(server);
+}
+END_TEST
+
+START_TEST(tasks_that_wait_time_out_and_the_next_are_refused)
+{
+    enum { WAITING = 2 }; /* as many as fit */
+    int waiting[WAITING];
+    config = hf_small_server_config();
+    config.request_timeout_ms = 1000;
+    config.tasks = 1;
+    start();
+    HF_AUTO(close) int begun = connection();
+    send_request(begun, "POST", "/v1/task", "x");
+    hf_small_server_await_gate(server, 1);
+    for (int i = 0; i < WAITING; i++) {
+        waiting[i] = connection();
+        send_request(waiting[i], "POST", "/v1/task", "x");
+    }
+    for (int i = 0; i < WAITING; i++) {
+        HF_AUTO(free) char *answer = hf_raw_read(waiting[i], "\"requestId\"", 1, true);
+        ck_assert_ptr_nonnull(strstr(answer, "\"code\":\"overloaded\""));
+        ck_assert_ptr_nonnull(strstr(answer, "Retry-After"));
+        ck_assert_ptr_nonnull(strstr(answer, "nothing was changed"));
+    }
+    HF_AUTO(close) int next = connection();
+    send_request(next, "POST", "/v1/task", "x"); /* what was given up keeps its place until a thread comes to it */
+    expect_answer(next, "too many long requests");
+    expect_alive();
+    hf_small_server_open_gate(server);
+    expect_answer(begun, "worker");
+    for (int i = 0; i < WAITING; i++)
+        close(waiting[i]);
+    hf_small_server_stop(server);
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_a_task_does_not_end_it)
+{
+    config = hf_small_server_config();
+    config.tasks = 1;
+    start();
+    int gone = connection();
+    send_request(gone, "POST", "/v1/task", "x");
+    hf_small_server_await_gate(server, 1);
+    close(gone);
+    hf_small_server_open_gate(server);
+    HF_AUTO(close) int next = connection();
+    send_request(next, "POST", "/v1/task", "x");
+    expect_answer(next, "worker");
+    hf_small_server_await_gate(server, 2);
+    hf_small_server_stop(server);
+}
+END_TEST
+
+START_TEST(stopping_answers_for_a_task_too)
+{
+    pthread_t thread;
+    start();
+    HF_AUTO(close) int task = connection();
+    send_request(task, "POST", "/v1/task", "x");
+    hf_small_server_await_gate(server, 1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, stop_http, NULL), 0);
+    expect_answer(task, "the service is stopping");
+    hf_small_server_open_gate(server);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
     hf_small_server_stop(server);
 }
 END_TEST
@@ -228,13 +326,6 @@ START_TEST(quiescing_ends_at_its_deadline)
 }
 END_TEST
 
-static void *stop_http(void *argument)
-{
-    (void)argument;
-    hf_small_server_stop_http(server);
-    return NULL;
-}
-
 START_TEST(stopping_answers_requests_that_others_still_have)
 {
     enum { COUNT = 20 };
@@ -281,6 +372,8 @@ HF_TEST_MAIN("server_waiting", another_thread_completes_a_request, a_handler_may
              loops_answer_while_every_worker_waits, a_full_worker_queue_is_answered_503,
              clients_that_leave_while_they_wait_harm_nobody,
              a_write_that_is_not_answered_in_time_has_an_unknown_outcome,
-             a_job_that_no_worker_began_in_time_is_taken_back,
-             quiescing_finishes_what_is_under_way_and_refuses_the_rest, quiescing_ends_at_its_deadline,
-             stopping_answers_requests_that_others_still_have, stopping_under_load_leaves_nothing_behind);
+             a_job_that_no_worker_began_in_time_is_taken_back, a_task_may_take_longer_than_a_request,
+             tasks_that_wait_time_out_and_the_next_are_refused, a_client_that_leaves_a_task_does_not_end_it,
+             stopping_answers_for_a_task_too, quiescing_finishes_what_is_under_way_and_refuses_the_rest,
+             quiescing_ends_at_its_deadline, stopping_answers_requests_that_others_still_have,
+             stopping_under_load_leaves_nothing_behind);

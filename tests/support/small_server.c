@@ -177,6 +177,8 @@ const struct hf_route hf_small_routes[] = {
     {HF_POST, "/v1/small", echo, HF_ROLE_AGENT, HF_BODY_SMALL, HF_ON_LOOP, "small", NULL},
     {HF_GET, "/v1/worker", worker, HF_ROLE_VIEWER, HF_BODY_NONE, HF_ON_WORKER, "worker_get", NULL},
     {HF_POST, "/v1/worker", worker, HF_ROLE_VIEWER, HF_BODY_SMALL, HF_ON_WORKER, "worker_post", NULL},
+    {HF_GET, "/v1/task", worker, HF_ROLE_VIEWER, HF_BODY_NONE, HF_ON_TASK, "task_get", NULL},
+    {HF_POST, "/v1/task", worker, HF_ROLE_VIEWER, HF_BODY_SMALL, HF_ON_TASK, "task_post", NULL},
     {HF_GET, "/v1/retry", retry, HF_ROLE_VIEWER, HF_BODY_NONE, HF_ON_LOOP, "retry", NULL},
     {HF_POST, "/v1/later", later, HF_ROLE_VIEWER, HF_BODY_SMALL, HF_ON_LOOP, "later", NULL},
     {HF_POST, "/v1/held", held, HF_ROLE_VIEWER, HF_BODY_SMALL, HF_ON_LOOP, "held_post", NULL},
@@ -226,6 +228,7 @@ struct hf_config hf_small_server_config(void)
         .store_timeout_ms = 5000,
         .loops = 2,
         .workers = 2,
+        .tasks = 2,
         .transfers = 2,
         .import_bytes_max = INT64_C(1) << 30,
     };

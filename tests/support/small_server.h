@@ -5,6 +5,7 @@
  * PUT    (the same)                                         agent; echoes the body
  * POST   /v1/small                                          agent; at most 1 MiB; echoes the body
  * GET    /v1/worker, POST /v1/worker                        on a worker, which waits for the gate
+ * GET    /v1/task, POST /v1/task                            on a task's thread, which waits for the gate
  * GET    /v1/retry                                          asks for a worker; answers "worker"
  * POST   /v1/later                                          completed by another thread; echoes the body
  * POST   /v1/held, GET /v1/held                             completed by another thread once the gate is open
@@ -19,7 +20,7 @@
 
 struct hf_small_server; /* opaque */
 
-/* Settings that suit tests: loopback, port 0, 2 loops, 2 workers, bodies up to 100,000 bytes. */
+/* Settings that suit tests: loopback, port 0, 2 loops, 2 workers, 2 tasks, bodies up to 100,000 bytes. */
 struct hf_config hf_small_server_config(void);
 
 /* Starts it; a failure fails the test. tokens_file may be NULL. config is borrowed until stop. */

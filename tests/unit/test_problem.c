@@ -118,6 +118,22 @@ START_TEST(clients_are_not_told_what_the_database_said)
 }
 END_TEST
 
+START_TEST(clients_are_told_of_time_where_time_is_the_reason)
+{
+    struct hf_request request;
+    struct hf_reply reply;
+    struct hf_error err;
+    init(&request, &reply);
+    request.tells_all = true;
+    hf_error_set(&err, HF_OUTCOME_UNKNOWN, "no end of it came in time");
+    hf_reply_problem(&request, &reply, &err);
+    ck_assert_int_eq(reply.status, 503);
+    ck_assert_ptr_nonnull(strstr(reply.body.data, "\"detail\":\"no end of it came in time\""));
+    ck_assert_ptr_null(strstr(reply.body.data, "database"));
+    done(&request, &reply);
+}
+END_TEST
+
 START_TEST(a_header_value_cannot_start_another_header)
 {
     struct hf_request request;
@@ -175,5 +191,5 @@ END_TEST
 
 HF_TEST_MAIN("problem", a_problem_has_every_member_of_the_contract, a_problem_replaces_what_the_reply_held,
              statuses_that_want_a_header_get_it, clients_are_not_told_what_the_database_said,
-             a_header_value_cannot_start_another_header, json_replies_end_with_a_newline,
-             accept_counts_only_what_it_names);
+             clients_are_told_of_time_where_time_is_the_reason, a_header_value_cannot_start_another_header,
+             json_replies_end_with_a_newline, accept_counts_only_what_it_names);
