@@ -47,6 +47,7 @@ static const char *const fault_names[] = {
     "drill_no_space",
     "drill_midway",
     "fork_midway",
+    "validation_slow",
     "outline_before_rename",
 };
 #define FAULT_COUNT (sizeof(fault_names) / sizeof(fault_names[0]))

@@ -72,6 +72,7 @@ struct hf_shelf {
     int64_t history_bytes, history_sequence; /* retention.c: last measure; -1: none yet */
 
     /* The following are protected by snapshotter->mutex. */
+    struct hf_asked_validation *asked;                    /* validation_ask.c; the first is under way */
     struct hf_kept_row full, incremental, newest, oldest; /* complete and not damaged */
     int64_t anchor_cut_at_ms;                             /* of newest's generation; 0: its anchor is missing */
     bool generation_damaged;                              /* a file of newest's generation is known to be damaged */

@@ -164,10 +164,105 @@ START_TEST(a_request_that_is_wrong_validates_nothing)
 }
 END_TEST
 
+#ifdef HF_FAULTS
+static void start_slow(struct hf_api_test *t, int postgres)
+{
+    static const char *const environment[] = {"PERSISTENCE_ENABLE_STATE_VALIDATION=false",
+                                              "HOLDFAST_FAULT=validation_slow:sleep=3000",
+                                              "PERSISTENCE_REQUEST_TIMEOUT=1000", "PERSISTENCE_WORKERS=2", NULL};
+    const struct hf_test_server_options options = {.postgres = postgres != 0, .environment = environment};
+    hf_api_start(t, &options);
+    hf_api_call(t, 201, "PUT", SYSTEM "/components/a/state", "{\"a\":\"first\"}");
+    hf_api_call(t, 201, "POST", SYSTEM "/snapshots", "{}");
+    full_path = hf_format(SYSTEM "/snapshots/%s", hf_json_str(t->json, "id"));
+}
+
+static int begin_validation(struct hf_api_test *t, const char *path)
+{
+    int fd = hf_raw_connect(hf_test_server_port(t->server));
+    HF_AUTO(free)
+    char *request = hf_format("POST %s/validate HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", path);
+    ck_assert(hf_raw_send_text(fd, request));
+    return fd;
+}
+
+/* All of its answer, which ends with a line feed after the JSON. Owns: free(). */
+static char *end_validation(int fd)
+{
+    char *answer = hf_raw_read(fd, "}\n", 1, true);
+    close(fd);
+    return answer;
+}
+
+START_TEST(validations_may_take_long_are_shared_and_keep_nobody_waiting)
+{
+    enum { COUNT = 8 };
+    struct hf_api_test t;
+    int fds[COUNT];
+    start_slow(&t, _i);
+    for (int i = 0; i < COUNT; i++)
+        fds[i] = begin_validation(&t, full_path);
+    for (int i = 0; i < 20; i++) {
+        hf_api_call(&t, 200, "GET", SYSTEM "/snapshots", NULL);
+        hf_api_call(&t, 200, "GET", SYSTEM "/components/a/state", NULL);
+        hf_api_call(&t, 200, "GET", SYSTEM "/status", NULL);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        HF_AUTO(free) char *answer = end_validation(fds[i]);
+        ck_assert_msg(strncmp(answer, "HTTP/1.1 200", 12) == 0, "%s", answer);
+        ck_assert_ptr_nonnull(strstr(answer, "\"status\":\"valid\""));
+    }
+    hf_api_call(&t, 200, "GET", "/metrics", NULL);
+    const char *counted = strstr(t.answer.body, "holdfast_validations_total{status=\"valid\"} ");
+    ck_assert_ptr_nonnull(counted);
+    ck_assert_int_lt(atoi(strchr(counted, ' ')), COUNT);
+    stop(&t);
+}
+END_TEST
+
+START_TEST(more_validations_of_a_system_than_may_wait_are_refused)
+{
+    enum { COUNT = 6 };
+    struct hf_api_test t;
+    int fds[COUNT], judged = 0, refused = 0;
+    char *paths[COUNT] = {NULL};
+    start_slow(&t, _i);
+    for (int i = 0; i < COUNT; i++) {
+        hf_api_call(&t, 200, "PUT", SYSTEM "/components/a/state", i % 2 ? "{\"a\":1}" : "{\"a\":2}");
+        hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{}");
+        paths[i] = hf_format(SYSTEM "/snapshots/%s", hf_json_str(t.json, "id"));
+    }
+    for (int i = 0; i < COUNT; i++)
+        fds[i] = begin_validation(&t, paths[i]);
+    for (int i = 0; i < COUNT; i++) {
+        HF_AUTO(free) char *answer = end_validation(fds[i]);
+        if (strncmp(answer, "HTTP/1.1 200", 12) == 0) {
+            judged++;
+            continue;
+        }
+        refused++;
+        ck_assert_msg(strstr(answer, "\"code\":\"overloaded\"") != NULL, "%s", answer);
+        ck_assert_ptr_nonnull(strstr(answer, "Retry-After"));
+        ck_assert_ptr_nonnull(strstr(answer, "a validation of system default is under way"));
+    }
+    ck_assert_int_ge(judged, 3);
+    ck_assert_int_ge(refused, 1);
+    for (int i = 0; i < COUNT; i++)
+        free(paths[i]);
+    stop(&t);
+}
+END_TEST
+#endif
+
 int main(void)
 {
     const TTest *const tests[] = {a_validation_answers_with_its_checks_and_is_remembered,
-                                  what_is_damaged_is_healed_and_told, what_is_lost_is_listed,
+                                  what_is_damaged_is_healed_and_told,
+                                  what_is_lost_is_listed,
+#ifdef HF_FAULTS
+                                  validations_may_take_long_are_shared_and_keep_nobody_waiting,
+                                  more_validations_of_a_system_than_may_wait_are_refused,
+#endif
                                   a_request_that_is_wrong_validates_nothing};
     return hf_api_run_on_both("validations", tests, (int)(sizeof(tests) / sizeof(tests[0])));
 }

@@ -1,5 +1,5 @@
 /* Validation: what passes, what is healed from where, what is lost, and what the score makes of it. */
-#include "engine/validation.h"
+#include "engine/validation_ask.h"
 
 #include "core/auto.h"
 #include "core/clock.h"
@@ -654,6 +654,42 @@ START_TEST(a_slow_validation_hurries_when_a_deletion_waits)
 }
 END_TEST
 
+struct told {
+    struct hf_validation_asker asker; /* first */
+    int count;
+    bool judged;
+    struct hf_error err;
+};
+
+static void tell(struct hf_validation_asker *asker, const struct hf_validation *result, const struct hf_error *err)
+{
+    struct told *told = (struct told *)(void *)asker;
+    told->count++;
+    told->judged = result != NULL;
+    if (err)
+        told->err = *err;
+}
+
+START_TEST(what_was_asked_for_breaks_off_at_a_stop_without_a_verdict)
+{
+    open_quiet(NULL, NULL);
+    hf_test_put(&service, "a", "{\"a\":\"first\"}");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    struct told before = {.asker = {.tell = tell}}, after = {.asker = {.tell = tell}};
+    struct hf_error err;
+    HF_TEST_OK(hf_validation_ask(service.engine, HF_TEST_NAME, full.id, false, &before.asker, &err));
+    ck_assert_int_eq(before.count, 1);
+    ck_assert(before.judged);
+    hf_engine_break_off(service.engine);
+    HF_TEST_OK(hf_validation_ask(service.engine, HF_TEST_NAME, full.id, true, &after.asker, &err));
+    ck_assert_int_eq(after.count, 1);
+    ck_assert(!after.judged);
+    ck_assert_int_eq(after.err.code, HF_SHUTTING_DOWN);
+    ck_assert_str_eq(validate(&full, true), "valid"); /* the stop's own go on */
+    hf_test_service_close(&service);
+}
+END_TEST
+
 static void wait_until_told(const char *type)
 {
     for (int waited_ms = 0; count_told(type) == 0; waited_ms += 10) {
@@ -740,5 +776,6 @@ HF_TEST_MAIN("validation", a_sound_snapshot_passes_every_check_and_scores_one, a
              a_version_with_another_content_is_a_warning, a_sequence_above_the_cut_is_a_warning,
              a_version_may_go_back_with_a_restore, a_row_that_was_altered_or_lost_is_written_again,
              a_content_that_was_altered_in_the_database_is_found_by_a_deep_validation,
-             a_slow_validation_hurries_when_a_deletion_waits, the_scrub_finds_and_heals_a_flipped_byte,
-             the_scrub_mends_the_copy_in_the_mirror, a_scrub_under_way_is_broken_off_at_the_end);
+             a_slow_validation_hurries_when_a_deletion_waits, what_was_asked_for_breaks_off_at_a_stop_without_a_verdict,
+             the_scrub_finds_and_heals_a_flipped_byte, the_scrub_mends_the_copy_in_the_mirror,
+             a_scrub_under_way_is_broken_off_at_the_end);
