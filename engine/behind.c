@@ -7,6 +7,7 @@
 #include "engine/events.h"
 #include "engine/fold.h"
 #include "engine/recovery.h"
+#include "repository/manifest.h"
 #include "store/snapshots.h"
 #include "store/systems.h"
 
@@ -50,6 +51,9 @@ static bool note_newest(void *context, const struct hf_snapshot_row *row)
 {
     struct behind *behind = context;
     if (strcmp(row->state, "complete") != 0 || strcmp(row->trigger, "import") == 0)
+        return true;
+    /* Nobody reaches such numbers by counting, and there must be room above. */
+    if (row->sequence > HF_MANIFEST_NUMBER_MAX / 2 || row->epoch > HF_MANIFEST_NUMBER_MAX / 2)
         return true;
     if (row->sequence > behind->sequence)
         behind->sequence = row->sequence;

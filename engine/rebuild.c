@@ -225,7 +225,7 @@ static void read_id(struct hf_manifest_header *header)
     const char *time = strchr(header->id, '-');
     const char *sequence = time ? strchr(time + 1, '-') : NULL;
     header->sequence = sequence ? strtoll(sequence + 1, NULL, 10) : 0;
-    if (header->sequence < 0)
+    if (header->sequence < 0 || header->sequence > HF_MANIFEST_NUMBER_MAX)
         header->sequence = 0;
     int year, month, day, hour, minute, second;
     char text[HF_TIME_BYTES];

@@ -12,13 +12,14 @@ static bool plan_component(struct hf_recovering *recovering, const struct hf_com
                            const struct hf_past_entry *source, struct hf_error *err);
 static bool read_registration(struct hf_plan *plan, struct hf_plan_item *item, struct hf_error *err);
 static bool must_stay(struct hf_recovering *recovering, const struct hf_past_entry *source, bool now);
-static void choose_action(struct hf_recovering *recovering, struct hf_plan_item *item);
+static bool choose_action(struct hf_recovering *recovering, struct hf_plan_item *item, struct hf_error *err);
 static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *item);
 static void assign_waves(struct hf_plan *plan);
 static void write_lost(const struct hf_recovering *recovering, struct hf_buf *out);
 static void write_cut(const struct hf_recovering *recovering, int64_t now_ms, struct hf_buf *out);
 static void write_item(const struct hf_recovering *recovering, struct hf_buf *out, const struct hf_plan_item *item,
                        int64_t now_ms);
+static bool check_room(const struct hf_recovering *recovering, struct hf_error *err);
 
 bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
 {
@@ -38,7 +39,7 @@ bool hf_plan_make(struct hf_recovering *recovering, struct hf_error *err)
         hf_catalog_list_components(catalog, name, "", INT32_MAX, &plan->arena, &count, &found);
     plan->present = components;
     plan->present_count = count;
-    if (!hf_recovery_check_selection(recovering, err))
+    if (!hf_recovery_check_selection(recovering, err) || !check_room(recovering, err))
         return false;
 
     bool head = strcmp(recovering->request->source, "head") == 0;
@@ -70,6 +71,17 @@ void hf_plan_done(struct hf_recovering *recovering)
     recovering->has_plan = false;
 }
 
+/* What a restore counts on must be countable: the numbers of a snapshot may come from elsewhere. */
+static bool check_room(const struct hf_recovering *recovering, struct hf_error *err)
+{
+    const struct hf_plan *plan = &recovering->plan;
+    const struct hf_system_info *system = &plan->system;
+    int64_t changes_max = (int64_t)plan->present_count + recovering->source_count;
+    return (system->epoch < HF_MANIFEST_NUMBER_MAX && system->sequence <= HF_MANIFEST_NUMBER_MAX - changes_max) ||
+           hf_error_set(err, HF_CONFLICT, "system %s is at sequence %lld and epoch %lld: there is no room to count on",
+                        system->name, (long long)system->sequence, (long long)system->epoch);
+}
+
 static bool plan_component(struct hf_recovering *recovering, const struct hf_component_info *current,
                            const struct hf_past_entry *source, struct hf_error *err)
 {
@@ -92,7 +104,8 @@ static bool plan_component(struct hf_recovering *recovering, const struct hf_com
                                   .component_id = current ? current->component_id : 0,
                                   .wave = then ? 0 : -1};
     plan->unproven += stays && !(source && source->lost);
-    choose_action(recovering, item);
+    if (!choose_action(recovering, item, err))
+        return false;
     count_loss(recovering, item);
     return read_registration(plan, item, err);
 }
@@ -115,7 +128,7 @@ static int64_t newest_version(const struct hf_recovering *recovering, const stru
     return counts && item->source->version > now ? item->source->version : now;
 }
 
-static void choose_action(struct hf_recovering *recovering, struct hf_plan_item *item)
+static bool choose_action(struct hf_recovering *recovering, struct hf_plan_item *item, struct hf_error *err)
 {
     struct hf_plan *plan = &recovering->plan;
     const struct hf_head *head = item->current ? &item->current->head : NULL;
@@ -125,18 +138,23 @@ static void choose_action(struct hf_recovering *recovering, struct hf_plan_item 
                 strcmp(head->content_type, item->source->content_type) == 0;
     if (item->stays) {
         item->action = HF_PLAN_KEEP;
-        return;
+        return true;
     }
     if (same || strcmp(recovering->request->source, "head") == 0) {
         item->action = HF_PLAN_KEEP;
         plan->restored++;
-        return;
+        return true;
     }
     item->action = item->wave < 0 ? HF_PLAN_BURY : HF_PLAN_WRITE;
-    item->new_version = newest_version(recovering, item) + 1;
+    int64_t newest = newest_version(recovering, item);
+    if (newest >= HF_MANIFEST_NUMBER_MAX)
+        return hf_error_set(err, HF_CONFLICT, "component %s is at version %lld: there is no room for a newer one",
+                            item->component, (long long)newest);
+    item->new_version = newest + 1;
     item->new_sequence = plan->system.sequence + ++plan->changes;
     plan->buried += item->action == HF_PLAN_BURY;
     plan->restored += item->action == HF_PLAN_WRITE;
+    return true;
 }
 
 static int64_t not_negative(int64_t value)

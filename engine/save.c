@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/id.h"
 #include "core/metrics.h"
+#include "repository/manifest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -227,6 +228,14 @@ static void apply_item(struct hf_batch *batch, struct hf_system *system, struct 
     item->committed_at_ms = head->committed_at_ms;
 }
 
+/* A restored snapshot of elsewhere may bring versions that leave no room; what is past them no snapshot could hold. */
+static bool check_room(const struct hf_save_item *item, const struct hf_head *head, struct hf_error *err)
+{
+    return head->version < HF_MANIFEST_NUMBER_MAX ||
+           hf_error_set(err, HF_CONFLICT, "component %s is at version %lld: there is no room for a newer one",
+                        item->component, (long long)head->version);
+}
+
 static bool check_all(struct hf_batch *batch, struct hf_catalog *catalog, struct hf_write *write,
                       struct hf_system *system, const char **content_types)
 {
@@ -239,7 +248,7 @@ static bool check_all(struct hf_batch *batch, struct hf_catalog *catalog, struct
         write->failed_item = i;
         struct hf_head head = *head_in(batch, component);
         head.epoch = system ? system->epoch : 1;
-        if (!check_item(write, item, &head, &write->error))
+        if (!check_room(item, &head, &write->error) || !check_item(write, item, &head, &write->error))
             return false;
         content_types[i] = item->delete_it ? "" : hf_catalog_intern_locked(catalog, item->content_type);
         if (!content_types[i])

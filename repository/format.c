@@ -92,7 +92,8 @@ static bool decode_header_fields(const unsigned char *data, size_t end, bool enc
     size_t at = HEADER_FIXED_BYTES;
     return (kind == KIND_FULL || kind == KIND_INCREMENTAL) && get_size(data + 16, &out->sequence) &&
            get_size(data + 24, &out->epoch) && get_size(data + 32, &out->cut_at_ms) &&
-           get_text(data, end, &at, out->system, HF_NAME_MAX) &&
+           out->sequence <= HF_MANIFEST_NUMBER_MAX && out->epoch <= HF_MANIFEST_NUMBER_MAX &&
+           out->cut_at_ms <= HF_MANIFEST_TIME_MAX_MS && get_text(data, end, &at, out->system, HF_NAME_MAX) &&
            get_text(data, end, &at, out->id, HF_SNAPSHOT_ID_MAX) &&
            get_text(data, end, &at, out->generation, HF_SNAPSHOT_ID_MAX) &&
            get_text(data, end, &at, out->parent, HF_SNAPSHOT_ID_MAX) && (!encrypted || get_key(data, end, &at, out)) &&

@@ -12,6 +12,7 @@ enum field_type {
     FIELD_OPTIONAL_ID, /* "" allowed */
     FIELD_ARRAY,       /* held as its JSON text */
     FIELD_NUMBER,
+    FIELD_TIME, /* a number too, in milliseconds */
     FIELD_BOOL,
     FIELD_HASH,
 };
@@ -21,7 +22,7 @@ struct field {
     const char *name;
     enum field_type type;
     size_t offset;
-    int64_t min;   /* FIELD_NUMBER */
+    int64_t min;   /* FIELD_NUMBER, FIELD_TIME */
     bool optional; /* left out, and meant when it is left out, where it is "", [], 0 or false: a third less to parse */
 };
 
@@ -38,7 +39,7 @@ static const struct field header_fields[] = {
     {"parent", FIELD_OPTIONAL_ID, H(parent), 0},
     {"sequence", FIELD_NUMBER, H(sequence), 0},
     {"epoch", FIELD_NUMBER, H(epoch), 0},
-    {"cutAtMs", FIELD_NUMBER, H(cut_at_ms), 0},
+    {"cutAtMs", FIELD_TIME, H(cut_at_ms), 0},
     {"rootHash", FIELD_HASH, H(root_hash), 0},
     {"components", FIELD_NUMBER, H(components), 0},
     {"changed", FIELD_NUMBER, H(changed), 0},
@@ -48,7 +49,7 @@ static const struct field header_fields[] = {
     {"backupIntervalMs", FIELD_NUMBER, H(backup_interval_ms), -1},
     {"incrementalIntervalMs", FIELD_NUMBER, H(incremental_interval_ms), -1},
     {"maxRetentionHours", FIELD_NUMBER, H(max_retention_hours), -1},
-    {"createdAtMs", FIELD_NUMBER, H(created_at_ms), -1},
+    {"createdAtMs", FIELD_TIME, H(created_at_ms), -1},
     {"signedBy", FIELD_TEXT, H(signed_by), 0, true},
     {"signature", FIELD_TEXT, H(signature), 0, true},
 };
@@ -60,14 +61,14 @@ static const struct field entry_fields[] = {
     {"hash", FIELD_HASH, E(hash), 0},
     {"bytes", FIELD_NUMBER, E(bytes), 0},
     {"contentType", FIELD_TEXT, E(content_type), 0},
-    {"committedAtMs", FIELD_NUMBER, E(committed_at_ms), -1},
+    {"committedAtMs", FIELD_TIME, E(committed_at_ms), -1},
     {"deleted", FIELD_BOOL, E(deleted), 0, true},
     {"kind", FIELD_TEXT, E(component_kind), 0, true},
     {"dependsOn", FIELD_ARRAY, E(depends_on), 0, true},
     {"requiredPointers", FIELD_ARRAY, E(required_pointers), 0, true},
     {"heartbeatIntervalMs", FIELD_NUMBER, E(heartbeat_interval_ms), -1, true},
-    {"registeredAtMs", FIELD_NUMBER, E(registered_at_ms), -1, true},
-    {"createdAtMs", FIELD_NUMBER, E(created_at_ms), -1},
+    {"registeredAtMs", FIELD_TIME, E(registered_at_ms), -1, true},
+    {"createdAtMs", FIELD_TIME, E(created_at_ms), -1},
     {"blobFile", FIELD_OPTIONAL_ID, E(blob_file), 0},
     {"blobOffset", FIELD_NUMBER, E(blob_offset), 0},
     {"blobStoredBytes", FIELD_NUMBER, E(blob_stored_bytes), 0},
@@ -77,6 +78,8 @@ static const struct field entry_fields[] = {
 #define ENTRY_FIELDS  (sizeof(entry_fields) / sizeof(entry_fields[0]))
 
 static bool write_line(struct hf_buf *out, const struct field *fields, size_t count, const void *from);
+static bool is_number(const struct field *field);
+static bool in_bounds(const struct field *field, int64_t number);
 static bool is_default(const struct field *field, const char *at);
 static void set_default(const struct field *field, char *at);
 static bool write_value(struct hf_buf *out, const struct field *field, const char *at);
@@ -168,9 +171,20 @@ static bool write_line(struct hf_buf *out, const struct field *fields, size_t co
     return ok && hf_buf_add_text(out, "}\n");
 }
 
+static bool is_number(const struct field *field)
+{
+    return field->type == FIELD_NUMBER || field->type == FIELD_TIME;
+}
+
+static bool in_bounds(const struct field *field, int64_t number)
+{
+    return number >= field->min &&
+           number <= (field->type == FIELD_TIME ? HF_MANIFEST_TIME_MAX_MS : HF_MANIFEST_NUMBER_MAX);
+}
+
 static bool is_default(const struct field *field, const char *at)
 {
-    if (field->type == FIELD_NUMBER)
+    if (is_number(field))
         return *(const int64_t *)(const void *)at == 0;
     if (field->type == FIELD_BOOL)
         return !*(const bool *)at;
@@ -181,9 +195,10 @@ static bool is_default(const struct field *field, const char *at)
 static bool write_value(struct hf_buf *out, const struct field *field, const char *at)
 {
     switch (field->type) {
-    case FIELD_NUMBER: {
+    case FIELD_NUMBER:
+    case FIELD_TIME: {
         int64_t number = *(const int64_t *)(const void *)at;
-        if (number < field->min) /* what the reader would refuse is not written */
+        if (!in_bounds(field, number)) /* what the reader would refuse is not written */
             return false;
         return number < 0 ? hf_buf_add_text(out, "-1") : hf_buf_add_u64(out, (uint64_t)number);
     }
@@ -248,7 +263,7 @@ static void set_default(const struct field *field, char *at)
 {
     if (field->type == FIELD_ARRAY)
         *(const char **)(void *)at = "[]";
-    else if (field->type != FIELD_NUMBER && field->type != FIELD_BOOL)
+    else if (!is_number(field) && field->type != FIELD_BOOL)
         *(const char **)(void *)at = "";
 }
 
@@ -256,7 +271,8 @@ static bool read_value(const json_t *value, const struct field *field, struct hf
 {
     switch (field->type) {
     case FIELD_NUMBER:
-        if (!json_is_integer(value) || json_integer_value(value) < field->min)
+    case FIELD_TIME:
+        if (!json_is_integer(value) || !in_bounds(field, json_integer_value(value)))
             return false;
         *(int64_t *)(void *)at = json_integer_value(value);
         return true;

@@ -11,6 +11,11 @@
 
 #include <stdint.h>
 
+/* The greatest number that is read or written: what every reader of JSON has exactly. Files and archives may come from
+ * anywhere, and what is counted on from their numbers must not overflow. */
+#define HF_MANIFEST_NUMBER_MAX  ((INT64_C(1) << 53) - 1)
+#define HF_MANIFEST_TIME_MAX_MS INT64_C(253402300799999) /* the end of year 9999 */
+
 #define HF_SNAPSHOT_ID_MAX 96 /* "incremental-20261123T013000Z-9223372036854775807-99" fits */
 
 struct hf_manifest_header {
@@ -74,7 +79,7 @@ static inline bool hf_manifest_entry_is_present(const struct hf_manifest_entry *
 bool hf_manifest_write_header(struct hf_buf *out, const struct hf_manifest_header *header);
 bool hf_manifest_write_entry(struct hf_buf *out, const struct hf_manifest_entry *entry);
 
-/* Strict: unknown or missing fields, bad names, negative sizes are HF_DAMAGED. Texts go to the arena. */
+/* Strict: unknown or missing fields, bad names, negative or too great numbers are HF_DAMAGED. Texts go to the arena. */
 HF_MUST_USE bool hf_manifest_read_header(const char *line, size_t bytes, struct hf_arena *arena,
                                          struct hf_manifest_header *out, struct hf_error *err);
 HF_MUST_USE bool hf_manifest_read_entry(const char *line, size_t bytes, struct hf_arena *arena,

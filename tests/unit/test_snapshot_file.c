@@ -324,7 +324,7 @@ END_TEST
 
 START_TEST(header_fields_survive_encoding_at_their_longest)
 {
-    struct hf_format_header in = {.full = false, .sequence = INT64_MAX, .epoch = 1, .cut_at_ms = 2}, out;
+    struct hf_format_header in = {.full = false, .sequence = HF_MANIFEST_NUMBER_MAX, .epoch = 1, .cut_at_ms = 2}, out;
     unsigned char data[HF_FORMAT_HEADER_BYTES_MAX];
     struct hf_error err = {0};
     size_t bytes;
@@ -337,7 +337,7 @@ START_TEST(header_fields_survive_encoding_at_their_longest)
     ck_assert_uint_eq(bytes, written);
     ck_assert_str_eq(out.system, in.system);
     ck_assert_str_eq(out.parent, in.parent);
-    ck_assert_int_eq(out.sequence, INT64_MAX);
+    ck_assert_int_eq(out.sequence, HF_MANIFEST_NUMBER_MAX);
     ck_assert(!hf_format_decode_header(data, written - 1, &out, &bytes, &err));
 }
 END_TEST
