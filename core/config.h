@@ -29,6 +29,7 @@ struct hf_config {
     char *encryption_key_file;      /* NULL: snapshot files are not encrypted */
     char *signing_key_file;         /* NULL: snapshots are not signed */
     char *trusted_keys_file;        /* NULL: only signatures of the own signing key are known */
+    bool require_signatures;        /* what is not signed with a trusted key is not restored */
     char *mirror_directory;         /* NULL: no second place for snapshot files */
     int64_t scrub_interval_ms;      /* 0: never */
     int64_t scrub_bytes_per_second; /* what a scrub reads at most */

@@ -140,6 +140,13 @@ static bool open_repository(struct hf_engine *engine, struct hf_error *err)
         !hf_repository_open(&engine->repository, config->backup_directory, config->incremental_directory, err))
         return false;
     hf_repository_use_keys(engine->repository, engine->keys);
+    if (!config->require_signatures)
+        return true;
+    if (!hf_keys_sign(engine->keys)) /* its own snapshots would not be restored */
+        return hf_error_set(err, HF_CONFIG,
+                            "PERSISTENCE_REQUIRE_SIGNATURES is set, and the service has no key to sign with: set "
+                            "PERSISTENCE_SIGNING_KEY_FILE");
+    hf_repository_require_signatures(engine->repository);
     return true;
 }
 

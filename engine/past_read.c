@@ -88,9 +88,15 @@ static bool load_chain(struct hf_past *past, const char *id, struct hf_past_salv
 static bool try_chain(struct hf_past *past, const char *id, struct hf_past_salvage *salvage, struct hf_error *err)
 {
     struct hf_repository *repository = past->engine->repository;
-    if (!salvage)
-        return hf_chain_load(&past->chain, repository, past->system.name, id, err);
-    return hf_chain_salvage(&past->chain, repository, past->system.name, id, &salvage->whole, salvage->why, err);
+    bool ok =
+        salvage ? hf_chain_salvage(&past->chain, repository, past->system.name, id, &salvage->whole, salvage->why, err)
+                : hf_chain_load(&past->chain, repository, past->system.name, id, err);
+    int verdict;
+    if (!ok || hf_repository_check_signature(repository, past->chain, &verdict, err))
+        return ok;
+    hf_chain_free(past->chain); /* forged, or not proven where proof is required: not even named by its id */
+    past->chain = NULL;
+    return false;
 }
 
 static void pause_before_try(int tries)

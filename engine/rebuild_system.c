@@ -31,6 +31,7 @@ struct attempt {
     int64_t count;
 };
 
+static bool counts(const struct hf_rebuild_file *file);
 static int64_t epoch_above(const struct hf_rebuild_file *files, int64_t count);
 static bool try_file(struct attempt *attempt, struct hf_error *err);
 static bool try_once(struct attempt *attempt, struct hf_error *err);
@@ -55,7 +56,10 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
     const struct hf_rebuild_file *too_old = NULL;
     bool done = false;
     for (int64_t i = 0; i < count && !done && !too_old && !hf_rebuild_file_is_import(&files[i]); i++) {
-        if (files[i].damage && (!hf_rebuild_mend(rebuild, files, count, i, attempt.system_id) || files[i].damage)) {
+        if (!counts(&files[i])) {
+            skip_file(&attempt, &files[i], "its sequence or epoch is too great to count on");
+        } else if (files[i].damage &&
+                   (!hf_rebuild_mend(rebuild, files, count, i, attempt.system_id) || files[i].damage)) {
             skip_file(&attempt, &files[i], files[i].damage);
         } else if (attempt.started_at_ms - files[i].header.cut_at_ms > age_ms_max) {
             too_old = &files[i];
@@ -79,13 +83,19 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
     return true;
 }
 
-/* Above every epoch that anyone was told of. What newer files said that can no longer be read is bounded by how many
- * restores a system can have seen since the last one that can. */
+/* Is there room above its numbers? Nobody reaches them by counting: a file that says so was made to. */
+static bool counts(const struct hf_rebuild_file *file)
+{
+    return file->header.epoch <= HF_MANIFEST_NUMBER_MAX / 2 && file->header.sequence <= HF_MANIFEST_NUMBER_MAX / 2;
+}
+
+/* Above every epoch that anyone was told of here; imports tell of other places. What newer files said that can no
+ * longer be read is bounded by how many restores a system can have seen since the last one that can. */
 static int64_t epoch_above(const struct hf_rebuild_file *files, int64_t count)
 {
     int64_t epoch = 1;
     for (int64_t i = 0; i < count; i++) {
-        if (files[i].header.epoch > epoch)
+        if (!hf_rebuild_file_is_import(&files[i]) && counts(&files[i]) && files[i].header.epoch > epoch)
             epoch = files[i].header.epoch;
     }
     return epoch + (files[0].damage ? UNREADABLE_EPOCHS : 1);
@@ -121,7 +131,9 @@ static bool try_once(struct attempt *attempt, struct hf_error *err)
     if (!hf_chain_load(&attempt->chain, attempt->rebuild->engine->repository, header->system, header->id, err))
         return false;
     attempt->sequence = hf_chain_header(attempt->chain)->sequence;
-    bool ok = write_system(attempt, err);
+    int verdict;
+    bool ok = hf_repository_check_signature(attempt->rebuild->engine->repository, attempt->chain, &verdict, err) &&
+              write_system(attempt, err);
     hf_chain_free(attempt->chain);
     attempt->chain = NULL;
     return ok;

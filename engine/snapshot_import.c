@@ -10,10 +10,12 @@
 #include "repository/archive.h"
 #include "repository/keys.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define ID_TRIES_MAX       99
-#define MANIFEST_BYTES_MAX (INT64_C(512) << 20)
+#define MANIFEST_BYTES_MAX (INT64_C(64) << 20)
+#define IMPORTS_MAX        2 /* under way; each may hold what a manifest makes */
 
 struct importing {
     struct hf_engine *engine;
@@ -29,6 +31,8 @@ struct importing {
     uint64_t started_ns;
 };
 
+static bool import(struct importing *importing, const struct hf_reader *from, const char *label,
+                   struct hf_snapshot_row *out, struct hf_error *err);
 static bool check_signature(struct importing *importing, struct hf_error *err);
 static void fill_header(struct importing *importing, const char *label);
 static bool open_writer(struct importing *importing, struct hf_error *err);
@@ -47,29 +51,49 @@ bool hf_snapshot_import(struct hf_engine *engine, const char *system, const stru
                                   .system = system,
                                   .arena = arena,
                                   .started_ns = hf_clock_monotonic_ns()};
-    const struct hf_archive_limits limits = {.archive_bytes_max = engine->config->import_bytes_max,
-                                             .state_bytes_max = engine->config->state_bytes_max,
-                                             .manifest_bytes_max = MANIFEST_BYTES_MAX};
-    importing.is_known = hf_catalog_read_system(engine->catalog, system, &importing.known);
-    if (!hf_archive_open(&importing.archive, from, &limits, err))
-        return false;
-    importing.origin = hf_archive_header(importing.archive);
-    fill_header(&importing, label);
-    bool ok = check_signature(&importing, err) && open_writer(&importing, err) &&
-              hf_archive_read(importing.archive, importing.writer, err) && publish(&importing, out, err);
-    hf_snapshot_writer_free(importing.writer);
-    if (ok)
-        tell(&importing, out);
-    hf_archive_free(importing.archive);
+    bool ok = false;
+    if (atomic_fetch_add(&engine->imports, 1) < IMPORTS_MAX)
+        ok = import(&importing, from, label, out, err);
+    else
+        hf_error_set(err, HF_OVERLOADED, "%d imports are under way; try again when one of them is done", IMPORTS_MAX);
+    atomic_fetch_sub(&engine->imports, 1);
     return ok;
 }
 
-/* Whose signature is not known is no reason to refuse: the hashes hold, and nobody is bound to sign. */
+static bool import(struct importing *importing, const struct hf_reader *from, const char *label,
+                   struct hf_snapshot_row *out, struct hf_error *err)
+{
+    struct hf_engine *engine = importing->engine;
+    const struct hf_archive_limits limits = {.archive_bytes_max = engine->config->import_bytes_max,
+                                             .state_bytes_max = engine->config->state_bytes_max,
+                                             .manifest_bytes_max = MANIFEST_BYTES_MAX};
+    importing->is_known = hf_catalog_read_system(engine->catalog, importing->system, &importing->known);
+    if (!hf_archive_open(&importing->archive, from, &limits, err))
+        return false;
+    importing->origin = hf_archive_header(importing->archive);
+    fill_header(importing, label);
+    bool ok = check_signature(importing, err) && open_writer(importing, err) &&
+              hf_archive_read(importing->archive, importing->writer, err) && publish(importing, out, err);
+    hf_snapshot_writer_free(importing->writer);
+    if (ok)
+        tell(importing, out);
+    hf_archive_free(importing->archive);
+    return ok;
+}
+
+/* Whose signature is not known is no reason to refuse, unless the operator says so: the hashes hold. */
 static bool check_signature(struct importing *importing, struct hf_error *err)
 {
     importing->signature = hf_keys_verify_root(importing->engine->keys, importing->origin);
-    if (importing->signature != HF_SIGNATURE_BAD)
+    if (importing->signature == HF_SIGNATURE_GOOD)
         return true;
+    if (importing->signature != HF_SIGNATURE_BAD && !importing->engine->config->require_signatures)
+        return true;
+    if (importing->signature != HF_SIGNATURE_BAD)
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "the archive is %s, and PERSISTENCE_REQUIRE_SIGNATURES refuses such ones",
+                            importing->signature == HF_SIGNATURE_NONE ? "not signed"
+                                                                      : "signed with a key that is not trusted here");
     return hf_error_set(err, HF_INVALID_REQUEST,
                         "the signature of key %.16s does not fit: the archive is not what was signed as %s of %s",
                         importing->origin->signed_by, importing->origin->id, importing->origin->system);
@@ -175,11 +199,11 @@ static bool publish_locked(struct importing *importing, struct hf_shelf *shelf, 
     int64_t file_bytes = 0;
     if (!hf_snapshot_writer_finish(importing->writer, &importing->header, &file, &file_bytes, err))
         return false;
-    struct hf_snapshot_row row =
-        hf_snapshot_row_of_file(shelf->system_id, &importing->header, hf_arena_strdup(importing->arena, file),
-                                file_bytes, false,
-                                hf_arena_format(importing->arena, "imported: it was %s of system %s",
-                                                importing->origin->id, importing->origin->system));
+    struct hf_snapshot_row row = hf_snapshot_row_of_file(
+        shelf->system_id, &importing->header, hf_arena_strdup(importing->arena, file), file_bytes, false,
+        hf_arena_format(importing->arena, "imported: it was %s%s of system %s",
+                        hf_archive_is_salvaged(importing->archive) ? "what damage had left of " : "",
+                        importing->origin->id, importing->origin->system));
     row.completed_at_ms = hf_clock_now_ms();
     row.duration_ms = (int64_t)((hf_clock_monotonic_ns() - importing->started_ns) / HF_MS_NS);
     struct hf_call call = {.run = insert_row, .context = &row};

@@ -275,7 +275,11 @@ static void judge_signature(struct hf_validating *validating)
         hf_check_set(validating, HF_CHECK_SIGNATURE, "warning", 0, "signed with a key that is not among the trusted");
         break;
     default:
-        hf_check_set(validating, HF_CHECK_SIGNATURE, "skipped", 1, "not signed");
+        if (hf_keys_trust(validating->engine->keys)) /* whoever can change a file can also take its signature away */
+            hf_check_set(validating, HF_CHECK_SIGNATURE, "warning", 0,
+                         "not signed, though trusted keys are configured");
+        else
+            hf_check_set(validating, HF_CHECK_SIGNATURE, "skipped", 1, "not signed");
     }
 }
 

@@ -15,6 +15,12 @@ HF_MUST_USE bool hf_archive_write(struct hf_chain *chain, bool zstd, const struc
 HF_MUST_USE bool hf_archive_write_manifest(const struct hf_chain *chain, const struct hf_writer *to,
                                            struct hf_error *err);
 
+/* The same of what damage has left: only entries i with written[i] and those without a state; components, length and
+ * root hash are theirs. The snapshot's own root hash is told beside; its signature, which is over that one, is left
+ * out. */
+HF_MUST_USE bool hf_archive_write_salvaged_manifest(const struct hf_chain *chain, const bool *written,
+                                                    const struct hf_writer *to, struct hf_error *err);
+
 struct hf_archive_limits {
     int64_t archive_bytes_max; /* as it comes, and again unpacked */
     int64_t state_bytes_max;
@@ -33,6 +39,9 @@ HF_MUST_USE bool hf_archive_open(struct hf_archive **out, const struct hf_reader
 /* What the snapshot was where it was made: system, id, kind, trigger, label, generation, signature; cut time, sequence
  * and epoch; counts and root hash. Borrowed. */
 const struct hf_manifest_header *hf_archive_header(const struct hf_archive *archive);
+
+/* What damage had left of a snapshot (extract --salvage): it is whole in itself, and not all that there was. */
+bool hf_archive_is_salvaged(const struct hf_archive *archive);
 
 /* Reads all else into a new snapshot file: entries as in the manifest, contents as in the states. Refuses with
  * HF_INVALID_REQUEST, naming the member: what is no regular file or directory, absolute or with "..", not in the

@@ -125,6 +125,9 @@ static bool add_entry(struct hf_archive_manifest *manifest, const struct hf_mani
     if (manifest->count > 0 && strcmp(manifest->entries[manifest->count - 1].component, entry->component) >= 0)
         return hf_error_set(err, HF_INVALID_REQUEST, "%s: component %s is given twice or not in the order of names",
                             HF_ARCHIVE_MANIFEST, entry->component);
+    if (manifest->count == HF_ARCHIVE_ENTRIES_MAX)
+        return hf_error_set(err, HF_BODY_TOO_LARGE, "%s has more than %d entries", HF_ARCHIVE_MANIFEST,
+                            HF_ARCHIVE_ENTRIES_MAX);
     if (manifest->count == manifest->capacity) {
         manifest->capacity = manifest->capacity ? manifest->capacity * 2 : 64;
         manifest->entries = hf_realloc(manifest->entries, (size_t)manifest->capacity * sizeof(manifest->entries[0]));
@@ -136,7 +139,7 @@ static bool add_entry(struct hf_archive_manifest *manifest, const struct hf_mani
 bool hf_archive_manifest_finish(struct hf_archive_manifest *manifest, struct hf_error *err)
 {
     if (!hf_archive_read_header(manifest->head.data ? manifest->head.data : "", manifest->head.bytes, &manifest->arena,
-                                &manifest->header, err) ||
+                                &manifest->header, &manifest->salvaged, err) ||
         !check_counts(manifest, err))
         return hf_error_wrap(err, "%s", HF_ARCHIVE_MANIFEST);
     return true;
@@ -155,7 +158,7 @@ static bool check_counts(const struct hf_archive_manifest *manifest, struct hf_e
             continue;
         hf_root_hash_add(hasher, entry->component, &entry->hash);
         components++;
-        bytes += entry->bytes;
+        bytes += entry->bytes; /* at most HF_FORMAT_BLOB_BYTES_MAX each, and entries are few enough */
         in_time &= entry->sequence <= header->sequence;
     }
     hf_hasher_finish(hasher, &root_hash);
@@ -185,12 +188,13 @@ struct hf_manifest_entry *hf_archive_manifest_find(const struct hf_archive_manif
 }
 
 bool hf_archive_read_header(const char *text, size_t bytes, struct hf_arena *arena, struct hf_manifest_header *out,
-                            struct hf_error *err)
+                            bool *salvaged_out, struct hf_error *err)
 {
     static const char *const fields[] = {"format",   "version",   "system",     "id",         "kind",
                                          "trigger",  "label",     "generation", "sequence",   "epoch",
                                          "cutAt",    "rootHash",  "components", "stateBytes", "createdAt",
-                                         "signedBy", "signature", "entries",    NULL};
+                                         "signedBy", "signature", "entries",    "salvaged",   "originalRootHash",
+                                         NULL};
     HF_AUTO(json) json_t *object = hf_json_parse(text, bytes, err);
     if (!object || !hf_json_only_fields(object, fields, err))
         return false;
@@ -222,6 +226,13 @@ bool hf_archive_read_header(const char *text, size_t bytes, struct hf_arena *are
         !read_count(object, "stateBytes", 0, &header.state_bytes, err) ||
         !read_time(object, "createdAt", &header.created_at_ms, err))
         return false;
+    const json_t *salvaged = json_object_get(object, "salvaged");
+    struct hf_hash original;
+    if ((salvaged || json_object_get(object, "originalRootHash")) &&
+        (!json_is_true(salvaged) || is_signed || !read_hash(object, "originalRootHash", &original, err)))
+        return hf_error_set(
+            err, HF_INVALID_REQUEST,
+            "\"salvaged\" is true and comes with \"originalRootHash\" and no signature, or is left out");
     header.signed_by = header.signature = "";
     if (is_signed && (!read_text(object, "signedBy", WORD_BYTES_MAX, arena, &header.signed_by, err) ||
                       !read_text(object, "signature", HEAD_BYTES_MAX, arena, &header.signature, err)))
@@ -234,6 +245,7 @@ bool hf_archive_read_header(const char *text, size_t bytes, struct hf_arena *are
     if (!json_is_array(json_object_get(object, "entries")))
         return hf_error_set(err, HF_INVALID_REQUEST, "it has no array \"entries\"");
     header.changed = header.components;
+    *salvaged_out = salvaged != NULL;
     *out = header;
     return true;
 }
@@ -317,7 +329,7 @@ static bool read_text(const json_t *object, const char *name, size_t bytes_max, 
         return hf_error_set(err, HF_INVALID_REQUEST, "field \"%s\" is missing or no text", name);
     if (json_string_length(value) > bytes_max)
         return hf_error_set(err, HF_INVALID_REQUEST, "field \"%s\" is longer than %zu bytes", name, bytes_max);
-    *out = hf_arena_strdup(arena, json_string_value(value));
+    *out = json_string_length(value) ? hf_arena_strdup(arena, json_string_value(value)) : "";
     return true;
 }
 
@@ -327,6 +339,9 @@ static bool read_count(const json_t *object, const char *name, int64_t min, int6
     if (!json_is_integer(value) || json_integer_value(value) < min)
         return hf_error_set(err, HF_INVALID_REQUEST, "field \"%s\" is missing or no number of at least %lld", name,
                             (long long)min);
+    if (json_integer_value(value) > HF_MANIFEST_NUMBER_MAX)
+        return hf_error_set(err, HF_INVALID_REQUEST, "field \"%s\" is greater than %lld", name,
+                            (long long)HF_MANIFEST_NUMBER_MAX);
     *out = json_integer_value(value);
     return true;
 }
@@ -340,6 +355,8 @@ static bool read_time(const json_t *object, const char *name, int64_t *out, stru
         return true;
     if (!json_is_string(value) || !hf_time_parse(json_string_value(value), out))
         return hf_error_set(err, HF_INVALID_REQUEST, "field \"%s\" is missing or no RFC 3339 time", name);
+    if (*out > HF_MANIFEST_TIME_MAX_MS)
+        return hf_error_set(err, HF_INVALID_REQUEST, "field \"%s\" is later than the year 9999", name);
     if (*out < 0)
         *out = 0;
     return true;
@@ -373,7 +390,7 @@ static bool read_list(const json_t *object, const char *name, bool names, struct
         return hf_error_set(err, HF_INVALID_REQUEST, "field \"%s\" is missing or no array of %s", name,
                             names ? "names" : "JSON pointers");
     HF_AUTO(free) char *text = hf_json_text(value);
-    *out = hf_arena_strdup(arena, text);
+    *out = json_array_size(value) ? hf_arena_strdup(arena, text) : "[]";
     return true;
 }
 

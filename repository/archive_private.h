@@ -13,10 +13,13 @@
 #define HF_ARCHIVE_MANIFEST "manifest.json"
 #define HF_ARCHIVE_STATES   "states/"
 
+#define HF_ARCHIVE_ENTRIES_MAX 1000000 /* of what is taken in: each is held in memory */
+
 /* The manifest as it comes, byte by byte: one entry is held as text at a time, however many there are. */
 struct hf_archive_manifest {
     struct hf_arena arena;             /* all texts */
     struct hf_manifest_header header;  /* filled by finish */
+    bool salvaged;                     /* so is this */
     struct hf_manifest_entry *entries; /* by name; owns */
     int64_t count, capacity;
     /* below: of the reading alone */
@@ -41,6 +44,6 @@ HF_MUST_USE bool hf_archive_read_entry(const char *text, size_t bytes, struct hf
                                        struct hf_manifest_entry *out, struct hf_error *err);
 /* The object without its entries. */
 HF_MUST_USE bool hf_archive_read_header(const char *text, size_t bytes, struct hf_arena *arena,
-                                        struct hf_manifest_header *out, struct hf_error *err);
+                                        struct hf_manifest_header *out, bool *salvaged_out, struct hf_error *err);
 
 #endif

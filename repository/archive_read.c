@@ -12,17 +12,22 @@
 struct hf_archive {
     const struct hf_reader *from;
     struct hf_archive_limits limits;
-    struct archive *archive;
-    char *block; /* of the archive as it comes */
+    struct archive *unpacking; /* what comes, uncompressed: so that what lies behind the tar's end can be seen */
+    struct archive *archive;   /* the tar in it */
+    char *block;               /* of the archive as it comes */
     int64_t come;
     bool ended;
+    const char *piece; /* of the tar, the last one handed on; borrowed from unpacking */
+    int64_t piece_bytes, unpacked;
     struct hf_error failure; /* of the reader, or a limit */
     bool failed;
     struct hf_archive_manifest manifest;
 };
 
 static bool open_tar(struct hf_archive *archive, struct hf_error *err);
-static la_ssize_t read_block(struct archive *tar, void *context, const void **out);
+static la_ssize_t read_block(struct archive *packed, void *context, const void **out);
+static la_ssize_t read_piece(struct archive *tar, void *context, const void **out);
+static bool is_zero(const char *data, int64_t bytes);
 static bool find_manifest(struct hf_archive *archive, struct hf_error *err);
 static bool next_member(struct hf_archive *archive, struct archive_entry **entry_out, const char **name_out,
                         struct hf_error *err);
@@ -37,7 +42,7 @@ static bool read_content(struct hf_archive *archive, const char *name, struct hf
 static bool add_entries(struct hf_archive *archive, struct hf_snapshot_writer *writer, struct hf_error *err);
 static bool drain(struct hf_archive *archive, struct hf_error *err);
 static bool check_unpacked(struct hf_archive *archive, struct hf_error *err);
-static bool tell_failure(struct hf_archive *archive, struct hf_error *err);
+static bool tell_failure(struct hf_archive *archive, struct archive *which, struct hf_error *err);
 
 bool hf_archive_open(struct hf_archive **out, const struct hf_reader *from, const struct hf_archive_limits *limits,
                      struct hf_error *err)
@@ -57,6 +62,11 @@ bool hf_archive_open(struct hf_archive **out, const struct hf_reader *from, cons
 const struct hf_manifest_header *hf_archive_header(const struct hf_archive *archive)
 {
     return &archive->manifest.header;
+}
+
+bool hf_archive_is_salvaged(const struct hf_archive *archive)
+{
+    return archive->manifest.salvaged;
 }
 
 bool hf_archive_read(struct hf_archive *archive, struct hf_snapshot_writer *writer, struct hf_error *err)
@@ -82,6 +92,8 @@ void hf_archive_free(struct hf_archive *archive)
         return;
     if (archive->archive)
         archive_read_free(archive->archive);
+    if (archive->unpacking)
+        archive_read_free(archive->unpacking);
     hf_archive_manifest_done(&archive->manifest);
     free(archive->block);
     free(archive);
@@ -90,18 +102,47 @@ void hf_archive_free(struct hf_archive *archive)
 static bool open_tar(struct hf_archive *archive, struct hf_error *err)
 {
     archive->block = hf_alloc(BLOCK_BYTES);
+    archive->unpacking = archive_read_new();
     archive->archive = archive_read_new();
-    HF_ASSERT(archive->archive);
+    HF_ASSERT(archive->unpacking && archive->archive);
     /* Not ARCHIVE_OK: this libarchive would run a program for it. */
-    if (archive_read_support_filter_zstd(archive->archive) != ARCHIVE_OK ||
-        archive_read_support_filter_gzip(archive->archive) != ARCHIVE_OK ||
+    if (archive_read_support_filter_zstd(archive->unpacking) != ARCHIVE_OK ||
+        archive_read_support_filter_gzip(archive->unpacking) != ARCHIVE_OK ||
+        archive_read_support_format_raw(archive->unpacking) != ARCHIVE_OK ||
+        archive_read_support_format_empty(archive->unpacking) != ARCHIVE_OK ||
         archive_read_support_format_tar(archive->archive) != ARCHIVE_OK)
         return hf_error_set(err, HF_INTERNAL, "the tar library cannot read what archives are made of");
-    return archive_read_open(archive->archive, archive, NULL, read_block, NULL) == ARCHIVE_OK ||
-           tell_failure(archive, err);
+    struct archive_entry *all;
+    if (archive_read_open(archive->unpacking, archive, NULL, read_block, NULL) != ARCHIVE_OK)
+        return tell_failure(archive, archive->unpacking, err);
+    int result = archive_read_next_header(archive->unpacking, &all);
+    if (archive->failed || (result != ARCHIVE_OK && result != ARCHIVE_EOF))
+        return tell_failure(archive, archive->unpacking, err);
+    return check_filters(archive, err) &&
+           (archive_read_open(archive->archive, archive, NULL, read_piece, NULL) == ARCHIVE_OK ||
+            tell_failure(archive, archive->archive, err));
 }
 
-static la_ssize_t read_block(struct archive *tar, void *context, const void **out)
+static la_ssize_t read_piece(struct archive *tar, void *context, const void **out)
+{
+    struct hf_archive *archive = context;
+    const void *piece = NULL;
+    size_t bytes = 0;
+    la_int64_t offset;
+    int result = archive_read_data_block(archive->unpacking, &piece, &bytes, &offset);
+    if (archive->failed || (result != ARCHIVE_OK && result != ARCHIVE_EOF)) {
+        const char *why = archive_error_string(archive->unpacking);
+        archive_set_error(tar, EIO, "%s", why ? why : "it cannot be unpacked");
+        return -1;
+    }
+    archive->piece = piece;
+    archive->piece_bytes = result == ARCHIVE_OK ? (int64_t)bytes : 0;
+    archive->unpacked += archive->piece_bytes;
+    *out = piece;
+    return (la_ssize_t)archive->piece_bytes;
+}
+
+static la_ssize_t read_block(struct archive *packed, void *context, const void **out)
 {
     struct hf_archive *archive = context;
     size_t got = 0;
@@ -116,7 +157,7 @@ static la_ssize_t read_block(struct archive *tar, void *context, const void **ou
         archive->failed = true;
     }
     if (archive->failed) {
-        archive_set_error(tar, EIO, "the archive broke off");
+        archive_set_error(packed, EIO, "the archive broke off");
         return -1;
     }
     *out = archive->block;
@@ -159,7 +200,7 @@ static bool next_member(struct hf_archive *archive, struct archive_entry **entry
     struct archive_entry *entry = NULL;
     int result = archive_read_next_header(archive->archive, &entry);
     if (archive->failed || (result != ARCHIVE_OK && result != ARCHIVE_WARN && result != ARCHIVE_EOF))
-        return tell_failure(archive, err);
+        return tell_failure(archive, archive->archive, err);
     *entry_out = NULL;
     if (result == ARCHIVE_EOF)
         return true;
@@ -167,13 +208,13 @@ static bool next_member(struct hf_archive *archive, struct archive_entry **entry
     if (!path) /* not ASCII */
         return hf_error_set(err, HF_INVALID_REQUEST, "a member has a name that no component can have");
     *entry_out = entry;
-    return check_filters(archive, err) && check_unpacked(archive, err) && check_name(path, name_out, err);
+    return check_unpacked(archive, err) && check_name(path, name_out, err);
 }
 
 /* Compressed once at most: more is a bomb, or a mistake. */
 static bool check_filters(struct hf_archive *archive, struct hf_error *err)
 {
-    return archive_filter_count(archive->archive) <= 2 ||
+    return archive_filter_count(archive->unpacking) <= 2 ||
            hf_error_set(err, HF_INVALID_REQUEST, "the archive is compressed more than once");
 }
 
@@ -213,7 +254,7 @@ static bool read_data(struct hf_archive *archive, void *out, size_t bytes, size_
     while (done < bytes) {
         la_ssize_t got = archive_read_data(archive->archive, (char *)out + done, bytes - done);
         if (got < 0 || archive->failed)
-            return tell_failure(archive, err);
+            return tell_failure(archive, archive->archive, err);
         if (got == 0)
             break;
         done += (size_t)got;
@@ -281,31 +322,55 @@ static bool add_entries(struct hf_archive *archive, struct hf_snapshot_writer *w
     return true;
 }
 
-/* What fills the last block, so that whoever sends it is not cut off. */
+/* Reads on to the end, so that whoever sends it is not cut off. Only zeros that fill the last block may follow: what
+ * else lies there nobody has looked at. */
 static bool drain(struct hf_archive *archive, struct hf_error *err)
 {
-    const void *ignored;
-    while (!archive->failed) {
-        if (read_block(archive->archive, archive, &ignored) == 0)
-            return true;
+    int64_t left = archive->unpacked - archive_filter_bytes(archive->archive, 0);
+    bool zero = left <= archive->piece_bytes && is_zero(archive->piece + archive->piece_bytes - left, left);
+    const void *piece;
+    for (la_ssize_t got = 1; zero && got > 0;) {
+        got = read_piece(archive->archive, archive, &piece);
+        if (got < 0)
+            return tell_failure(archive, archive->archive, err);
+        zero = is_zero(piece, got);
+        if (!check_unpacked(archive, err))
+            return false;
     }
-    return tell_failure(archive, err);
+    if (!zero)
+        return hf_error_set(err, HF_INVALID_REQUEST, "something follows the end of the tar that is not its padding");
+    const void *block;
+    while (!archive->failed && !archive->ended)
+        read_block(archive->unpacking, archive, &block);
+    if (archive->failed)
+        return tell_failure(archive, archive->unpacking, err);
+    return archive->come == archive_filter_bytes(archive->unpacking, -1) ||
+           hf_error_set(err, HF_INVALID_REQUEST, "something follows the end of the compressed archive");
+}
+
+static bool is_zero(const char *data, int64_t bytes)
+{
+    for (int64_t i = 0; i < bytes; i++) {
+        if (data[i])
+            return false;
+    }
+    return true;
 }
 
 static bool check_unpacked(struct hf_archive *archive, struct hf_error *err)
 {
-    return archive_filter_bytes(archive->archive, 0) <= archive->limits.archive_bytes_max ||
+    return archive->unpacked <= archive->limits.archive_bytes_max ||
            hf_error_set(err, HF_BODY_TOO_LARGE, "the archive is larger than %lld bytes when it is unpacked",
                         (long long)archive->limits.archive_bytes_max);
 }
 
-static bool tell_failure(struct hf_archive *archive, struct hf_error *err)
+static bool tell_failure(struct hf_archive *archive, struct archive *which, struct hf_error *err)
 {
     if (archive->failed) {
         *err = archive->failure;
         return false;
     }
-    const char *why = archive_error_string(archive->archive);
+    const char *why = archive_error_string(which);
     return hf_error_set(err, HF_INVALID_REQUEST, "it is no whole tar archive: %.300s",
                         why ? why : "no reason is given");
 }

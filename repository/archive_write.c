@@ -24,7 +24,9 @@ struct sending {
     bool failed; /* err says why */
 };
 
-static bool write_header(struct lines *lines, const struct hf_chain *chain, struct hf_error *err);
+static bool write_manifest(const struct hf_chain *chain, const bool *written, const struct hf_writer *to,
+                           struct hf_error *err);
+static bool write_header(struct lines *lines, const struct hf_chain *chain, const bool *written, struct hf_error *err);
 static bool write_entry(struct lines *lines, const struct hf_manifest_entry *entry, bool first, struct hf_error *err);
 static void add_text(struct hf_buf *out, const char *name, const char *text);
 static void add_time(struct hf_buf *out, const char *name, int64_t at_ms);
@@ -41,14 +43,32 @@ static bool check(struct sending *sending, int result, struct hf_error *err);
 
 bool hf_archive_write_manifest(const struct hf_chain *chain, const struct hf_writer *to, struct hf_error *err)
 {
+    return write_manifest(chain, NULL, to, err);
+}
+
+bool hf_archive_write_salvaged_manifest(const struct hf_chain *chain, const bool *written, const struct hf_writer *to,
+                                        struct hf_error *err)
+{
+    return write_manifest(chain, written, to, err);
+}
+
+static bool is_listed(const struct hf_chain *chain, const bool *written, int64_t i)
+{
+    const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
+    return !entry->deleted && (!written || written[i] || !hf_manifest_entry_is_present(entry));
+}
+
+/* written NULL: all. */
+static bool write_manifest(const struct hf_chain *chain, const bool *written, const struct hf_writer *to,
+                           struct hf_error *err)
+{
     struct lines lines = {.to = to};
     hf_buf_init(&lines.buf, MANIFEST_BYTES + 4 * HF_FORMAT_LINE_BYTES_MAX);
-    bool ok = write_header(&lines, chain, err), first = true;
+    bool ok = write_header(&lines, chain, written, err), first = true;
     for (int64_t i = 0; ok && i < hf_chain_count(chain); i++) {
-        const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
-        if (entry->deleted)
+        if (!is_listed(chain, written, i))
             continue;
-        ok = write_entry(&lines, entry, first, err);
+        ok = write_entry(&lines, hf_chain_entry(chain, i), first, err);
         first = false;
     }
     hf_buf_add_text(&lines.buf, "\n]}\n");
@@ -68,18 +88,27 @@ bool hf_archive_write(struct hf_chain *chain, bool zstd, const struct hf_writer 
     return ok;
 }
 
-static bool write_header(struct lines *lines, const struct hf_chain *chain, struct hf_error *err)
+static bool write_header(struct lines *lines, const struct hf_chain *chain, const bool *written, struct hf_error *err)
 {
     const struct hf_manifest_header *header = hf_chain_header(chain);
     struct hf_buf *out = &lines->buf;
     int64_t components = 0, state_bytes = 0;
+    struct hf_hasher *hasher = hf_hasher_new();
     for (int64_t i = 0; i < hf_chain_count(chain); i++) {
         const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
-        components += hf_manifest_entry_is_present(entry);
-        state_bytes += hf_manifest_entry_is_present(entry) ? entry->bytes : 0;
+        if (!hf_manifest_entry_is_present(entry) || !is_listed(chain, written, i))
+            continue;
+        components++;
+        state_bytes += entry->bytes;
+        if (written)
+            hf_root_hash_add(hasher, entry->component, &entry->hash);
     }
-    char root_hash[HF_HASH_LABEL];
-    hf_hash_label(&header->root_hash, root_hash);
+    struct hf_hash rest;
+    char root_hash[HF_HASH_LABEL], original[HF_HASH_LABEL];
+    hf_hasher_finish(hasher, &rest);
+    hf_hasher_free(hasher);
+    hf_hash_label(&header->root_hash, original);
+    hf_hash_label(written ? &rest : &header->root_hash, root_hash);
     hf_buf_add_format(out, "{\"format\":\"%s\",\"version\":%d", HF_ARCHIVE_FORMAT, HF_ARCHIVE_VERSION);
     add_text(out, ",\"system\":", header->system);
     add_text(out, ",\"id\":", header->id);
@@ -92,7 +121,10 @@ static bool write_header(struct lines *lines, const struct hf_chain *chain, stru
     add_text(out, ",\"rootHash\":", root_hash);
     hf_buf_add_format(out, ",\"components\":%lld,\"stateBytes\":%lld", (long long)components, (long long)state_bytes);
     add_time(out, ",\"createdAt\":", header->created_at_ms);
-    if (header->signature && header->signature[0]) {
+    if (written) {
+        hf_buf_add_text(out, ",\"salvaged\":true");
+        add_text(out, ",\"originalRootHash\":", original);
+    } else if (header->signature && header->signature[0]) {
         add_text(out, ",\"signedBy\":", header->signed_by);
         add_text(out, ",\"signature\":", header->signature);
     }

@@ -105,6 +105,11 @@ bool hf_keys_encrypt(const struct hf_keys *keys)
     return keys && keys->secrets_count > 0;
 }
 
+bool hf_keys_trust(const struct hf_keys *keys)
+{
+    return keys && keys->trusted_count > 0;
+}
+
 bool hf_keys_sign(const struct hf_keys *keys)
 {
     return keys && keys->signing;

@@ -26,6 +26,7 @@ void hf_keys_free(struct hf_keys *keys); /* accepts NULL; wipes */
 
 bool hf_keys_encrypt(const struct hf_keys *keys); /* new files are encrypted; keys NULL: false */
 bool hf_keys_sign(const struct hf_keys *keys);    /* new snapshots are signed; keys NULL: false */
+bool hf_keys_trust(const struct hf_keys *keys);   /* there is a key whose signatures are trusted; keys NULL: false */
 
 /* The key of one file, for seal.c: HKDF-SHA-256 of the key of that id (NULL: the first one) and the salt.
  * HF_KEY_MISSING names the key that is wanted and those at hand. key_out is the caller's to wipe. */

@@ -20,6 +20,7 @@ struct hf_repository {
     int roots_count;            /* 1 when both are the same place */
     bool has_outlines;          /* they are written: not in a mirror, nor where nothing is written */
     const struct hf_keys *keys; /* borrowed; NULL: none */
+    bool require_signatures;
 };
 
 /* The root for a kind; HF_ROOT_FULL for everything when both are the same place. */

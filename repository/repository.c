@@ -78,6 +78,11 @@ void hf_repository_use_keys(struct hf_repository *repository, const struct hf_ke
     repository->keys = keys;
 }
 
+void hf_repository_require_signatures(struct hf_repository *repository)
+{
+    repository->require_signatures = true;
+}
+
 bool hf_repository_sweep(struct hf_repository *repository, hf_leftover_fn *each, void *context, struct hf_error *err)
 {
     for (int root = 0; root < repository->roots_count; root++) {

@@ -40,6 +40,21 @@ HF_MUST_USE bool hf_repository_list(struct hf_repository *repository, const char
 struct hf_keys;
 void hf_repository_use_keys(struct hf_repository *repository, const struct hf_keys *keys);
 
+/* From now on a snapshot without the signature of a trusted key is as good as a forged one: HF_DAMAGED when it is
+ * verified. */
+void hf_repository_require_signatures(struct hf_repository *repository);
+
+/* Is what lies at the place of system/id another snapshot's file, sound in itself: ends, manifest, every record? Then
+ * true, and *owner_out (owns, free()) is "SYSTEM/ID". Errors are a no. */
+bool hf_repository_is_misplaced(const struct hf_repository *repository, const char *system, const char *id,
+                                char **owner_out);
+
+/* Of the root of a chain that is loaded. *verdict_out: enum hf_signature_verdict (keys.h). HF_DAMAGED: it does not fit,
+ * or is required and missing. */
+struct hf_chain;
+HF_MUST_USE bool hf_repository_check_signature(const struct hf_repository *repository, const struct hf_chain *chain,
+                                               int *verdict_out, struct hf_error *err);
+
 /* Removes temporary files that a crash left behind; each is told of first. Call once at start. */
 typedef void hf_leftover_fn(void *context, const char *path, int64_t bytes);
 HF_MUST_USE bool hf_repository_sweep(struct hf_repository *repository, hf_leftover_fn *each, void *context,
@@ -144,7 +159,8 @@ struct hf_verify_report {
     int64_t blobs;
     int64_t bytes; /* of states, decompressed */
     bool structure_ok, manifest_ok, blobs_ok, chain_ok, root_hash_ok, signature_ok;
-    int signature; /* enum hf_signature_verdict (keys.h); signature_ok is false only for a bad one */
+    int signature; /* enum hf_signature_verdict (keys.h); signature_ok is false for a bad one, and for a required one
+                      that is missing */
 };
 
 /* Reads a snapshot back: structure, manifest hash, chain, root hash, signature, contents. HF_DAMAGED says the first

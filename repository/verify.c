@@ -1,6 +1,7 @@
 /* Reading a snapshot back: its own file in one pass from front to back; of other files what its states need, file by
  * file and in the order of their offsets. */
 #include "repository/chain.h"
+#include "repository/place.h"
 #include "repository/record_reader.h"
 
 #include "core/auto.h"
@@ -21,7 +22,7 @@ struct verifier {
 
 static const struct hf_verify_options thorough = {.deep = true};
 
-static bool check_signature(struct verifier *verifier, struct hf_error *err);
+static bool records_are_sound(struct hf_snapshot_file *file);
 static bool check_contents(struct verifier *verifier, struct hf_error *err);
 static void sort_entries(struct verifier *verifier);
 static int compare_places(const void *a, const void *b);
@@ -48,22 +49,73 @@ bool hf_repository_verify(struct hf_repository *repository, const char *system, 
         return false;
     verifier.own = own;
     report->chain_ok = hf_chain_gather(&verifier.chain, repository, system, id, &report->manifest_ok, err);
-    report->signature_ok = report->chain_ok && check_signature(&verifier, err);
-    report->root_hash_ok = report->signature_ok && hf_chain_check_root(verifier.chain, err);
-    report->blobs_ok = report->root_hash_ok && check_contents(&verifier, err);
+    report->root_hash_ok = report->chain_ok && hf_chain_check_root(verifier.chain, err);
+    report->signature_ok =
+        report->root_hash_ok && hf_repository_check_signature(repository, verifier.chain, &report->signature, err);
+    report->blobs_ok = report->signature_ok && check_contents(&verifier, err);
     hf_chain_free(verifier.chain);
     return report->blobs_ok;
 }
 
-static bool check_signature(struct verifier *verifier, struct hf_error *err)
+bool hf_repository_check_signature(const struct hf_repository *repository, const struct hf_chain *chain,
+                                   int *verdict_out, struct hf_error *err)
 {
-    const struct hf_manifest_header *header = hf_chain_header(verifier->chain);
-    enum hf_signature_verdict verdict = hf_keys_verify_root(verifier->own->keys, header);
-    verifier->report->signature = (int)verdict;
+    const struct hf_manifest_header *header = hf_chain_header(chain);
+    enum hf_signature_verdict verdict = hf_keys_verify_root(repository->keys, header);
+    *verdict_out = (int)verdict;
     if (verdict == HF_SIGNATURE_BAD)
         return hf_error_set(err, HF_DAMAGED, "snapshot %s/%s: its signature by %s does not fit", header->system,
                             header->id, header->signed_by);
-    return true;
+    if (!repository->require_signatures || verdict == HF_SIGNATURE_GOOD)
+        return true;
+    if (verdict == HF_SIGNATURE_NONE)
+        return hf_error_set(err, HF_DAMAGED, "snapshot %s/%s: it is not signed, and signatures are required",
+                            header->system, header->id);
+    return hf_error_set(err, HF_DAMAGED,
+                        "snapshot %s/%s: it is signed by %.16s, a key that is not trusted, and trusted signatures are "
+                        "required",
+                        header->system, header->id, header->signed_by);
+}
+
+bool hf_repository_is_misplaced(const struct hf_repository *repository, const char *system, const char *id,
+                                char **owner_out)
+{
+    HF_AUTO(free) char *name = hf_place_file(system, id);
+    for (int root = 0; root < repository->roots_count; root++) {
+        HF_AUTO(free) char *path = hf_place_path(repository, root, system, id);
+        HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
+        HF_AUTO(arena) struct hf_arena arena;
+        struct hf_manifest_header header;
+        struct hf_error ignored;
+        hf_arena_init(&arena);
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        if (fd < 0 || !hf_snapshot_file_open_fd(&file, fd, repository->keys, name, &ignored))
+            continue;
+        const struct hf_format_header *own = &file->header;
+        if ((strcmp(own->system, system) == 0 && strcmp(own->id, id) == 0) ||
+            !hf_snapshot_file_read_manifest(file, &arena, &header, NULL, NULL, &ignored) || !records_are_sound(file))
+            continue;
+        *owner_out = hf_format("%s/%s", own->system, own->id);
+        return true;
+    }
+    return false;
+}
+
+static bool records_are_sound(struct hf_snapshot_file *file)
+{
+    HF_AUTO(record_reader) struct hf_record_reader *reader = hf_record_reader_new(NULL, NULL);
+    struct hf_format_record record;
+    struct hf_blob *blob = NULL;
+    struct hf_error ignored;
+    int64_t blobs = 0;
+    hf_record_reader_use(reader, file, HF_RECORD_READER_AHEAD);
+    for (int64_t offset = file->header_bytes; offset < file->footer.manifest_offset; blobs++) {
+        if (!hf_record_reader_head(reader, offset, &record, &ignored) ||
+            !hf_record_reader_content(reader, offset, &record, &blob, &ignored))
+            return false;
+        offset += file->record_bytes + record.stored_bytes;
+    }
+    return blobs == file->footer.blobs;
 }
 
 static bool check_contents(struct verifier *verifier, struct hf_error *err)

@@ -24,7 +24,8 @@ struct hf_snapshot_writer {
     char *directory, *temporary_path, *final_path;
     int fd;
     bool published;
-    bool failed; /* after the first failed write nothing more is attempted */
+    bool made_directory; /* it is removed again when nothing is published */
+    bool failed;         /* after the first failed write nothing more is attempted */
     unsigned char *buffer;
     size_t buffered;
     int64_t offset;  /* of the next byte, buffered ones counted */
@@ -179,6 +180,8 @@ void hf_snapshot_writer_free(struct hf_snapshot_writer *writer)
             unlink(writer->temporary_path);
     }
     hf_outline_writer_free(writer->outline, writer->published);
+    if (writer->made_directory && !writer->published)
+        rmdir(writer->directory); /* fails, and is meant to, when somebody else put a file there meanwhile */
     hf_packer_free(writer->packer);
     hf_seal_free(writer->seal);
     ZSTD_freeCCtx(writer->manifest_packer);
@@ -225,11 +228,14 @@ static bool create_file(struct hf_snapshot_writer *writer, struct hf_repository 
     writer->directory = hf_place_directory(repository, root, system);
     writer->final_path = hf_place_path(repository, root, system, id);
     writer->temporary_path = hf_format("%s/" HF_TEMPORARY_PREFIX "%s-%ld", writer->directory, id, (long)getpid());
+    writer->made_directory = access(writer->directory, F_OK) != 0;
     if (!hf_place_make_directory(writer->directory, err))
         return false;
     if (access(writer->final_path, F_OK) == 0) /* said before the work is done; the rename would refuse too */
         return hf_error_set(err, HF_CONFLICT, "there is already a snapshot file %s", writer->final_path);
     writer->fd = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
+    if (writer->fd < 0 && errno == ENOENT && hf_place_make_directory(writer->directory, err)) /* of one that gave up */
+        writer->fd = open(writer->temporary_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
     if (writer->fd < 0 && errno == EEXIST) /* two archives of the same snapshot may come at the same time */
         return hf_error_set(err, HF_CONFLICT, "the snapshot file %s is being written already", writer->final_path);
     if (writer->fd < 0)

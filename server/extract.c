@@ -7,9 +7,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define DIRECTORY_MODE 0750
 #define FILE_MODE      0640
@@ -18,7 +21,10 @@ struct extracting {
     const struct hf_offline_options *options;
     struct hf_offline_place place;
     struct hf_chain *chain;
-    int output, states; /* directories */
+    char *target;       /* owns; what --output names */
+    char *partial;      /* owns; beside it: where everything is written until it is whole; NULL: not made yet */
+    int output, states; /* directories, of partial */
+    bool *is_written;   /* owns; for each entry of the chain */
     int64_t written, lost;
     bool whole; /* all that the snapshot listed is known */
 };
@@ -27,6 +33,8 @@ static int extract(struct extracting *extracting, struct hf_error *err);
 static bool open_chain(struct extracting *extracting, struct hf_error *err);
 static bool check_components(const struct extracting *extracting, struct hf_error *err);
 static bool open_output(struct extracting *extracting, struct hf_error *err);
+static bool publish(struct extracting *extracting, struct hf_error *err);
+static void remove_partial(struct extracting *extracting);
 static bool is_empty(int directory);
 static bool write_manifest(struct extracting *extracting, struct hf_error *err);
 static bool write_states(struct extracting *extracting, struct hf_error *err);
@@ -49,18 +57,23 @@ int hf_offline_extract(int argc, char *argv[])
     struct extracting extracting = {.options = &options, .output = -1, .states = -1, .whole = true};
     struct hf_error err;
     int exit_code = extract(&extracting, &err);
+    if (extracting.partial)
+        remove_partial(&extracting);
     hf_chain_free(extracting.chain);
     hf_offline_close(&extracting.place);
     hf_auto_close(&extracting.states);
     hf_auto_close(&extracting.output);
+    free(extracting.partial);
+    free(extracting.target);
+    free(extracting.is_written);
     return exit_code;
 }
 
 static int extract(struct extracting *extracting, struct hf_error *err)
 {
     if (!hf_offline_open(&extracting->place, extracting->options, err) || !open_chain(extracting, err) ||
-        !check_components(extracting, err) || !open_output(extracting, err) || !write_manifest(extracting, err) ||
-        !write_states(extracting, err)) {
+        !check_components(extracting, err) || !open_output(extracting, err) || !write_states(extracting, err) ||
+        !write_manifest(extracting, err) || !publish(extracting, err)) {
         fprintf(stderr, "holdfast-server: %s\n", err->text);
         if (err->code == HF_DAMAGED && !extracting->options->salvage)
             fputs("What is left can be written with --salvage.\n", stderr);
@@ -103,22 +116,59 @@ static bool check_components(const struct extracting *extracting, struct hf_erro
     return true;
 }
 
-/* A new directory, or an empty one: nothing is ever written over. */
+/* A new directory, or an empty one: nothing is ever written over. Until all is there it has another name, so that what
+ * breaks off leaves nothing that looks whole. */
 static bool open_output(struct extracting *extracting, struct hf_error *err)
 {
     const char *path = extracting->options->output;
-    bool made = mkdir(path, DIRECTORY_MODE) == 0;
-    if (!made && errno != EEXIST)
-        return hf_error_errno(err, errno, "the directory %s cannot be made", path);
-    extracting->output = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (extracting->output < 0)
+    char real[PATH_MAX];
+    HF_AUTO(close) int there = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (there < 0 && errno != ENOENT)
         return hf_error_errno(err, errno, "the directory %s cannot be opened", path);
-    if (!made && !is_empty(extracting->output))
+    if (there >= 0 && !is_empty(there))
         return hf_error_set(err, HF_INVALID_REQUEST, "%s is not empty; name a new directory", path);
-    if (mkdirat(extracting->output, "states", DIRECTORY_MODE) != 0)
-        return hf_error_errno(err, errno, "the directory %s/states cannot be made", path);
+    if (there >= 0 && !realpath(path, real)) /* "." and links have no place beside them */
+        return hf_error_errno(err, errno, "the directory %s cannot be found", path);
+    extracting->target = hf_strdup(there >= 0 ? real : path);
+    for (size_t end = strlen(extracting->target); end > 1 && extracting->target[end - 1] == '/'; end--)
+        extracting->target[end - 1] = '\0';
+    char *partial = hf_format("%s.partial-XXXXXX", extracting->target);
+    if (!mkdtemp(partial)) {
+        hf_error_errno(err, errno, "the directory %s cannot be made", partial);
+        free(partial);
+        return false;
+    }
+    extracting->partial = partial;
+    extracting->output = open(partial, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (extracting->output < 0 || fchmod(extracting->output, DIRECTORY_MODE) != 0 ||
+        mkdirat(extracting->output, "states", DIRECTORY_MODE) != 0)
+        return hf_error_errno(err, errno, "the directory %s/states cannot be made", partial);
     extracting->states = openat(extracting->output, "states", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return extracting->states >= 0 || hf_error_errno(err, errno, "the directory %s/states cannot be opened", path);
+    return extracting->states >= 0 || hf_error_errno(err, errno, "the directory %s/states cannot be opened", partial);
+}
+
+/* Onto an empty directory, or where there is none. */
+static bool publish(struct extracting *extracting, struct hf_error *err)
+{
+    if (rename(extracting->partial, extracting->target) != 0)
+        return hf_error_errno(err, errno, "the directory %s cannot be given its name %s", extracting->partial,
+                              extracting->target);
+    free(extracting->partial);
+    extracting->partial = NULL;
+    return true;
+}
+
+/* Exactly what was made here; anything else that lies there keeps the directory. */
+static void remove_partial(struct extracting *extracting)
+{
+    for (int64_t i = 0; extracting->states >= 0 && i < hf_chain_count(extracting->chain); i++)
+        unlinkat(extracting->states, hf_chain_entry(extracting->chain, i)->component, 0);
+    if (extracting->output >= 0) {
+        unlinkat(extracting->output, "states", AT_REMOVEDIR);
+        unlinkat(extracting->output, "manifest.json", 0);
+    }
+    if (rmdir(extracting->partial) != 0)
+        fprintf(stderr, "holdfast-server: %s is left over: %s\n", extracting->partial, strerror(errno));
 }
 
 static bool is_empty(int directory)
@@ -139,18 +189,23 @@ static bool write_manifest(struct extracting *extracting, struct hf_error *err)
 {
     HF_AUTO(close) int fd = -1;
     int64_t at_ms = hf_chain_header(extracting->chain)->cut_at_ms;
+    const struct hf_writer to = {write_bytes, &fd};
+    bool salvaged = extracting->lost || !extracting->whole;
     return make_file(extracting->output, "manifest.json", &fd, err) &&
-           hf_archive_write_manifest(extracting->chain, &(struct hf_writer){write_bytes, &fd}, err) &&
+           (salvaged ? hf_archive_write_salvaged_manifest(extracting->chain, extracting->is_written, &to, err)
+                     : hf_archive_write_manifest(extracting->chain, &to, err)) &&
            finish_file(&fd, "manifest.json", at_ms, err);
 }
 
 static bool write_states(struct extracting *extracting, struct hf_error *err)
 {
+    extracting->is_written = hf_alloc((size_t)hf_chain_count(extracting->chain) + 1);
     for (int64_t i = 0; i < hf_chain_count(extracting->chain); i++) {
         const struct hf_manifest_entry *entry = hf_chain_entry(extracting->chain, i);
         if (!hf_manifest_entry_is_present(entry) || !is_selected(extracting->options, entry->component))
             continue;
         if (write_state(extracting, entry, err)) {
+            extracting->is_written[i] = true;
             extracting->written++;
             continue;
         }

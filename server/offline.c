@@ -21,7 +21,7 @@ static const struct pair {
 struct verifying {
     struct hf_offline_place place;
     const struct hf_offline_options *options;
-    int64_t files, sound, damaged, unreadable, unproven; /* unproven: without a trusted signature */
+    int64_t files, sound, damaged, misplaced, unreadable, unproven; /* unproven: without a trusted signature */
 };
 
 static bool set_option(struct hf_offline_options *out, const char *name, size_t bytes, const char *value, bool *known);
@@ -48,6 +48,10 @@ int hf_offline_verify(int argc, char *argv[])
         return HF_OFFLINE_USAGE;
     if (options.output || options.salvage || options.component_count) {
         fputs("holdfast-server: verify has no such option; try --help\n", stderr);
+        return HF_OFFLINE_USAGE;
+    }
+    if (options.require_signatures && !options.public_key) {
+        fputs("holdfast-server: --require-signatures needs --public-key FILE; try --help\n", stderr);
         return HF_OFFLINE_USAGE;
     }
     struct verifying verifying = {.options = &options};
@@ -83,7 +87,8 @@ bool hf_offline_read_options(int argc, char *argv[], struct hf_offline_options *
             continue;
         }
         size_t bytes = strcspn(argv[i], "=");
-        bool known = false, flag = strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "--salvage") == 0;
+        bool known = false, flag = strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "--salvage") == 0 ||
+                                   strcmp(argv[i], "--require-signatures") == 0;
         const char *value = argv[i][bytes] == '=' ? argv[i] + bytes + 1 : flag || i + 1 == argc ? NULL : argv[i + 1];
         if (!set_option(out, argv[i], bytes, value, &known)) {
             fprintf(stderr, "holdfast-server: %s %.*s\n",
@@ -114,6 +119,7 @@ static bool set_option(struct hf_offline_options *out, const char *name, size_t 
         {"--component", &out->components[out->component_count % HF_OFFLINE_COMPONENTS_MAX], NULL},
         {"--json", NULL, &out->json},
         {"--salvage", NULL, &out->salvage},
+        {"--require-signatures", NULL, &out->require_signatures},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         if (strlen(rows[i].name) != bytes || strncmp(rows[i].name, name, bytes) != 0)
@@ -151,6 +157,8 @@ bool hf_offline_open(struct hf_offline_place *out, const struct hf_offline_optio
         return false;
     }
     hf_repository_use_keys(out->repository, out->keys);
+    if (options->require_signatures)
+        hf_repository_require_signatures(out->repository);
     return true;
 }
 
@@ -290,11 +298,21 @@ static void tell_one(struct verifying *verifying, const char *system, const char
                      const struct hf_verify_report *report, const struct hf_error *err_or_null)
 {
     bool damaged = err_or_null && err_or_null->code == HF_DAMAGED;
-    const char *status = damaged ? "damaged" : err_or_null ? "unreadable" : "sound";
+    struct hf_error elsewhere;
+    HF_AUTO(free) char *owner = NULL;
+    bool misplaced =
+        damaged && !report->structure_ok && hf_repository_is_misplaced(verifying->place.repository, system, id, &owner);
+    if (misplaced) {
+        hf_error_set(&elsewhere, HF_DAMAGED, "it is the sound file of %s; give it its own name back", owner);
+        err_or_null = &elsewhere;
+        damaged = false;
+    }
+    const char *status = misplaced ? "misplaced" : damaged ? "damaged" : err_or_null ? "unreadable" : "sound";
     bool keys = verifying->options->public_key;
     verifying->files++;
     verifying->damaged += damaged;
-    verifying->unreadable += err_or_null && !damaged;
+    verifying->misplaced += misplaced;
+    verifying->unreadable += err_or_null && !damaged && !misplaced;
     verifying->sound += !err_or_null;
     verifying->unproven += !err_or_null && report->signature != HF_SIGNATURE_GOOD;
     if (!verifying->options->json) {
@@ -335,20 +353,24 @@ static const char *describe_signature(int signature)
 /* A wrong path must not look like a good end: no file at all is not sound. */
 static int tell_verdict(const struct verifying *verifying)
 {
-    int exit_code = verifying->damaged                           ? HF_OFFLINE_DAMAGED
+    int exit_code = verifying->damaged || verifying->misplaced   ? HF_OFFLINE_DAMAGED
                     : verifying->unreadable || !verifying->files ? HF_OFFLINE_UNREADABLE
                                                                  : HF_OFFLINE_SOUND;
     if (verifying->options->json) {
-        printf("{\"files\":%lld,\"sound\":%lld,\"damaged\":%lld,\"unreadable\":%lld,\"withoutTrustedSignature\":%lld,"
+        printf("{\"files\":%lld,\"sound\":%lld,\"damaged\":%lld,\"misplaced\":%lld,\"unreadable\":%lld,"
+               "\"withoutTrustedSignature\":%lld,"
                "\"exitCode\":%d}\n",
                (long long)verifying->files, (long long)verifying->sound, (long long)verifying->damaged,
-               (long long)verifying->unreadable, (long long)verifying->unproven, exit_code);
+               (long long)verifying->misplaced, (long long)verifying->unreadable, (long long)verifying->unproven,
+               exit_code);
         return exit_code;
     }
     printf("%lld snapshot file%s, %lld sound", (long long)verifying->files, verifying->files == 1 ? "" : "s",
            (long long)verifying->sound);
     if (verifying->damaged)
         printf(", %lld damaged", (long long)verifying->damaged);
+    if (verifying->misplaced)
+        printf(", %lld under another name", (long long)verifying->misplaced);
     if (verifying->unreadable)
         printf(", %lld that could not be read", (long long)verifying->unreadable);
     if (verifying->options->public_key && verifying->unproven)

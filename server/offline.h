@@ -21,7 +21,7 @@ struct hf_offline_options {
     const char *encryption_key_file, *public_key, *backup_directory, *incremental_directory, *output;
     const char *components[HF_OFFLINE_COMPONENTS_MAX];
     int component_count;
-    bool json, salvage;
+    bool json, salvage, require_signatures;
 };
 
 /* Options of the commands that have them; says on stderr what is wrong. */

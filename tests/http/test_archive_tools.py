@@ -288,15 +288,52 @@ def check_damaged(checks, binary, file, verify, count):
                  (1, sorted(set(BODIES) - {"agent-7"})))
     checks.check("what_is_lost_is_named", "lost: agent-7 version 1" in done.stderr, done.stderr)
     stopped = run(str(binary), "extract", str(file), "--output", str(output.parent / "stopped"))
-    checks.equal("without_salvage_damage_ends_it", stopped.returncode, 1)
+    checks.equal("without_salvage_damage_ends_it", (stopped.returncode, os.listdir(output.parent)), (1, ["salvaged"]))
+    done = run(str(binary), "extract", str(file), "--output", str(output.parent / "stopped"), "--salvage")
+    checks.equal("the_advised_salvage_works_at_the_same_path", (done.returncode, "1 lost" in done.stdout), (1, True))
+    manifest = json.loads((output / "manifest.json").read_text(encoding="utf-8"))
+    checks.equal("its_manifest_lists_what_was_written",
+                 (manifest["salvaged"], manifest["components"],
+                  sorted(entry["component"] for entry in manifest["entries"] if "file" in entry)),
+                 (True, len(BODIES) - 1, sorted(set(BODIES) - {"agent-7"})))
+    checks.check("and_has_the_root_hash_of_that", manifest["rootHash"] != manifest["originalRootHash"], manifest)
+    check_salvaged(checks, binary, output)
     bad = bytearray(good[:len(good) - 100])
     file.write_bytes(bad)
     checks.equal("a_truncated_file_is_damaged", verify(file)[0], 1)
     file.write_bytes(good)
+    stray = file.with_name("full-20200101T000000Z-1.snapshot")
+    shutil.copy(file, stray)
+    code, verdict, text = verify(stray)
+    checks.equal("a_sound_file_of_another_name_is_misplaced", (code, verdict),
+                 (1, "1 snapshot file, 0 sound, 1 under another name"))
+    checks.check("it_is_told_whose_it_is",
+                 text.startswith(f"misplaced  {SYSTEM}/{stray.name}: it is the sound file of {SYSTEM}/{file.stem};"), text)
+    bad = bytearray(good)
+    bad[good.index(BODIES["agent-7"]) + 3] ^= 1
+    stray.write_bytes(bad)
+    checks.equal("a_damaged_one_is_damaged", verify(stray)[:2], (1, "1 snapshot file, 0 sound, 1 damaged"))
+    stray.unlink()
     if os.geteuid() != 0:
         file.chmod(0)
         checks.equal("a_file_that_cannot_be_read_is_no_verdict", verify(file)[0], 3)
         file.chmod(0o640)
+
+
+def check_salvaged(checks, binary, output):
+    """What a salvage wrote, packed as it is, is an archive like any other."""
+    packed = output.parent / "salvaged.tar"
+    subprocess.run(["tar", "-cf", packed, "-C", output, "manifest.json", "states"], check=True)
+    server = Server(binary, harness.new_directory())
+    client = server.client()
+    taken = import_archive(client, "saved", packed.read_bytes())
+    checks.equal("a_salvaged_extract_is_imported", taken.status, 201)
+    client.want(201, "POST", f"/v1/systems/saved/snapshots/{taken.json()['id']}/restore", b"{}",
+                {"Content-Type": "application/json"})
+    left = {name: body for name, body in BODIES.items() if name != "agent-7"}
+    checks.check("and_restored", left == {name: client.want(
+        200, "GET", f"/v1/systems/saved/components/{name}/state").body for name in left})
+    server.stop()
 
 
 def archives(checks, binary):
@@ -383,6 +420,12 @@ def signatures(checks, binary):
                  told.stdout.endswith("1 sound\n"), told)
     told = run(binary, "verify", str(file), *key, "--public-key", str(keys / "two.pub"))
     checks.check("another_key_proves_nothing", told.stdout.endswith("1 without a signature of this key\n"), told)
+    required = run(binary, "verify", str(file), *key, "--public-key", str(keys / "two.pub"), "--require-signatures")
+    checks.check("a_signature_can_be_required", required.returncode == 1 and "not trusted" in required.stdout, required)
+    required = run(binary, "verify", str(file), *key, "--public-key", str(keys / "one.pub"), "--require-signatures")
+    checks.equal("and_is_there", required.returncode, 0)
+    checks.equal("without_a_key_that_means_nothing",
+                 run(binary, "verify", str(file), *key, "--require-signatures").returncode, 2)
     output = harness.new_directory("out") / "extracted"
     run(binary, "extract", str(file), *key, "--output", str(output))
     checks.equal("an_encrypted_snapshot_is_extracted", {path.name: path.read_bytes() for path in
@@ -412,6 +455,20 @@ def signatures(checks, binary):
     file = other / "system-state-backups" / "elsewhere" / f"{taken['id']}.snapshot"
     told = run(binary, "verify", str(file), "--public-key", str(keys / "two.pub"))
     checks.check("it_is_signed_by_who_took_it_in", ", signed\n" in told.stdout, told)
+    check_required(checks, binary, keys, body)
+
+
+def check_required(checks, binary, keys, body):
+    """Where signatures are required, an archive of an unknown key is not taken, and one of a trusted key is."""
+    for trusted, status in ((None, 400), ("one.pub", 201)):
+        server = Server(binary, harness.new_directory(), "--signing-key-file", str(keys / "two"),
+                        "--require-signatures", "true",
+                        *(["--trusted-keys-file", str(keys / trusted)] if trusted else []))
+        client = server.client()
+        answer = import_archive(client, "elsewhere", body)
+        checks.check(f"{trusted}: required_signatures_decide", answer.status == status and
+                     (status == 201 or b"not trusted here" in answer.body), answer)
+        server.stop()
 
 
 if __name__ == "__main__":

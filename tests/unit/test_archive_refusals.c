@@ -149,6 +149,10 @@ IN_MANIFEST(name_twice, "\"component\":\"beta\"", "\"component\":\"alpha\"")
 IN_MANIFEST(other_file, "\"file\":\"states/beta\"", "\"file\":\"states/alpha\"")
 IN_MANIFEST(file_outside, "\"file\":\"states/beta\"", "\"file\":\"/etc/passwd\"")
 IN_MANIFEST(negative_version, "\"version\":2", "\"version\":-2")
+IN_MANIFEST(great_version, "\"version\":2", "\"version\":9007199254740992")
+IN_MANIFEST(greatest_version, "\"version\":2", "\"version\":9223372036854775807")
+IN_MANIFEST(great_sequence, "\"sequence\":9", "\"sequence\":9007199254740992")
+IN_MANIFEST(great_epoch, "\"epoch\":3", "\"epoch\":9007199254740992")
 IN_MANIFEST(negative_bytes, "\"bytes\":13", "\"bytes\":-13")
 IN_MANIFEST(fraction, "\"sequence\":9", "\"sequence\":9.5")
 IN_MANIFEST(content_type_with_line_end, "\"contentType\":\"", "\"contentType\":\"a/b\\r\\nSet-Cookie: x\",\"q\":\"")
@@ -206,6 +210,10 @@ static const struct refusal {
     {"other_file", other_file, "field \"file\" is not states/beta"},
     {"file_outside", file_outside, "field \"file\" is not states/beta"},
     {"negative_version", negative_version, "field \"version\""},
+    {"great_version", great_version, "field \"version\" is greater than 9007199254740991"},
+    {"greatest_version", greatest_version, "field \"version\" is greater than 9007199254740991"},
+    {"great_sequence", great_sequence, "field \"sequence\" is greater than"},
+    {"great_epoch", great_epoch, "field \"epoch\" is greater than"},
     {"negative_bytes", negative_bytes, "field \"bytes\""},
     {"fraction", fraction, "field \"sequence\""},
     {"content_type_with_line_end", content_type_with_line_end, "q"},
@@ -247,6 +255,39 @@ START_TEST(what_is_not_right_is_refused_by_name)
         ck_assert_msg(!taken, "%s was taken", refusals[i].name);
         ck_assert_msg(err.code == HF_INVALID_REQUEST, "%s: %s", refusals[i].name, err.text);
         ck_assert_msg(strstr(err.text, refusals[i].says) != NULL, "%s: %s", refusals[i].name, err.text);
+    }
+}
+END_TEST
+
+/* Behind the end only what fills the last block: zeros. */
+START_TEST(what_follows_the_end_is_refused_unless_it_is_padding)
+{
+    static const char zeros[20 * HF_TEST_TAR_BLOCK];
+    char stray[3 * HF_TEST_TAR_BLOCK] = {0};
+    stray[2 * HF_TEST_TAR_BLOCK + 7] = 'x';
+    hf_test_write_snapshot(repository, &full, NULL);
+    for (int zstd = 0; zstd < 2; zstd++) {
+        HF_AUTO(buf) struct hf_buf out;
+        hf_buf_init(&out, HF_TEST_MIB);
+        hf_test_write_archive(repository, "full-1", zstd, &out);
+        size_t bytes = out.bytes;
+        for (size_t step = 100; step < 1000000; step *= 10) {
+            struct hf_error err = {0};
+            out.bytes = bytes;
+            ck_assert(hf_buf_add(&out, stray, sizeof(stray)));
+            ck_assert(!hf_test_take_in(repository, out.data, out.bytes, step, &hf_test_roomy, &err));
+            ck_assert_msg(err.code == HF_INVALID_REQUEST, "%s", err.text);
+            out.bytes = bytes;
+            ck_assert(hf_buf_add(&out, "x", 1));
+            ck_assert(!hf_test_take_in(repository, out.data, out.bytes, step, &hf_test_roomy, &err));
+            ck_assert_msg(err.code == HF_INVALID_REQUEST, "%s", err.text);
+            if (zstd)
+                continue;
+            out.bytes = bytes;
+            ck_assert(hf_buf_add(&out, zeros, sizeof(zeros)));
+            ck_assert_msg(hf_test_take_in(repository, out.data, out.bytes, step, &hf_test_roomy, &err), "%s", err.text);
+            hf_test_forget_copy(repository);
+        }
     }
 }
 END_TEST
@@ -360,6 +401,7 @@ int main(void)
 {
     const TTest *const tests[] = {
         what_is_not_right_is_refused_by_name,
+        what_follows_the_end_is_refused_unless_it_is_padding,
         a_sparse_file_is_refused,
         what_is_no_archive_is_refused,
         an_archive_cut_short_anywhere_is_refused_or_whole,

@@ -5,6 +5,7 @@
 #include "tests/support/temp.h"
 
 #include "core/auto.h"
+#include "engine/validation.h"
 #include "repository/format.h"
 
 #include "tests/support/check_main.h"
@@ -140,6 +141,53 @@ START_TEST(wrong_key_file_keeps_the_service_from_starting)
 }
 END_TEST
 
-HF_TEST_MAIN("engine keys", snapshots_are_encrypted_and_signed_as_the_settings_say,
+static const struct hf_validation_check *signature_check(const struct hf_snapshot_row *row, struct hf_validation *out)
+{
+    ck_assert_msg(hf_validation_run(service.engine, HF_TEST_NAME, row->id, true, 0, &service.arena, out, &err), "%s",
+                  err.text);
+    for (int i = 0; i < out->check_count; i++) {
+        if (strcmp(out->checks[i].name, "signature") == 0)
+            return &out->checks[i];
+    }
+    ck_abort_msg("no row of the check signature");
+}
+
+START_TEST(a_stripped_signature_is_told_of_and_refused_where_they_are_required)
+{
+    struct hf_validation verdict;
+    hf_test_service_open(&service, NULL);
+    hf_test_put(&service, "a", "{\"a\":1}");
+    struct hf_snapshot_row plain = hf_test_full(&service);
+    ck_assert_str_eq(signature_check(&plain, &verdict)->status, "skipped");
+    ck_assert(verdict.quality_score == 1);
+    restart(NULL, HF_TEST_SIGNING_KEY);
+    ck_assert_str_eq(signature_check(&plain, &verdict)->status, "warning");
+    ck_assert_str_eq(verdict.status, "valid");
+    ck_assert(verdict.quality_score > 0.9 && verdict.quality_score < 1);
+    hf_test_put(&service, "a", "{\"a\":2}");
+    struct hf_snapshot_row mine = hf_test_full(&service);
+    service.config.require_signatures = true;
+    restart(NULL, HF_TEST_SIGNING_KEY);
+    ck_assert_str_eq(signature_check(&mine, &verdict)->status, "passed");
+    const struct hf_validation_check *check = signature_check(&plain, &verdict);
+    ck_assert_str_eq(check->status, "failed");
+    ck_assert_msg(strstr(check->detail, "it is not signed") != NULL, "%s", check->detail);
+    ck_assert_str_eq(verdict.status, "damaged");
+    ck_assert(verdict.quality_score == 0);
+    struct hf_recovery_request request = {.system = HF_TEST_NAME, .source = "snapshot", .snapshot = plain.id};
+    struct hf_recovery_row recovery;
+    ck_assert(!hf_recovery_run(service.engine, &request, &service.arena, &recovery, &err));
+    hf_test_restore(&service, mine.id);
+    hf_test_service_stop(&service);
+    use_keys(NULL, NULL);
+    ck_assert(!hf_engine_start(&service.engine, &service.config, &err)); /* nothing of its own would be restored */
+    service.engine = NULL;
+    ck_assert_int_eq(err.code, HF_CONFIG);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+HF_TEST_MAIN("engine keys", a_stripped_signature_is_told_of_and_refused_where_they_are_required,
+             snapshots_are_encrypted_and_signed_as_the_settings_say,
              missing_key_damages_nothing_and_new_snapshots_go_on, rebuild_waits_for_the_key,
              wrong_key_file_keeps_the_service_from_starting);
