@@ -4,7 +4,9 @@
 #include "api/conditions.h"
 #include "api/handlers.h"
 #include "api/snapshot_json.h"
+#include "engine/heal.h"
 #include "engine/snapshot.h"
+#include "engine/validation.h"
 #include "repository/archive.h"
 
 #include <string.h>
@@ -17,7 +19,9 @@
 struct download {
     struct hf_engine *engine;
     int64_t system_id;
+    char system[HF_NAME_MAX + 4];
     char id[HF_SNAPSHOT_ID_MAX];
+    bool asked_elsewhere;   /* its own files lack something */
     struct hf_chain *chain; /* leased; NULL: let go */
     bool zstd;
     struct hf_hasher *hasher;
@@ -35,6 +39,8 @@ struct upload {
 static bool read_compression(const struct hf_request *request, bool *zstd_out, struct hf_error *err);
 static bool check_whole_allowed(const struct hf_request *request, const char *verb, struct hf_error *err);
 static bool produce_archive(void *context, const struct hf_writer *to, struct hf_error *err);
+static bool find_elsewhere(void *context, const struct hf_hash *hash, int64_t bytes, struct hf_blob **out,
+                           char origin[HF_ORIGIN_BYTES]);
 static bool hash_and_pass(void *context, const void *data, size_t bytes, struct hf_error *err);
 static const char *name_digest(void *context);
 static void let_go(struct download *download);
@@ -54,13 +60,14 @@ enum hf_verdict hf_api_snapshot_archive(struct hf_request *request, struct hf_re
         !hf_snapshot_lease(engine, system.id, row.id, err))
         return HF_FAIL;
     struct hf_chain *chain = NULL;
-    if (!hf_chain_load(&chain, engine->repository, system.name, row.id, err)) {
+    if (!hf_validation_load_chain(engine, system.name, row.id, &chain, err)) {
         hf_snapshot_release(engine, system.id, row.id);
         return HF_FAIL;
     }
     struct download *download = hf_alloc(sizeof(*download));
     *download = (struct download){
         .engine = engine, .system_id = system.id, .chain = chain, .zstd = zstd, .hasher = hf_hasher_new()};
+    snprintf(download->system, sizeof(download->system), "%s", system.name);
     snprintf(download->id, sizeof(download->id), "%s", row.id);
     hf_reply_header_format(request, reply, "Content-Disposition", "attachment; filename=\"%s-%s.tar%s\"", system.name,
                            row.id, zstd ? ".zst" : "");
@@ -127,7 +134,9 @@ static bool produce_archive(void *context, const struct hf_writer *to, struct hf
 {
     struct download *download = context;
     download->to = to;
-    bool ok = hf_archive_write(download->chain, download->zstd, &(struct hf_writer){hash_and_pass, download}, err);
+    const struct hf_content_source elsewhere = {find_elsewhere, download};
+    bool ok = hf_archive_write(download->chain, download->zstd, &elsewhere,
+                               &(struct hf_writer){hash_and_pass, download}, err);
     let_go(download); /* before the client knows that it has all: it may delete the snapshot next */
     if (!ok)
         return false;
@@ -137,6 +146,18 @@ static bool produce_archive(void *context, const struct hf_writer *to, struct hf
     hf_base64_encode(hash.bytes, HF_HASH_BYTES, base64);
     snprintf(download->digest, sizeof(download->digest), "sha-256=:%s:", base64);
     return true;
+}
+
+/* What damage took from the files comes from wherever else it is, so that the download is whole; they are mended
+ * meanwhile. */
+static bool find_elsewhere(void *context, const struct hf_hash *hash, int64_t bytes, struct hf_blob **out,
+                           char origin[HF_ORIGIN_BYTES])
+{
+    struct download *download = context;
+    if (!download->asked_elsewhere)
+        hf_validation_mend_later(download->engine, download->system, download->id);
+    download->asked_elsewhere = true;
+    return hf_heal_find(download->engine, download->system, hash, bytes, out, origin);
 }
 
 static bool hash_and_pass(void *context, const void *data, size_t bytes, struct hf_error *err)

@@ -6,6 +6,7 @@
 #include "api/validation_json.h"
 #include "core/clock.h"
 #include "engine/snapshot.h"
+#include "engine/validation.h"
 
 #include <string.h>
 #include <strings.h>
@@ -149,7 +150,7 @@ enum hf_verdict hf_api_snapshot_components(struct hf_request *request, struct hf
     struct hf_chain *chain = NULL;
     if (!hf_snapshot_lease(engine, system.id, row.id, err))
         return HF_FAIL;
-    bool loaded = hf_chain_load(&chain, engine->repository, system.name, row.id, err);
+    bool loaded = hf_validation_load_chain(engine, system.name, row.id, &chain, err);
     hf_snapshot_release(engine, system.id, row.id);
     if (!loaded)
         return HF_FAIL;

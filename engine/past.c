@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "engine/load.h"
 #include "engine/snapshot.h"
+#include "engine/validation.h"
 #include "repository/repository.h"
 
 #include <string.h>
@@ -23,6 +24,8 @@ static bool is_number(const char *text);
 static bool find_system(struct hf_engine *engine, const char *name, struct hf_system_info *out, struct hf_error *err);
 static bool open_named(struct hf_engine *engine, const struct hf_system_info *system, const char *id,
                        struct hf_past **out, struct hf_error *err);
+static bool open_mended(struct hf_engine *engine, const struct hf_system_info *system, const char *id,
+                        struct hf_past **out, struct hf_error *err);
 static bool list_nearest(struct hf_engine *engine, int64_t system_id, int64_t before_ms, struct nearest *out,
                          struct hf_error *err);
 static hf_snapshot_row_fn add_candidate;
@@ -96,7 +99,28 @@ static bool open_named(struct hf_engine *engine, const struct hf_system_info *sy
     hf_arena_init(&arena);
     struct hf_snapshot_row row;
     return hf_snapshot_find(engine, system->name, id, &arena, &row, err) &&
-           hf_past_open_snapshot(engine, system, row.id, NULL, out, err);
+           open_mended(engine, system, row.id, out, err);
+}
+
+/* For readers: damage is mended first where that is possible, and what is damaged later or cannot be mended is read
+ * around. */
+static bool open_mended(struct hf_engine *engine, const struct hf_system_info *system, const char *id,
+                        struct hf_past **out, struct hf_error *err)
+{
+    if (!hf_past_open_snapshot(engine, system, id, NULL, out, err)) {
+        struct hf_error again;
+        if (err->code != HF_DAMAGED || !hf_validation_mend(engine, system->name, id) ||
+            !hf_past_open_snapshot(engine, system, id, NULL, out, &again))
+            return false;
+    }
+    hf_past_look_elsewhere(*out);
+    (*out)->mends = true;
+    return true;
+}
+
+void hf_past_look_elsewhere(struct hf_past *past)
+{
+    past->elsewhere = true;
 }
 
 bool hf_past_open_nearest(struct hf_engine *engine, const struct hf_system_info *system,
@@ -154,7 +178,7 @@ static bool try_nearest(struct hf_engine *engine, const struct hf_system_info *s
                         struct hf_past **out, struct hf_error *err)
 {
     for (int i = 0; i < nearest->count; i++) {
-        if (hf_past_open_snapshot(engine, system, nearest->ids[i], NULL, out, err))
+        if (open_mended(engine, system, nearest->ids[i], out, err))
             return true;
         if (err->code != HF_DAMAGED)
             return false;

@@ -99,6 +99,10 @@ struct hf_past_salvage {
 HF_MUST_USE bool hf_past_open_snapshot(struct hf_engine *engine, const struct hf_system_info *system, const char *id,
                                        struct hf_past_salvage *salvage, struct hf_past **out, struct hf_error *err);
 
+/* Contents that the snapshot's files lack are read from wherever else they are, as hf_past_open's are, and those of
+ * who salvages. Else they are HF_DAMAGED: for who mends the files first. */
+void hf_past_look_elsewhere(struct hf_past *past);
+
 /* The newest whole snapshot at or before the moment: instead of history, for the reason given. wanted as above. */
 HF_MUST_USE bool hf_past_open_nearest(struct hf_engine *engine, const struct hf_system_info *system,
                                       const struct hf_past_moment *moment, int64_t wanted, const char *why,

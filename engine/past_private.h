@@ -14,7 +14,9 @@ struct hf_past {
     int64_t count;
     struct hf_chain *chain; /* NULL: history */
     const char *leased;     /* the snapshot; "": none */
-    bool salvaging;
+    bool elsewhere;         /* what the files of the snapshot lack is read from other copies */
+    bool mends;             /* and the snapshot is then validated in the background, once: */
+    bool mending;
     struct hf_session *session; /* the view that history is read from; NULL: left, or a snapshot */
 };
 

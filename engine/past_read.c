@@ -7,6 +7,7 @@
 #include "core/log.h"
 #include "engine/heal.h"
 #include "engine/snapshot.h"
+#include "engine/validation.h"
 #include "repository/repository.h"
 #include "store/states.h"
 
@@ -37,7 +38,7 @@ bool hf_past_open_snapshot(struct hf_engine *engine, const struct hf_system_info
         return false;
     struct hf_past *past = hf_past_new(engine, system);
     past->leased = hf_arena_strdup(&past->arena, id);
-    past->salvaging = salvage != NULL;
+    past->elsewhere = salvage != NULL;
     if (!load_chain(past, id, salvage, err)) {
         hf_past_close(past);
         return false;
@@ -126,18 +127,21 @@ bool hf_past_read(struct hf_past *past, const struct hf_past_entry *entry, struc
     }
 }
 
-/* A salvage takes what the snapshot's files have lost from wherever else it is. */
+/* What the files of the snapshot have lost may be elsewhere; mending them is then somebody's business, too. */
 static bool read_stored(struct hf_past *past, const struct hf_past_entry *entry, struct hf_blob **out,
                         struct hf_error *err)
 {
     char origin[HF_ORIGIN_BYTES];
     if (hf_chain_read(past->chain, entry->stored, out, err))
         return true;
-    if (!past->salvaging || err->code != HF_DAMAGED ||
+    if (!past->elsewhere || err->code != HF_DAMAGED ||
         !hf_heal_find(past->engine, past->system.name, &entry->hash, entry->bytes, out, origin))
         return false;
     hf_log(HF_LOG_WARNING, "state_read_elsewhere", err->text, HF_LOG_TEXT("system", past->system.name),
            HF_LOG_TEXT("component", entry->component), HF_LOG_TEXT("found_in", origin));
+    if (past->mends && !past->mending)
+        hf_validation_mend_later(past->engine, past->system.name, past->leased);
+    past->mending = true;
     return true;
 }
 

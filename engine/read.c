@@ -9,6 +9,7 @@
 #include "engine/heal.h"
 #include "engine/past.h"
 #include "engine/snapshot.h"
+#include "engine/validation.h"
 #include "store/states.h"
 
 #include <stdio.h>
@@ -189,7 +190,7 @@ static bool read_version(struct reading *reading, int64_t version, struct hf_sta
     return read_past(reading, &row, out, err);
 }
 
-/* What the snapshot file lost may be elsewhere. The file itself is healed when it is validated. */
+/* What the snapshot file lost may be elsewhere. The file itself is mended in the background. */
 static bool read_copy(const struct reading *reading, const char *id, const struct hf_manifest_entry *entry,
                       struct hf_state *out, const struct hf_error *err)
 {
@@ -197,6 +198,7 @@ static bool read_copy(const struct reading *reading, const char *id, const struc
     if (err->code != HF_DAMAGED ||
         !hf_heal_find(reading->engine, reading->system, &entry->hash, entry->bytes, &out->body, origin))
         return false;
+    hf_validation_mend_later(reading->engine, reading->system, id);
     hf_log(HF_LOG_WARNING, "state_read_elsewhere", err->text, HF_LOG_TEXT("system", reading->system),
            HF_LOG_TEXT("snapshot", id), HF_LOG_TEXT("found_in", origin));
     return true;
@@ -213,31 +215,10 @@ static void fill_from_snapshot(const struct hf_manifest_entry *entry, const stru
     snprintf(out->cut_snapshot, sizeof out->cut_snapshot, "%s", header->id);
 }
 
-/* Of a damaged one too, as long as the list of its components is exact: its row exists, so a file that is missing is
- * damage. */
-static bool load_chain(const struct reading *reading, const char *id, struct hf_chain **out, struct hf_error *err)
-{
-    struct hf_repository *repository = reading->engine->repository;
-    HF_AUTO(chain) struct hf_chain *chain = NULL;
-    struct hf_error ignored;
-    bool whole = false;
-    char why[480];
-    if (hf_chain_load(out, repository, reading->system, id, err))
-        return true;
-    if (err->code != HF_NOT_FOUND && err->code != HF_DAMAGED)
-        return false;
-    if (!hf_chain_salvage(&chain, repository, reading->system, id, &whole, why, &ignored) || !whole)
-        return err->code == HF_DAMAGED ? false
-                                       : hf_error_set(err, HF_DAMAGED, "the file of snapshot %s is missing", id);
-    *out = chain;
-    chain = NULL;
-    return true;
-}
-
 static bool read_snapshot(struct reading *reading, const char *id, struct hf_state *out, struct hf_error *err)
 {
     HF_AUTO(chain) struct hf_chain *chain = NULL;
-    if (!load_chain(reading, id, &chain, err))
+    if (!hf_validation_load_chain(reading->engine, reading->system, id, &chain, err))
         return false;
     const struct hf_manifest_entry *entry = hf_chain_find(chain, reading->component);
     if (!entry || !hf_manifest_entry_is_present(entry))
@@ -281,7 +262,7 @@ static bool read_nearest(struct reading *reading, const struct hf_past_moment *m
                             "component %s had no state then: history does not hold it, and snapshot %s, the nearest "
                             "before, does not either",
                             reading->component, cut->snapshot);
-    if (!hf_past_read(past, entry, &out->body, err) && !read_copy(reading, cut->snapshot, entry->stored, out, err))
+    if (!hf_past_read(past, entry, &out->body, err))
         return false;
     fill_from_snapshot(entry->stored, hf_past_header(past), out);
     return true;

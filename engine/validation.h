@@ -5,6 +5,7 @@
 #define HF_ENGINE_VALIDATION_H
 
 #include "engine/engine.h"
+#include "repository/repository.h"
 
 struct hf_validation_check {
     const char *name;   /* structure, manifest, blobs, chain, root_hash, signature, database, json, required_pointers,
@@ -46,6 +47,17 @@ HF_MUST_USE bool hf_validation_run(struct hf_engine *engine, const char *system,
 HF_MUST_USE bool hf_validation_latest(struct hf_engine *engine, const char *system, const char *id,
                                       struct hf_arena *arena, struct hf_validation *out, bool *found_out,
                                       struct hf_error *err);
+
+/* A reader met damage that is proven: validates deep and heals now. True: it is worth reading again. What was found
+ * damaged less than a minute ago is not looked at again. Not from a loop thread. */
+bool hf_validation_mend(struct hf_engine *engine, const char *system, const char *id);
+/* The same in the background, for a reader that found what it lacked elsewhere. */
+void hf_validation_mend_later(struct hf_engine *engine, const char *system, const char *id);
+
+/* The chain of a snapshot whose row is there: mended where it can be, and else as it is, if the list of its components
+ * is exact. HF_DAMAGED: it is not. *out owns (hf_chain_free). Not from a loop thread. */
+HF_MUST_USE bool hf_validation_load_chain(struct hf_engine *engine, const char *system, const char *id,
+                                          struct hf_chain **out, struct hf_error *err);
 
 /* The background scrub: one thread that validates every snapshot again once each scrub interval, the one that was
  * looked at longest ago first, spread over the interval, at most scrub_bytes_per_second. */

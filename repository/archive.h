@@ -5,11 +5,14 @@
 #define HF_REPOSITORY_ARCHIVE_H
 
 #include "core/stream.h"
+#include "repository/repair.h"
 #include "repository/repository.h"
 
-/* Writes all of it, compressed with zstd when asked. Every content is verified before its first byte leaves. HF_DAMAGED
- * and HF_IO break the archive off, and so do errors of the writer. */
-HF_MUST_USE bool hf_archive_write(struct hf_chain *chain, bool zstd, const struct hf_writer *to, struct hf_error *err);
+/* Writes all of it, compressed with zstd when asked. Every content is verified before its first byte leaves; one that
+ * proves damaged is asked of elsewhere (NULL: nobody). HF_DAMAGED, where that has none either, and HF_IO break the
+ * archive off, and so do errors of the writer. */
+HF_MUST_USE bool hf_archive_write(struct hf_chain *chain, bool zstd, const struct hf_content_source *elsewhere,
+                                  const struct hf_writer *to, struct hf_error *err);
 
 /* The archive's manifest.json alone. */
 HF_MUST_USE bool hf_archive_write_manifest(const struct hf_chain *chain, const struct hf_writer *to,

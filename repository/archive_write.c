@@ -36,7 +36,10 @@ static bool count_bytes(void *context, const void *data, size_t bytes, struct hf
 static bool set_up(struct sending *sending, bool zstd, struct hf_error *err);
 static la_ssize_t send_block(struct archive *archive, void *context, const void *data, size_t bytes);
 static bool send_manifest(struct sending *sending, struct hf_chain *chain, struct hf_error *err);
-static bool send_states(struct sending *sending, struct hf_chain *chain, struct hf_error *err);
+static bool send_states(struct sending *sending, struct hf_chain *chain, const struct hf_content_source *elsewhere,
+                        struct hf_error *err);
+static bool read_state(struct hf_chain *chain, const struct hf_manifest_entry *entry,
+                       const struct hf_content_source *elsewhere, struct hf_blob **out, struct hf_error *err);
 static bool begin_member(struct sending *sending, const char *name, int64_t bytes, int64_t at_ms, struct hf_error *err);
 static bool send_data(void *context, const void *data, size_t bytes, struct hf_error *err);
 static bool check(struct sending *sending, int result, struct hf_error *err);
@@ -77,11 +80,13 @@ static bool write_manifest(const struct hf_chain *chain, const bool *written, co
     return ok;
 }
 
-bool hf_archive_write(struct hf_chain *chain, bool zstd, const struct hf_writer *to, struct hf_error *err)
+bool hf_archive_write(struct hf_chain *chain, bool zstd, const struct hf_content_source *elsewhere,
+                      const struct hf_writer *to, struct hf_error *err)
 {
     struct sending sending = {.archive = archive_write_new(), .to = to, .err = err};
     HF_ASSERT(sending.archive);
-    bool ok = set_up(&sending, zstd, err) && send_manifest(&sending, chain, err) && send_states(&sending, chain, err) &&
+    bool ok = set_up(&sending, zstd, err) && send_manifest(&sending, chain, err) &&
+              send_states(&sending, chain, elsewhere, err) &&
               check(&sending, archive_write_close(sending.archive), err);
     sending.failed = !ok; /* freeing gives what was broken off a proper end, which must not leave */
     archive_write_free(sending.archive);
@@ -233,7 +238,8 @@ static bool send_manifest(struct sending *sending, struct hf_chain *chain, struc
            hf_archive_write_manifest(chain, &(struct hf_writer){send_data, sending}, err);
 }
 
-static bool send_states(struct sending *sending, struct hf_chain *chain, struct hf_error *err)
+static bool send_states(struct sending *sending, struct hf_chain *chain, const struct hf_content_source *elsewhere,
+                        struct hf_error *err)
 {
     for (int64_t i = 0; i < hf_chain_count(chain); i++) {
         const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
@@ -242,12 +248,32 @@ static bool send_states(struct sending *sending, struct hf_chain *chain, struct 
         HF_AUTO(blob) struct hf_blob *blob = NULL;
         char name[sizeof(HF_ARCHIVE_STATES) + HF_NAME_MAX];
         snprintf(name, sizeof(name), HF_ARCHIVE_STATES "%s", entry->component);
-        if (!hf_chain_read(chain, entry, &blob, err) ||
+        if (!read_state(chain, entry, elsewhere, &blob, err) ||
             !begin_member(sending, name, (int64_t)blob->bytes, entry->committed_at_ms, err) ||
             !send_data(sending, blob->data, blob->bytes, err))
             return false;
     }
     return true;
+}
+
+static bool read_state(struct hf_chain *chain, const struct hf_manifest_entry *entry,
+                       const struct hf_content_source *elsewhere, struct hf_blob **out, struct hf_error *err)
+{
+    char origin[HF_ORIGIN_BYTES];
+    struct hf_blob *blob = NULL;
+    struct hf_hash hash;
+    if (hf_chain_read(chain, entry, out, err))
+        return true;
+    if (err->code != HF_DAMAGED || !elsewhere ||
+        !elsewhere->find(elsewhere->context, &entry->hash, entry->bytes, &blob, origin))
+        return false;
+    hf_hash_of(blob->data, blob->bytes, &hash);
+    if ((int64_t)blob->bytes == entry->bytes && hf_hash_equal(&hash, &entry->hash)) {
+        *out = blob;
+        return true;
+    }
+    hf_blob_unref(blob);
+    return false;
 }
 
 /* Whole seconds: a fraction would cost each member a header of its own, and the manifest has it. */

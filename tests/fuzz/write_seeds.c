@@ -174,14 +174,14 @@ static void write_archive_seeds(struct hf_repository *repository)
     HF_AUTO(buf) struct hf_buf out;
     hf_buf_init(&out, 1 << 20);
     HF_ASSERT(hf_chain_load(&chain, repository, "default", "full-1", &err));
-    HF_ASSERT(hf_archive_write(chain, true, &(struct hf_writer){write_buf, &out}, &err));
+    HF_ASSERT(hf_archive_write(chain, true, NULL, &(struct hf_writer){write_buf, &out}, &err));
     write_seed(fuzzer, "packed", ARCHIVE, out.data, out.bytes);
     hf_buf_reset(&out);
     HF_ASSERT(hf_archive_write_manifest(chain, &(struct hf_writer){write_buf, &out}, &err));
     write_seed(fuzzer, "manifest", ARCHIVE_MANIFEST, out.data, out.bytes);
     size_t first = 512 + (out.bytes + 511) / 512 * 512;
     hf_buf_reset(&out);
-    HF_ASSERT(hf_archive_write(chain, false, &(struct hf_writer){write_buf, &out}, &err));
+    HF_ASSERT(hf_archive_write(chain, false, NULL, &(struct hf_writer){write_buf, &out}, &err));
     write_seed(fuzzer, "plain", ARCHIVE_IN_PIECES, out.data, out.bytes);
     write_seed(fuzzer, "member", ARCHIVE_MEMBERS, out.data + first, 1024);
     hf_chain_free(chain);

@@ -3,6 +3,8 @@
 #include "tests/support/api.h"
 
 #include "core/auto.h"
+#include "tests/support/engine.h"
+#include "tests/support/snapshots.h"
 #include "tests/support/temp.h"
 
 #include <string.h>
@@ -68,6 +70,29 @@ START_TEST(an_archive_comes_back_into_another_system_and_is_restored)
     hf_api_refused(&t, 404, "not_found", "GET", COPY "/components/gone/state", NULL);
     hf_api_call(&t, 201, "POST", COPY "/snapshots", "{}");
     ck_assert_str_eq(hf_json_str(t.json, "rootHash"), root_hash);
+    hf_api_stop(&t);
+}
+END_TEST
+
+/* Its file is hit, and the database has the content: the download is whole, and so is the file soon after. */
+START_TEST(a_download_takes_what_damage_took_from_elsewhere)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    HF_AUTO(free)
+    char *file = hf_format("%s/data/system-state-backups/shop/%s.snapshot", hf_test_server_directory(t.server),
+                           hf_json_str(t.json, "id"));
+    HF_AUTO(free) char *validate = hf_format(SHOP "/snapshots/%s/validate", hf_json_str(t.json, "id"));
+    hf_api_call(&t, 200, "POST", validate, "{}"); /* after which nothing else is about to look at it */
+    hf_test_damage_content(file, "{\"apples\":7}");
+    struct archive archive = download(&t, SHOP "/snapshots/latest/archive");
+    hf_api_send(&t, 201, "POST", COPY "/snapshots/import", as_tar, archive.data, archive.bytes);
+    free(archive.data);
+    size_t bytes = 0;
+    for (bool whole = false; !whole; usleep(10000)) {
+        HF_AUTO(free) char *data = hf_test_read_file(file, &bytes);
+        whole = memmem(data, bytes, "{\"apples\":7}", 12) != NULL;
+    }
     hf_api_stop(&t);
 }
 END_TEST
@@ -167,9 +192,8 @@ END_TEST
 int main(void)
 {
     const TTest *const tests[] = {
-        an_archive_comes_back_into_another_system_and_is_restored,
-        a_head_has_no_archive_and_leaves_nothing_leased,
-        what_is_asked_wrongly_is_refused,
+        an_archive_comes_back_into_another_system_and_is_restored, a_download_takes_what_damage_took_from_elsewhere,
+        a_head_has_no_archive_and_leaves_nothing_leased,           what_is_asked_wrongly_is_refused,
         a_token_for_some_components_cannot_move_all_of_them,
     };
     return hf_api_run_on_both("archives", tests, (int)(sizeof(tests) / sizeof(tests[0])));

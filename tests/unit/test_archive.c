@@ -99,7 +99,7 @@ START_TEST(a_damaged_content_breaks_the_archive_off_without_a_proper_end)
     struct hf_chain *chain = NULL;
     struct hf_error err = {0};
     ck_assert(hf_chain_load(&chain, repository, HF_TEST_SYSTEM, "full-1", &err));
-    ck_assert(!hf_archive_write(chain, false, &(struct hf_writer){hf_test_write_buf, &out}, &err));
+    ck_assert(!hf_archive_write(chain, false, NULL, &(struct hf_writer){hf_test_write_buf, &out}, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
     ck_assert_msg(strstr(err.text, "zz.z:z-z") != NULL, "%s", err.text);
     ck_assert_ptr_eq(memmem(out.data ? out.data : "", out.bytes, "states/zz", 9), NULL);
@@ -117,7 +117,7 @@ START_TEST(a_writer_that_fails_says_why)
     struct hf_chain *chain = NULL;
     struct hf_error err = {0};
     ck_assert(hf_chain_load(&chain, repository, HF_TEST_SYSTEM, "full-1", &err));
-    ck_assert(!hf_archive_write(chain, false, &(struct hf_writer){hf_test_write_buf, &out}, &err));
+    ck_assert(!hf_archive_write(chain, false, NULL, &(struct hf_writer){hf_test_write_buf, &out}, &err));
     ck_assert_int_eq(err.code, HF_OVERLOADED);
     ck_assert_str_eq(err.text, "the client is gone");
     hf_chain_free(chain);

@@ -284,6 +284,50 @@ START_TEST(what_is_not_there_is_not_found)
 }
 END_TEST
 
+/* No copy of its list of components is left. */
+static void lose(const struct hf_snapshot_row *row)
+{
+    hf_test_remove_outline(&service, row);
+    ck_assert_int_eq(truncate(hf_test_engine_snapshot_path(&service, row), 60), 0);
+}
+
+START_TEST(damage_is_mended_before_an_older_snapshot_is_read)
+{
+    open_on(_i);
+    hf_test_put(&service, "a", "{\"a\":1}");
+    hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":2}");
+    struct hf_snapshot_row newer = hf_test_full(&service);
+    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &newer), -10);
+    struct hf_past *past = open_snapshot("latest");
+    ck_assert_str_eq(hf_past_cut(past)->snapshot, newer.id);
+    hf_past_close(past);
+    struct hf_snapshot_row row;
+    ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, newer.id, &service.arena, &row, &err));
+    ck_assert_str_eq(row.validation_status, "valid");
+    close_it();
+}
+END_TEST
+
+START_TEST(a_content_that_the_file_lost_is_read_from_elsewhere_and_the_file_mended)
+{
+    open_on(_i);
+    hf_test_put(&service, "a", "{\"a\":1}");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, &full), "{\"a\":1}");
+    struct hf_past *past = open_snapshot(full.id);
+    ck_assert_str_eq(text_in(past, "a"), "{\"a\":1}");
+    hf_past_close(past);
+    struct hf_snapshot_row row = full;
+    for (int tries = 0; strcmp(row.validation_status, "valid") != 0; tries++) {
+        ck_assert_int_lt(tries, 6000);
+        usleep(10000);
+        ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, full.id, &service.arena, &row, &err));
+    }
+    close_it();
+}
+END_TEST
+
 START_TEST(only_proven_damage_leads_to_an_older_snapshot)
 {
     open_on(_i);
@@ -295,7 +339,7 @@ START_TEST(only_proven_damage_leads_to_an_older_snapshot)
     usleep(3000);
     hf_test_put(&service, "a", "{\"a\":3}");
     hf_test_forget_history(&service);
-    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &bad), -10);
+    lose(&bad);
     struct hf_past *past = open_at(bad.cut_at_ms + 1);
     ck_assert_str_eq(hf_past_cut(past)->snapshot, good.id);
     ck_assert(!hf_past_cut(past)->exact);
@@ -307,7 +351,7 @@ START_TEST(only_proven_damage_leads_to_an_older_snapshot)
     const struct hf_past_moment named = {.kind = HF_PAST_SNAPSHOT, .snapshot = bad.id};
     ck_assert(!hf_past_open(service.engine, HF_TEST_NAME, &named, &past, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
-    hf_test_damage_file(hf_test_engine_snapshot_path(&service, &good), -10);
+    lose(&good);
     const struct hf_past_moment latest = {.kind = HF_PAST_SNAPSHOT, .snapshot = "latest"};
     ck_assert(!hf_past_open(service.engine, HF_TEST_NAME, &latest, &past, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
@@ -499,6 +543,8 @@ END_TEST
 
 HF_TEST_STORE_MAIN("past", texts_say_which_moment_is_meant, every_sequence_and_every_instant_is_as_it_was,
                    before_history_the_nearest_snapshot_is_used_and_told, what_is_not_there_is_not_found,
+                   damage_is_mended_before_an_older_snapshot_is_read,
+                   a_content_that_the_file_lost_is_read_from_elsewhere_and_the_file_mended,
                    only_proven_damage_leads_to_an_older_snapshot, an_open_snapshot_is_leased_until_it_is_closed,
                    a_view_keeps_what_is_trimmed_meanwhile, snapshots_tell_what_was_registered_then,
                    a_read_of_one_component_says_its_cut, a_cut_never_falls_between_what_was_written_together,

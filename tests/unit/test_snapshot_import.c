@@ -24,7 +24,7 @@ static void open_with_archive(void)
     struct hf_error err = {0};
     hf_buf_init(&archive, (size_t)HF_TEST_MIB);
     ck_assert_msg(hf_chain_load(&chain, service.engine->repository, HF_TEST_NAME, row.id, &err), "%s", err.text);
-    ck_assert(hf_archive_write(chain, false, &(struct hf_writer){hf_test_write_buf, &archive}, &err));
+    ck_assert(hf_archive_write(chain, false, NULL, &(struct hf_writer){hf_test_write_buf, &archive}, &err));
     hf_chain_free(chain);
 }
 
