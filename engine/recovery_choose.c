@@ -13,6 +13,10 @@
 #define HEAL_TRIES_MAX 3
 #define HEAL_PAUSE_MS  100
 
+/* Of those known to be damaged, the newest that are tried again in one recovery: a copy may have come back meanwhile.
+ * Each costs reading its generation, and a recovery has no hours. */
+#define KNOWN_TRIES_MAX 3
+
 struct candidates {
     struct hf_arena *arena;
     struct hf_snapshot_row *rows; /* newest first; owns */
@@ -27,10 +31,16 @@ static bool refuse_unreadable(const struct hf_snapshot_row *row, struct hf_error
 static bool list_candidates(struct hf_recovering *recovering, int64_t before_ms, struct candidates *out,
                             struct hf_error *err);
 static hf_snapshot_row_fn add_candidate;
+static bool is_known_damaged(const struct hf_snapshot_row *row);
+static bool try_candidate(struct hf_recovering *recovering, const struct hf_snapshot_row *row, int *known_tried,
+                          bool *found_out, struct hf_error *err);
+static bool try_known(struct hf_recovering *recovering, const struct hf_snapshot_row *row, struct hf_error *err);
 static bool use_healed(struct hf_recovering *recovering, const struct hf_snapshot_row *row,
                        struct hf_validation *verdict, struct hf_error *err);
 static bool heal(struct hf_recovering *recovering, const struct hf_snapshot_row *row, struct hf_validation *out,
                  struct hf_error *err);
+static bool use_unmended(struct hf_recovering *recovering, const struct hf_snapshot_row *row, struct hf_error *err);
+static bool is_unmendable(const struct hf_error *err);
 static void note_damage(struct hf_recovering *recovering, const struct hf_snapshot_row *row,
                         const struct hf_error *damage);
 static bool tell_none(const struct hf_recovering *recovering, int64_t count, int64_t before_ms, struct hf_error *err);
@@ -51,7 +61,7 @@ bool hf_recovery_use_named(struct hf_recovering *recovering, struct hf_error *er
     if (use_healed(recovering, &row, &verdict, err))
         return true;
     if (err->code != HF_DAMAGED)
-        return false;
+        return recovering->request->salvage && is_unmendable(err) ? salvage(recovering, &row, err) : false;
     return recovering->request->salvage ? salvage(recovering, &row, err) : refuse_damaged(&row, &verdict, err);
 }
 
@@ -101,25 +111,58 @@ bool hf_recovery_use_newest(struct hf_recovering *recovering, int64_t before_ms,
 {
     struct candidates candidates = {.arena = &recovering->arena};
     bool ok = list_candidates(recovering, before_ms, &candidates, err), found = false;
-    for (int64_t i = 0; ok && !found && i < candidates.count; i++) {
-        const struct hf_snapshot_row *row = &candidates.rows[i];
-        struct hf_validation verdict;
-        if (strcmp(row->state, "complete") != 0 || strcmp(row->validation_status, "damaged") == 0) {
-            hf_recovery_skip(recovering, row, "known to be damaged; validating it tries to heal it");
-            continue;
-        }
-        ok = hf_recovery_check_age(recovering, row->cut_at_ms, err);
-        found = ok && use_snapshot(recovering, row, err);
-        if (ok && !found && err->code == HF_DAMAGED)
-            found = use_healed(recovering, row, &verdict, err);
-        if (ok && !found) {
-            ok = err->code == HF_DAMAGED;
-            if (ok)
-                hf_recovery_skip(recovering, row, err->text);
-        }
-    }
+    int known_tried = 0;
+    for (int64_t i = 0; ok && !found && i < candidates.count; i++)
+        ok = try_candidate(recovering, &candidates.rows[i], &known_tried, &found, err);
     free(candidates.rows);
     return found || (ok && tell_none(recovering, candidates.count, before_ms, err));
+}
+
+/* True without *found_out: it is damaged, and was passed over. */
+static bool try_candidate(struct hf_recovering *recovering, const struct hf_snapshot_row *row, int *known_tried,
+                          bool *found_out, struct hf_error *err)
+{
+    struct hf_validation verdict;
+    bool known = is_known_damaged(row);
+    if (known && *known_tried == KNOWN_TRIES_MAX) {
+        hf_recovery_step(recovering, "snapshot %s is known to be damaged and was not tried again: %d newer ones were",
+                         row->id, KNOWN_TRIES_MAX);
+        hf_recovery_skip(recovering, row, "known to be damaged; validating it tries to heal it");
+        return true;
+    }
+    if (!hf_recovery_check_age(recovering, row->cut_at_ms, err))
+        return false;
+    if (known) {
+        (*known_tried)++;
+        *found_out = try_known(recovering, row, err);
+    } else {
+        *found_out = use_snapshot(recovering, row, err) ||
+                     (err->code == HF_DAMAGED && use_healed(recovering, row, &verdict, err));
+    }
+    if (*found_out)
+        return true;
+    if (err->code != HF_DAMAGED)
+        return false;
+    hf_recovery_skip(recovering, row, err->text);
+    return true;
+}
+
+static bool is_known_damaged(const struct hf_snapshot_row *row)
+{
+    return strcmp(row->state, "complete") != 0 || strcmp(row->validation_status, "damaged") == 0;
+}
+
+/* What it lacked may be there again. Where that cannot be found out now, the verdict stands as it is. */
+static bool try_known(struct hf_recovering *recovering, const struct hf_snapshot_row *row, struct hf_error *err)
+{
+    struct hf_validation verdict;
+    hf_error_set(err, HF_DAMAGED, "known to be damaged, and healed only when good copies turn up");
+    if (use_healed(recovering, row, &verdict, err))
+        return true;
+    if (!is_unmendable(err))
+        return false;
+    struct hf_error why = *err;
+    return hf_error_set(err, HF_DAMAGED, "known to be damaged, and it could not be mended now: %s", why.text);
 }
 
 static bool list_candidates(struct hf_recovering *recovering, int64_t before_ms, struct candidates *out,
@@ -172,7 +215,7 @@ static bool use_healed(struct hf_recovering *recovering, const struct hf_snapsho
     hf_recovery_step(recovering, "snapshot %s is damaged, looking for good copies: %s", row->id, damage.text);
     hf_recovery_close_source(recovering);
     if (!heal(recovering, row, verdict, err))
-        return false;
+        return is_unmendable(err) && use_unmended(recovering, row, err);
     if (strcmp(verdict->status, "damaged") == 0) {
         *err = damage;
         return false;
@@ -202,6 +245,31 @@ static bool heal(struct hf_recovering *recovering, const struct hf_snapshot_row 
         hf_log(HF_LOG_WARNING, "snapshot_validated_again", err->text, HF_LOG_TEXT("snapshot", row->id));
         nanosleep(&(struct timespec){0, (long)(HEAL_PAUSE_MS * try * (int64_t)HF_MS_NS)}, NULL);
     }
+}
+
+/* The file cannot be written again, which is no reason not to restore what can be read: each content from its file
+ * or, verified, from wherever else it is. */
+static bool use_unmended(struct hf_recovering *recovering, const struct hf_snapshot_row *row, struct hf_error *err)
+{
+    struct hf_error why = *err;
+    hf_recovery_step(recovering, "snapshot %s cannot be mended now, what it lacks is read from elsewhere: %s", row->id,
+                     why.text);
+    recovering->elsewhere = true;
+    bool ok = use_snapshot(recovering, row, err);
+    recovering->elsewhere = false;
+    if (ok)
+        return true;
+    struct hf_error damage = *err;
+    hf_recovery_close_source(recovering);
+    if (damage.code != HF_DAMAGED)
+        return false;
+    return hf_error_set(err, why.code, "snapshot %s is damaged (%s) and %s: %s", row->id, damage.text,
+                        why.code == HF_STORAGE_FULL ? "there is no room to mend it" : "it cannot be mended", why.text);
+}
+
+static bool is_unmendable(const struct hf_error *err)
+{
+    return err->code == HF_STORAGE_FULL || err->code == HF_IO;
 }
 
 static void note_damage(struct hf_recovering *recovering, const struct hf_snapshot_row *row,

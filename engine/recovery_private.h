@@ -78,6 +78,7 @@ struct hf_recovering {
     struct hf_buf steps;                 /* content of a JSON array */
     struct hf_skipped_snapshot *skipped; /* owns */
     int skipped_count, skipped_capacity;
+    bool elsewhere; /* what the snapshot's files lack is read from other copies: they cannot be mended */
     struct hf_salvage salvage;
     struct hf_salvage planned; /* what the plan that is applied said of it */
 

@@ -19,6 +19,8 @@ bool hf_recovery_open_snapshot(struct hf_recovering *recovering, const struct hf
     if (!hf_past_open_snapshot(recovering->engine, &recovering->system, row->id,
                                salvage->under_way ? &salvage->list : NULL, &past, err))
         return false;
+    if (recovering->elsewhere)
+        hf_past_look_elsewhere(past);
     take_past(recovering, past);
     /* Asked for by its id or as the newest, it is what was meant; instead of history it may lie before that. */
     recovering->cut.exact = strcmp(recovering->request->source, "at") != 0 || row->sequence == recovering->wanted;

@@ -2,6 +2,7 @@
 #include "core/auto.h"
 #include "core/clock.h"
 #include "core/json.h"
+#include "engine/validation.h"
 #include "store/snapshots.h"
 #include "tests/support/engine.h"
 #include "tests/support/snapshots.h"
@@ -165,6 +166,108 @@ START_TEST(a_plan_keeps_the_cost_of_what_it_passed_over)
     ck_assert_msg(apply(plan.id, &row), "%s", err.text);
     HF_AUTO(json) json_t *detail = detail_of(&row);
     expect_skipped(json_array_get(json_object_get(detail, "skipped"), 0), &bad, &good);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+/* As if the good copy had been away when it was validated. */
+START_TEST(what_is_marked_damaged_is_tried_again_when_a_copy_is_back)
+{
+    struct hf_snapshot_row good, bad;
+    struct hf_recovery_row row;
+    make_good_and_bad(&good, &bad);
+    struct hf_validation verdict;
+    ck_assert(hf_validation_run(service.engine, HF_TEST_NAME, bad.id, true, 0, &service.arena, &verdict, &err));
+    ck_assert_str_eq(verdict.status, "damaged");
+    hf_test_put(&service, "b", "{\"a\":\"bad\"}"); /* the same content */
+    ck_assert_msg(restore("latest", &row), "%s", err.text);
+    ck_assert_str_eq(row.snapshot, bad.id);
+    expect_member(&row, "skipped", "[]");
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"bad\"}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(only_the_newest_three_that_are_marked_damaged_are_tried_again)
+{
+    struct hf_snapshot_row rows[5];
+    struct hf_recovery_row row;
+    hf_test_service_open(&service, own_generations);
+    for (int i = 0; i < 5; i++) {
+        hf_test_put(&service, "a", hf_arena_format(&service.arena, "{\"a\":\"%d\"}", i));
+        rows[i] = hf_test_full(&service);
+        usleep(2000);
+    }
+    hf_test_put(&service, "a", "{\"a\":\"now\"}");
+    for (int i = 1; i < 5; i++) /* the marks are wrong: whoever looks finds it whole */
+        ck_assert(hf_snapshot_mark_damaged(service.engine, HF_TEST_NAME, rows[i].id, "a test", &err));
+    hf_test_forget_history(&service);
+    for (int i = 2; i < 5; i++)
+        hf_test_damage_content(path_of(&rows[i]), hf_arena_format(&service.arena, "{\"a\":\"%d\"}", i));
+    ck_assert_msg(restore("latest", &row), "%s", err.text);
+    ck_assert_str_eq(row.snapshot, rows[0].id);
+    ck_assert_ptr_nonnull(strstr(row.detail, "was not tried again: 3 newer ones were"));
+    HF_AUTO(json) json_t *detail = detail_of(&row);
+    ck_assert_int_eq(json_array_size(json_object_get(detail, "skipped")), 4);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+/* Two fulls; the newer cannot be mended, though what it lacks is in the history still. */
+static void make_unmendable(struct hf_snapshot_row *newer)
+{
+    setenv("HOLDFAST_FAULT", "repair_before_write:error", 1);
+    hf_test_service_open(&service, own_generations);
+    hf_test_put(&service, "a", "{\"a\":\"first\"}");
+    hf_test_put(&service, "b", "{\"b\":\"first\"}");
+    hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":\"second\"}");
+    *newer = hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":\"now\"}");
+    hf_test_damage_content(path_of(newer), "{\"a\":\"second\"}");
+}
+
+static void expect_second(const struct hf_recovery_row *row, const struct hf_snapshot_row *newer)
+{
+    ck_assert_str_eq(row->snapshot, newer->id);
+    ck_assert_str_eq(row->status, "applied");
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"second\"}");
+    expect_member(row, "lost", "[]");
+    expect_member(row, "skipped", "[]");
+    ck_assert_ptr_nonnull(strstr(row->detail, "cannot be mended now"));
+}
+
+START_TEST(what_cannot_be_written_again_is_restored_all_the_same)
+{
+    struct hf_snapshot_row newer;
+    struct hf_recovery_row row;
+    for (int i = 0; i < 2; i++) {
+        make_unmendable(&newer);
+        ck_assert_msg(restore(i ? newer.id : "latest", &row), "%s", err.text);
+        expect_second(&row, &newer);
+        hf_test_service_close(&service);
+    }
+    make_unmendable(&newer);
+    ck_assert_msg(salvage(newer.id, false, &row), "%s", err.text);
+    expect_second(&row, &newer);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_only_a_rewrite_could_bring_says_that_it_cannot_be_mended)
+{
+    struct hf_snapshot_row newer;
+    struct hf_recovery_row row;
+    make_unmendable(&newer);
+    hf_test_forget_history(&service);
+    struct hf_system_info before = hf_test_system(&service);
+    hf_test_damage_content(path_of(&newer), "{\"b\":\"first\"}"); /* mendable, so that a rewrite is tried */
+    ck_assert(!restore("latest", &row));
+    ck_assert_int_eq(err.code, HF_IO);
+    ck_assert_msg(strstr(err.text, "it cannot be mended") != NULL, "%s", err.text);
+    expect_unchanged(&before);
+    ck_assert_msg(salvage(newer.id, false, &row), "%s", err.text);
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"now\"}"); /* lost: it stays */
     hf_test_service_close(&service);
 }
 END_TEST
@@ -520,7 +623,10 @@ END_TEST
 
 HF_TEST_MAIN("recovery fallback", latest_is_healed_where_a_good_copy_is_left,
              each_snapshot_passed_over_is_told_with_its_reason_and_its_cost,
-             a_plan_keeps_the_cost_of_what_it_passed_over, a_file_that_cannot_be_read_ends_the_search,
+             a_plan_keeps_the_cost_of_what_it_passed_over, what_is_marked_damaged_is_tried_again_when_a_copy_is_back,
+             only_the_newest_three_that_are_marked_damaged_are_tried_again,
+             what_cannot_be_written_again_is_restored_all_the_same,
+             what_only_a_rewrite_could_bring_says_that_it_cannot_be_mended, a_file_that_cannot_be_read_ends_the_search,
              a_content_that_cannot_be_read_ends_the_search, a_snapshot_whose_key_is_not_at_hand_ends_the_search,
              a_moment_whose_history_is_damaged_comes_from_the_snapshot_before_it,
              a_damaged_history_without_a_snapshot_is_an_error, when_none_is_whole_the_answer_says_what_can_be_done,
