@@ -7,19 +7,24 @@
 #include "core/metrics.h"
 #include "engine/events.h"
 #include "engine/snapshot_private.h"
+#include "engine/validation.h"
 
 #include <string.h>
 
-#define HOUR_MS INT64_C(3600000)
+#define HOUR_MS      INT64_C(3600000)
+#define PROOF_MS_MAX INT64_C(600000) /* a verdict that is older is no reason to delete what is older still */
+#define PROOFS_MAX   16              /* generations that are looked at in one run */
 
 /* Snapshot files that live and die together. */
 struct generation {
     const char *id;
     int64_t newest_at_ms; /* from when its retention counts */
     bool pinned, leased;
-    bool imported;  /* came from elsewhere: never what the system falls back on */
-    bool has_full;  /* complete, not damaged */
-    bool has_valid; /* and proved by validation */
+    bool imported;        /* came from elsewhere: never what the system falls back on */
+    bool has_full;        /* complete, not damaged */
+    bool has_valid;       /* and proved by validation */
+    const char *full;     /* the newest sound full; NULL: none */
+    int64_t proved_at_ms; /* when its last validation found it valid; 0: never */
 };
 
 struct survey {
@@ -28,6 +33,7 @@ struct survey {
     int64_t system_id;
     int64_t expired_before_ms;
     const char *expired;          /* the reason of what goes */
+    const char *unproved;         /* and of what goes once the last resort is proved */
     const char *being_written;    /* the generation that the next snapshot builds on; NULL: none */
     struct hf_snapshot_row *rows; /* newest first; owns */
     int64_t count, capacity;
@@ -53,6 +59,10 @@ static struct generation *generation_of(struct survey *survey, const char *id);
 static const struct generation *find_last_resort(const struct survey *survey);
 static struct decision decide(const struct survey *survey, const struct generation *generation,
                               const struct hf_snapshot_row *row_or_null);
+static bool needs_proof(const struct survey *survey);
+static bool hangs_on_proof(const struct survey *survey, const struct generation *generation);
+static bool survey_proved(struct survey *survey, struct hf_shelf *shelf, const struct hf_system_info *system,
+                          struct hf_arena *arena, struct hf_error *err);
 static bool delete_expired(struct survey *survey, struct hf_shelf *shelf, struct tally *tally, struct hf_error *err);
 static bool delete_generation(struct survey *survey, struct hf_shelf *shelf, const struct generation *generation,
                               struct tally *tally, struct hf_error *err);
@@ -74,7 +84,7 @@ bool hf_retention_run(struct hf_engine *engine, const char *system, int64_t *del
     struct tally tally = {0};
     pthread_mutex_lock(&shelf->taking);
     bool ok = hf_shelf_check_current(engine, shelf, err) && take_survey(&survey, engine, &info, &arena, err) &&
-              delete_expired(&survey, shelf, &tally, err);
+              survey_proved(&survey, shelf, &info, &arena, err) && delete_expired(&survey, shelf, &tally, err);
     if (tally.snapshots) {
         struct hf_error ignored;
         tell_deleted(engine, &info, &tally);
@@ -129,13 +139,60 @@ static bool take_survey(struct survey *survey, struct hf_engine *engine, const s
     bool ok = hf_snapshots_list(session, system->id, NULL, INT64_MAX, "", INT64_MAX, survey_row, survey, err);
     hf_sessions_give(engine->sessions, session);
     survey->last_resort = find_last_resort(survey);
+    if (survey->last_resort && survey->last_resort->full)
+        survey->unproved = hf_arena_format(arena, "%s; it goes once %s, which stays, is read again and proved whole",
+                                           survey->expired, survey->last_resort->full);
     return ok;
+}
+
+/* With taking held, and given up while files are read: what is deleted for the sake of a newer generation is deleted
+ * on a fresh verdict of that one. An old one may have come true no more since: then this would delete the last chain
+ * that can be restored. */
+static bool survey_proved(struct survey *survey, struct hf_shelf *shelf, const struct hf_system_info *system,
+                          struct hf_arena *arena, struct hf_error *err)
+{
+    struct hf_engine *engine = survey->engine;
+    for (int proofs = 0; needs_proof(survey); proofs++) {
+        struct hf_validation verdict;
+        const char *id = survey->last_resort->full;
+        if (proofs == PROOFS_MAX)
+            return hf_error_set(err, HF_CONFLICT, "nothing was deleted: %d generations in turn could not be proved",
+                                PROOFS_MAX);
+        pthread_mutex_unlock(&shelf->taking);
+        bool ok = hf_validation_run(engine, shelf->name, id, true, 0, arena, &verdict, err);
+        pthread_mutex_lock(&shelf->taking);
+        if (!ok && err->code != HF_NOT_FOUND)
+            return hf_error_wrap(err, "nothing was deleted: snapshot %s has to be proved whole first", id);
+        free_survey(survey);
+        if (!hf_shelf_check_current(engine, shelf, err) || !take_survey(survey, engine, system, arena, err))
+            return false;
+    }
+    return true;
+}
+
+static bool needs_proof(const struct survey *survey)
+{
+    for (int64_t i = 0; i < survey->generation_count; i++) {
+        if (hangs_on_proof(survey, &survey->generations[i]) && !decide(survey, &survey->generations[i], NULL).keep)
+            return true;
+    }
+    return false;
+}
+
+/* Is it an older one that could be restored, and what would be left was not looked at lately? */
+static bool hangs_on_proof(const struct survey *survey, const struct generation *generation)
+{
+    const struct generation *last_resort = survey->last_resort;
+    return last_resort && last_resort->full && generation > last_resort && generation->has_full &&
+           !generation->imported && hf_clock_now_ms() - last_resort->proved_at_ms > PROOF_MS_MAX;
 }
 
 static void free_survey(struct survey *survey)
 {
     free(survey->rows);
     free(survey->generations);
+    survey->rows = NULL;
+    survey->generations = NULL;
 }
 
 static bool survey_row(void *context, const struct hf_snapshot_row *row)
@@ -158,7 +215,12 @@ static bool survey_row(void *context, const struct hf_snapshot_row *row)
     bool sound = strcmp(row->state, "complete") == 0 && strcmp(row->validation_status, "damaged") != 0;
     if (sound && strcmp(row->kind, "full") == 0) {
         generation->has_full = true;
-        generation->has_valid |= strcmp(row->validation_status, "valid") == 0;
+        bool valid = strcmp(row->validation_status, "valid") == 0;
+        generation->has_valid |= valid;
+        if (!generation->full) {
+            generation->full = copy->id;
+            generation->proved_at_ms = valid ? row->validated_at_ms : 0;
+        }
     }
     return true;
 }
@@ -217,7 +279,7 @@ static struct decision decide(const struct survey *survey, const struct generati
                                            : "no generation is sound, and this is the newest to salvage from"};
     if (survey->being_written && strcmp(survey->being_written, generation->id) == 0)
         return (struct decision){true, "its generation is being written"};
-    return (struct decision){false, survey->expired};
+    return (struct decision){false, hangs_on_proof(survey, generation) ? survey->unproved : survey->expired};
 }
 
 /* Oldest first, so that what a crash leaves is what would have gone next. */
