@@ -249,10 +249,14 @@ static void compare_mirror(struct hf_scrubber *scrubber, const struct choice *ch
     struct hf_shelf *shelf = hf_shelf_get(engine, choice->system_name, &err);
     if (!shelf)
         return;
-    hf_shelf_await(shelf); /* the copy of a snapshot that is deleted meanwhile is not made again */
-    bool ok = hf_shelf_check_current(engine, shelf, &err) &&
+    hf_shelf_await(shelf);
+    /* Retention does not wait for judging; with the lease, it does not delete what is copied here. */
+    bool leased = hf_snapshot_lease(engine, shelf->system_id, choice->id, &err);
+    bool ok = leased && hf_shelf_check_current(engine, shelf, &err) &&
               hf_snapshot_find(engine, choice->system_name, choice->id, &arena, &row, &err) &&
               compare_copies(scrubber, shelf, &row, &err);
+    if (leased)
+        hf_snapshot_release(engine, shelf->system_id, choice->id);
     pthread_mutex_unlock(&shelf->judging);
     if (!ok && err.code == HF_NOT_FOUND)
         hf_mirror_wake(engine);

@@ -19,7 +19,10 @@ static void end_progress(struct hf_making *making, const struct hf_snapshot_row 
 static void tell_success(struct hf_making *making, const struct hf_snapshot_row *row);
 static void tell_failure(struct hf_making *making, const struct hf_error *failure);
 static void validate_after(struct hf_engine *engine, const struct hf_snapshot_request *request, const char *id);
-static void validate_here(struct hf_engine *engine, const char *system, const char *id);
+static bool queue_validation(struct hf_engine *engine, const char *system, const char *id, bool just_taken);
+static void validate_here(struct hf_engine *engine, const char *system, const char *id, bool just_taken);
+static void begin_generation(struct hf_engine *engine, const char *system, const char *id);
+static bool is_queued(const struct hf_snapshotter *snapshotter, const struct hf_snapshot_job *job);
 static bool queue_job(struct hf_snapshotter *snapshotter, const struct hf_snapshot_job *job);
 
 struct hf_snapshotter *hf_snapshotter_new(struct hf_engine *engine)
@@ -187,13 +190,29 @@ bool hf_shelf_check_current(struct hf_engine *engine, struct hf_shelf *shelf, st
 
 bool hf_snapshot_queue_validation(struct hf_engine *engine, const char *system, const char *id)
 {
-    struct hf_snapshot_job job = {.kind = HF_JOB_VALIDATE};
+    return queue_validation(engine, system, id, false);
+}
+
+static bool queue_validation(struct hf_engine *engine, const char *system, const char *id, bool just_taken)
+{
+    struct hf_snapshot_job job = {.kind = HF_JOB_VALIDATE, .just_taken = just_taken};
     snprintf(job.system, sizeof(job.system), "%s", system);
     snprintf(job.id, sizeof(job.id), "%s", id);
     pthread_mutex_lock(&engine->snapshotter->mutex);
-    bool ok = queue_job(engine->snapshotter, &job);
+    bool ok = is_queued(engine->snapshotter, &job) || queue_job(engine->snapshotter, &job);
     pthread_mutex_unlock(&engine->snapshotter->mutex);
     return ok;
+}
+
+/* One look serves all who asked for it before it begins. */
+static bool is_queued(const struct hf_snapshotter *snapshotter, const struct hf_snapshot_job *job)
+{
+    for (int i = 0; i < snapshotter->job_count; i++) {
+        const struct hf_snapshot_job *queued = &snapshotter->jobs[(snapshotter->job_first + i) % HF_SNAPSHOT_JOBS_MAX];
+        if (queued->kind == job->kind && strcmp(queued->system, job->system) == 0 && strcmp(queued->id, job->id) == 0)
+            return true;
+    }
+    return false;
 }
 
 static bool queue_job(struct hf_snapshotter *snapshotter, const struct hf_snapshot_job *job)
@@ -235,7 +254,7 @@ static void run_job(struct hf_engine *engine, const struct hf_snapshot_job *job)
 {
     struct hf_error err;
     if (job->kind == HF_JOB_VALIDATE) {
-        validate_here(engine, job->system, job->id);
+        validate_here(engine, job->system, job->id, job->just_taken);
         return;
     }
     struct hf_snapshot_request request = {.system = job->system,
@@ -390,12 +409,12 @@ static void validate_after(struct hf_engine *engine, const struct hf_snapshot_re
     if (!engine->config->enable_state_validation)
         return;
     bool here = strcmp(request->trigger, "shutdown") == 0 || strcmp(request->trigger, "schedule") == 0;
-    if (!here && hf_snapshot_queue_validation(engine, request->system, id))
+    if (!here && queue_validation(engine, request->system, id, true))
         return;
-    validate_here(engine, request->system, id);
+    validate_here(engine, request->system, id, true);
 }
 
-static void validate_here(struct hf_engine *engine, const char *system, const char *id)
+static void validate_here(struct hf_engine *engine, const char *system, const char *id, bool just_taken)
 {
     HF_AUTO(arena) struct hf_arena arena;
     hf_arena_init(&arena);
@@ -403,5 +422,25 @@ static void validate_here(struct hf_engine *engine, const char *system, const ch
     struct hf_error err;
     if (!hf_validation_run(engine, system, id, false, 0, &arena, &result, &err))
         hf_log(HF_LOG_WARNING, "snapshot_not_validated", err.text, HF_LOG_TEXT("system", system),
+               HF_LOG_TEXT("snapshot", id));
+    else if (just_taken && strcmp(result.status, "damaged") == 0)
+        begin_generation(engine, system, id);
+}
+
+/* What was just taken built on something broken, which nobody knew: its changes are not exposed until the next
+ * interval. What is the first of its generation builds on nothing else; taking that again would not end on a disk
+ * that damages everything. */
+static void begin_generation(struct hf_engine *engine, const char *system, const char *id)
+{
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_snapshot_row row, fresh;
+    struct hf_error err;
+    bool unchanged;
+    struct hf_snapshot_request request = {.system = system, .full = true, .trigger = "event", .even_unchanged = true};
+    if (!hf_snapshot_find(engine, system, id, &arena, &row, &err) || strcmp(row.generation, row.id) == 0)
+        return;
+    if (!hf_snapshot_take(engine, &request, &arena, &fresh, &unchanged, &err))
+        hf_log(HF_LOG_WARNING, "generation_not_begun", err.text, HF_LOG_TEXT("system", system),
                HF_LOG_TEXT("snapshot", id));
 }

@@ -94,6 +94,7 @@ struct hf_snapshot_job {
     enum hf_snapshot_job_kind kind;
     char system[HF_NAME_MAX + 4];
     char id[HF_SNAPSHOT_ID_MAX]; /* TAKE: the announced one; VALIDATE: the snapshot */
+    bool just_taken;             /* VALIDATE */
     bool full, even_unchanged;
     char trigger[16];
     char label[1024];

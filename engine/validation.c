@@ -161,14 +161,16 @@ static bool validate(struct hf_validating *validating, struct hf_validation *out
     uint64_t started_ns = hf_clock_monotonic_ns();
     if (!hf_snapshot_lease(engine, validating->shelf->system_id, row->id, err))
         return false;
-    bool judged = (!hf_fault("validation_slow") || hf_error_set(err, HF_IO, "fault validation_slow")) &&
-                  list_rows(validating, err) && judge(validating, err);
-    hf_snapshot_release(engine, validating->shelf->system_id, row->id);
-    if (!judged)
-        return hf_error_wrap(err, "snapshot %s could not be judged (this is no verdict)", row->id);
-    hf_validation_fill(validating, out);
-    out->duration_ms = (int64_t)((hf_clock_monotonic_ns() - started_ns) / HF_MS_NS);
-    return settle(validating, out, err);
+    bool ok = ((!hf_fault("validation_slow") || hf_error_set(err, HF_IO, "fault validation_slow")) &&
+               list_rows(validating, err) && judge(validating, err)) ||
+              hf_error_wrap(err, "snapshot %s could not be judged (this is no verdict)", row->id);
+    if (ok) {
+        hf_validation_fill(validating, out);
+        out->duration_ms = (int64_t)((hf_clock_monotonic_ns() - started_ns) / HF_MS_NS);
+        ok = settle(validating, out, err);
+    }
+    hf_snapshot_release(engine, validating->shelf->system_id, row->id); /* a verdict is of what is still there */
+    return ok;
 }
 
 static bool judge(struct hf_validating *validating, struct hf_error *err)
@@ -387,7 +389,7 @@ static bool mark_sibling(struct hf_validating *validating, const struct hf_snaps
         tell_lost(&sibling);
     }
     free(sibling.lost);
-    return ok;
+    return ok || err->code == HF_NOT_FOUND; /* retention was there first */
 }
 
 /* What was mended may have been all that they lacked. Asked for once at each change to the better, so it ends. */

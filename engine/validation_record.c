@@ -27,6 +27,7 @@ struct latest {
 };
 
 static double score(const struct hf_validating *validating);
+static bool check_there(struct hf_session *session, int64_t system_id, const char *id, struct hf_error *err);
 static bool write_rows(struct hf_session *session, void *context, struct hf_error *err);
 static json_t *make_summary(const struct hf_validation *result);
 static hf_validation_row_fn read_row;
@@ -86,12 +87,25 @@ bool hf_validation_record(struct hf_validating *validating, const struct hf_vali
     return hf_committer_call(validating->engine->committer, &call, err);
 }
 
+/* In the transaction: a snapshot that was deleted meanwhile gets no verdict, and its row does not come back. */
+static bool check_there(struct hf_session *session, int64_t system_id, const char *id, struct hf_error *err)
+{
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_snapshot_row row;
+    bool found = false;
+    return hf_snapshots_get(session, system_id, id, &arena, &row, &found, err) &&
+           (found || hf_error_set(err, HF_NOT_FOUND, "snapshot %s was deleted while it was validated", id));
+}
+
 static bool write_rows(struct hf_session *session, void *context, struct hf_error *err)
 {
     const struct recording *recording = context;
     const struct hf_validation *result = recording->result;
     int64_t system_id = recording->validating->shelf->system_id;
     const char *id = recording->validating->row.id;
+    if (!check_there(session, system_id, id, err))
+        return false;
     for (int i = 0; i < result->check_count; i++) {
         const struct hf_validation_row row = {.system_id = system_id,
                                               .snapshot = id,

@@ -1,5 +1,6 @@
 /* Validation: what passes, what is healed from where, what is lost, and what the score makes of it. */
 #include "engine/validation_ask.h"
+#include "engine/validation_private.h"
 
 #include "core/auto.h"
 #include "core/clock.h"
@@ -353,6 +354,59 @@ START_TEST(a_failure_to_write_while_healing_is_no_verdict)
     bool found = true;
     HF_TEST_OK(hf_validation_latest(service.engine, HF_TEST_NAME, full.id, &service.arena, &verdict, &found, &err));
     ck_assert(!found);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(a_snapshot_that_was_deleted_meanwhile_gets_no_verdict_and_no_row)
+{
+    open_quiet(NULL, NULL);
+    hf_test_put(&service, "a", "1");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    struct hf_snapshot_row later = hf_test_full(&service);
+    struct hf_error err;
+    struct hf_validating validating = {.engine = service.engine,
+                                       .shelf = hf_shelf_get(service.engine, HF_TEST_NAME, &err),
+                                       .arena = &service.arena,
+                                       .row = later,
+                                       .corrected = &later};
+    for (int i = 0; i < HF_CHECK_COUNT; i++)
+        hf_check_set(&validating, (enum hf_check)i, "passed", 1, "a test");
+    hf_validation_fill(&validating, &verdict);
+    HF_TEST_OK(hf_validation_record(&validating, &verdict, &err)); /* so much for what is there */
+    HF_TEST_OK(hf_snapshot_delete(service.engine, HF_TEST_NAME, later.id, &err));
+    HF_TEST_FAILS(HF_NOT_FOUND, hf_validation_record(&validating, &verdict, &err));
+    struct hf_snapshot_row found;
+    HF_TEST_FAILS(HF_NOT_FOUND, hf_snapshot_find(service.engine, HF_TEST_NAME, later.id, &service.arena, &found, &err));
+    ck_assert_str_eq(row_of(&full).id, full.id);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_builds_on_something_broken_is_taken_again_in_a_new_generation)
+{
+    hf_test_service_open(&service, NULL);
+    hf_test_put(&service, "a", "{\"a\":\"first\"}");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    for (int waited_ms = 0; strcmp(row_of(&full).validation_status, "valid") != 0; waited_ms += 10) {
+        ck_assert_int_lt(waited_ms, PATIENCE_MS);
+        usleep(10000);
+    }
+    hf_test_remove_outline(&service, &full);
+    ck_assert_int_eq(unlink(path_of(&full)), 0);
+    hf_test_put(&service, "b", "{\"b\":\"first\"}");
+    struct hf_snapshot_row later = incremental();
+    ck_assert_str_eq(later.generation, full.id);
+    struct hf_snapshot_row newest = later;
+    struct hf_error none;
+    for (int waited_ms = 0; strcmp(newest.generation, full.id) == 0; waited_ms += 10) {
+        ck_assert_int_lt(waited_ms, PATIENCE_MS);
+        usleep(10000);
+        if (!hf_snapshot_find(service.engine, HF_TEST_NAME, "latest", &service.arena, &newest, &none))
+            newest = later; /* for a moment there is none that is whole */
+    }
+    ck_assert_str_eq(newest.generation, newest.id);
+    ck_assert_int_eq(newest.components, 2);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -769,6 +823,8 @@ HF_TEST_MAIN("validation", a_sound_snapshot_passes_every_check_and_scores_one, a
              everything_that_refers_to_what_is_lost_is_damaged_until_it_is_back,
              a_file_that_is_cut_short_and_has_no_copy_has_lost_all, a_failure_to_write_while_healing_is_no_verdict,
              a_file_taken_in_damaged_gets_its_row_right_when_it_is_whole,
+             a_snapshot_that_was_deleted_meanwhile_gets_no_verdict_and_no_row,
+             what_builds_on_something_broken_is_taken_again_in_a_new_generation,
              a_deep_validation_sees_what_lies_in_other_files, a_state_that_is_no_json_costs_its_share,
              missing_parts_and_dependencies_cost_their_share,
              a_registration_that_asks_for_more_is_judged_with_an_old_content,
