@@ -31,7 +31,8 @@ void hf_test_write_archive(struct hf_repository *repository, const char *id, boo
     struct hf_chain *chain = NULL;
     struct hf_error err = {0};
     ck_assert_msg(hf_chain_load(&chain, repository, HF_TEST_SYSTEM, id, &err), "%s", err.text);
-    ck_assert_msg(hf_archive_write(chain, zstd, NULL, &(struct hf_writer){hf_test_write_buf, out}, &err), "%s", err.text);
+    ck_assert_msg(hf_archive_write(chain, zstd, NULL, &(struct hf_writer){hf_test_write_buf, out}, &err), "%s",
+                  err.text);
     hf_chain_free(chain);
 }
 
