@@ -197,12 +197,13 @@ void hf_engine_end_streams(struct hf_engine *engine)
     hf_event_feed_end_all(engine->feed, HF_EV_SERVICE_STOPPING, "holdfast is stopping");
 }
 
-static void take_final_snapshots(struct hf_engine *engine)
+static bool take_final_snapshots(struct hf_engine *engine)
 {
     HF_AUTO(arena) struct hf_arena arena;
     hf_arena_init(&arena);
     if (hf_fault("shutdown_before_snapshot"))
-        return;
+        return true;
+    bool all = true;
     int count;
     struct hf_system_info *systems = hf_catalog_list_systems(engine->catalog, &arena, &count);
     for (int i = 0; i < count; i++) {
@@ -210,12 +211,17 @@ static void take_final_snapshots(struct hf_engine *engine)
         struct hf_snapshot_row row;
         struct hf_error err;
         bool unchanged;
-        /* A failure has left its event and its log line; stopping goes on. */
-        if (hf_snapshot_take(engine, &request, &arena, &row, &unchanged, &err))
+        bool ok = hf_snapshot_take(engine, &request, &arena, &row, &unchanged, &err);
+        if (ok)
             hf_log(HF_LOG_INFO, "shutdown_snapshot",
                    unchanged ? "Nothing changed since the last snapshot" : "The final snapshot was taken",
                    HF_LOG_TEXT("system", systems[i].name), HF_LOG_TEXT("snapshot", row.id));
+        if (ok || err.code == HF_NOT_FOUND) /* deleted meanwhile */
+            continue;
+        all = false;
+        hf_log(HF_LOG_ERROR, "shutdown_snapshot_failed", err.text, HF_LOG_TEXT("system", systems[i].name));
     }
+    return all;
 }
 
 void hf_engine_break_off(struct hf_engine *engine)
@@ -225,10 +231,10 @@ void hf_engine_break_off(struct hf_engine *engine)
     hf_driller_break_off(engine->driller);
 }
 
-void hf_engine_stop(struct hf_engine *engine)
+bool hf_engine_stop(struct hf_engine *engine)
 {
     if (!engine)
-        return;
+        return true;
     engine->phase = HF_PHASE_STOPPING;
     hf_event_emit(engine, 0, "", HF_EV_SERVICE_STOPPING, NULL, "holdfast is stopping");
     hf_scheduler_stop(engine->scheduler);
@@ -236,6 +242,7 @@ void hf_engine_stop(struct hf_engine *engine)
     engine->scrubber = NULL;
     hf_driller_stop(engine->driller);
     engine->driller = NULL;
-    take_final_snapshots(engine);
+    bool all = take_final_snapshots(engine);
     free_parts(engine);
+    return all;
 }

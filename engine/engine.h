@@ -55,8 +55,9 @@ void hf_engine_end_streams(struct hf_engine *engine);
 void hf_engine_break_off(struct hf_engine *engine);
 
 /* Ordered end: scheduler stops, a final full snapshot of every system that changed since its last snapshot (trigger
- * shutdown), committer drains and folds, database closes. */
-void hf_engine_stop(struct hf_engine *engine);
+ * shutdown), committer drains and folds, database closes. False: a final snapshot could not be taken (told in the log);
+ * it stops all the same. */
+bool hf_engine_stop(struct hf_engine *engine);
 
 /* ---- reading states (read.c); worker threads ---- */
 

@@ -20,6 +20,7 @@
     X(HF_EV_COMPONENT_INVALID, "component.invalid", "warning")                                                         \
     X(HF_EV_COMPONENT_RECOVERED, "component.recovered", "info")                                                        \
     X(HF_EV_SNAPSHOT_COMPLETED, "snapshot.completed", "info")                                                          \
+    X(HF_EV_SNAPSHOT_INCOMPLETE, "snapshot.incomplete", "warning")                                                     \
     X(HF_EV_SNAPSHOT_FAILED, "snapshot.failed", "warning")                                                             \
     X(HF_EV_SNAPSHOT_DAMAGED, "snapshot.damaged", "error")                                                             \
     X(HF_EV_SNAPSHOT_HEALED, "snapshot.healed", "warning")                                                             \

@@ -67,6 +67,8 @@ static bool run_write(struct hf_session *session, void *context, struct hf_error
 static hf_state_row_fn keep_present;
 static void note_written(struct healing *healing);
 static void note_not_written(struct healing *healing, const struct hf_error *why);
+static void tell_database(const struct healing *healing, const char *damage);
+static void note_database(struct hf_engine *engine, const char *what);
 static struct hf_told_damage *told_slot(struct healing *healing);
 static bool was_just_lost(struct healing *healing);
 static bool tell_lost(struct healing *healing, struct hf_error *err);
@@ -415,14 +417,35 @@ static void note_not_written(struct healing *healing, const struct hf_error *why
         hf_catalog_offer_body(engine->catalog, healing->system, healing->component, healing->row.sequence,
                               healing->blob);
     }
+    tell_database(healing, why->text);
+}
+
+static void tell_database(const struct healing *healing, const char *damage)
+{
+    HF_AUTO(free)
+    char *what = hf_format("version %lld of component %s of system %s: %s", (long long)healing->row.version,
+                           healing->component, healing->system, damage);
+    note_database(healing->engine, what);
+}
+
+void hf_heal_note_database(struct hf_engine *engine, const char *what)
+{
+    pthread_mutex_lock(&one_at_a_time);
+    note_database(engine, what);
+    pthread_mutex_unlock(&one_at_a_time);
+}
+
+/* With the lock held. */
+static void note_database(struct hf_engine *engine, const char *what)
+{
     if (engine->told_database_damage)
         return;
     engine->told_database_damage = true;
     bool sqlite = strcmp(hf_store_engine(engine->store), "sqlite") == 0;
     hf_event_emit(engine, 0, "", HF_EV_DATABASE_DAMAGED, NULL,
-                  "the database itself is damaged (found at version %lld of component %s of system %s: %s); what other "
-                  "copies hold is still answered from them. %s",
-                  (long long)healing->row.version, healing->component, healing->system, why->text,
+                  "the database itself is damaged (found at %s); what other copies hold is still answered from them, "
+                  "and snapshots hold what can be read. %s",
+                  what,
                   sqlite
                       ? "Stop the service in order, so that it takes a final snapshot, and start it again: the start "
                         "checks the file (one above 256 MiB only as far as it reads it: rename that yourself), sets "
@@ -459,6 +482,8 @@ static bool tell_lost(struct healing *healing, struct hf_error *err)
                  (long long)row->version, healing->component, healing->damage,
                  healing->trouble.code == HF_OK ? "" : " now: ",
                  healing->trouble.code == HF_OK ? "" : healing->trouble.text);
+    if (healing->condition == HF_ROW_UNREADABLE)
+        tell_database(healing, healing->damage);
     /* An old version does not make the component a bad one. */
     if (healing->is_head)
         news = hf_catalog_mark_damaged(engine->catalog, healing->system, healing->component, true);

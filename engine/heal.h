@@ -31,4 +31,7 @@ HF_MUST_USE bool hf_heal_state(struct hf_engine *engine, const char *system, con
                                const struct hf_state_row *expected, const char *damage, struct hf_blob **out,
                                struct hf_error *err);
 
+/* The database says of itself that it is corrupt: database.damaged, once while the service runs. */
+void hf_heal_note_database(struct hf_engine *engine, const char *what);
+
 #endif

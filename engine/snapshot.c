@@ -337,6 +337,7 @@ static bool make(struct hf_making *making, struct hf_snapshot_row *row_out, stru
     if (!ok)
         hf_shelf_forget(shelf); /* view and index may be ahead of what was published */
     hf_view_free(making->view);
+    hf_chain_free(making->chain);
     free(making->entries);
     return ok;
 }
@@ -384,6 +385,11 @@ static void tell_success(struct hf_making *making, const struct hf_snapshot_row 
     hf_metric_add_labelled(HF_M_SNAPSHOTS, row->kind, 1);
     hf_metric_observe(HF_M_SNAPSHOT_SECONDS, (double)row->duration_ms / 1000.0);
     hf_metric_add(HF_M_SNAPSHOT_WRITTEN_BYTES, row->file_bytes);
+    if (making->lost_data) {
+        hf_event_emit(making->engine, row->system_id, making->shelf->name, HF_EV_SNAPSHOT_INCOMPLETE, making->lost_data,
+                      "snapshot %s at sequence %lld is not whole: %s", row->id, (long long)row->sequence, row->reason);
+        return;
+    }
     HF_AUTO(free)
     char *data = hf_format("{\"snapshot\":\"%s\",\"kind\":\"%s\",\"sequence\":%lld,\"changed\":%lld,\"fileBytes\":%lld,"
                            "\"durationMs\":%lld}",

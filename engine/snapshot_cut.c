@@ -4,6 +4,7 @@
 #include "engine/snapshot_private.h"
 
 #include "core/clock.h"
+#include "engine/heal.h"
 #include "store/components.h"
 #include "store/states.h"
 #include "store/systems.h"
@@ -25,6 +26,7 @@ struct listing {
     int64_t place_count;
     int64_t since;      /* heads up to here need no look */
     int64_t missing_id; /* a version of a component that has no row; 0: none */
+    bool alone;         /* the database cannot list: the cut is what memory says */
 };
 
 static void recall_previous(struct hf_making *making);
@@ -38,6 +40,10 @@ static bool list_all(struct hf_making *making, struct hf_error *err);
 static hf_component_row_fn list_component;
 static hf_state_row_fn overlay_head;
 static bool continue_chain(struct hf_making *making, bool *continues_out, struct hf_error *err);
+static bool list_memory(struct listing *listing, struct hf_error *err);
+static bool give_up_listing(struct listing *listing, struct hf_error *err);
+static void set_memory(struct hf_manifest_entry *entry, const struct hf_head *head);
+static void set_head(struct hf_manifest_entry *entry, const struct hf_state_row *row, const char *content_type);
 static void trust_memory(struct listing *listing);
 static struct hf_cut_entry *listed_as(struct listing *listing, int64_t component_id);
 static void keep_changed_only(struct hf_making *making);
@@ -47,10 +53,6 @@ static struct hf_cut_entry *list_one(struct hf_making *making, int64_t component
 static void list_registrations(struct hf_making *making);
 static bool complete_change(struct hf_making *making, struct hf_cut_entry *cut, struct hf_error *err);
 static struct hf_cut_entry *add_entry(struct hf_making *making);
-static void sort_entries(struct hf_making *making);
-static void count_all(struct hf_making *making);
-static struct hf_view_entry *view_at(struct hf_view *view, int64_t component_id);
-static void view_put(struct hf_view *view, const struct hf_cut_entry *cut);
 static const char *keep_text(struct text_keeper *keeper, const char *text);
 
 bool hf_cut_read(struct hf_making *making, struct hf_error *err)
@@ -87,20 +89,9 @@ bool hf_cut_read(struct hf_making *making, struct hf_error *err)
             keep_changed_only(making);
     }
     choose_generation(making);
-    sort_entries(making);
-    count_all(making);
+    hf_cut_sort(making);
+    hf_cut_count(making);
     return true;
-}
-
-void hf_view_free(struct hf_view *view)
-{
-    if (!view)
-        return;
-    for (int64_t i = 0; i < view->capacity; i++)
-        free(view->entries[i].name);
-    free(view->entries);
-    free(view->order);
-    free(view);
 }
 
 static void recall_previous(struct hf_making *making)
@@ -166,7 +157,7 @@ static bool is_unchanged(struct hf_making *making)
         pthread_mutex_unlock(&making->engine->snapshotter->mutex);
     }
     if (!has_last || making->generation_damaged || last.sequence != making->header.sequence ||
-        last.epoch != making->header.epoch || registered_since(making, last.cut_at_ms))
+        last.epoch != making->header.epoch || registered_since(making, last.cut_at_ms) || hf_lost_came_back(making))
         return false;
     making->previous = last;
     return true;
@@ -223,6 +214,8 @@ static bool list_all(struct hf_making *making, struct hf_error *err)
                              making->header.sequence, overlay_head, &listing, err);
     if (ok)
         trust_memory(&listing);
+    else if (give_up_listing(&listing, err))
+        ok = list_memory(&listing, err);
     free(listing.place);
     if (ok && listing.missing_id)
         return hf_error_set(err, HF_DAMAGED, "system %s has versions of component number %lld, which it does not list",
@@ -231,7 +224,7 @@ static bool list_all(struct hf_making *making, struct hf_error *err)
         return false;
     making->view = hf_alloc(sizeof(*making->view));
     for (int64_t i = 0; i < making->entry_count; i++)
-        view_put(making->view, &making->entries[i]);
+        hf_view_put(making->view, &making->entries[i]);
     return true;
 }
 
@@ -266,6 +259,59 @@ static bool list_component(void *context, const struct hf_component_row *row)
     }
     listing->place[row->component_id] = (uint32_t)listing->making->entry_count;
     return true;
+}
+
+/* The database itself is damaged where it lists: what it listed is forgotten, for memory knows every component and what
+ * it stands at. False: it is something else. */
+static bool give_up_listing(struct listing *listing, struct hf_error *err)
+{
+    struct hf_making *making = listing->making;
+    if (err->code != HF_DAMAGED)
+        return false;
+    hf_heal_note_database(making->engine, err->text);
+    for (int64_t i = 0; making->view && i < making->entry_count; i++)
+        hf_view_at(making->view, making->entries[i].component_id)->listed = 0;
+    making->entry_count = 0;
+    listing->alone = true;
+    hf_session_rollback(making->session);
+    return hf_session_begin(making->session, err);
+}
+
+/* Heads and the sequence change together, under the lock that is held here: they are one cut. */
+static bool list_memory(struct listing *listing, struct hf_error *err)
+{
+    struct hf_making *making = listing->making;
+    struct hf_catalog *catalog = making->engine->catalog;
+    hf_catalog_lock(catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
+    making->header.sequence = system ? system->sequence : 0;
+    for (uint32_t i = 0; system && i < system->by_name_count; i++) {
+        const struct hf_component *component = system->by_name[i];
+        if (!component->stored)
+            continue;
+        struct hf_cut_entry *cut = add_entry(making);
+        memset(cut, 0, sizeof(*cut));
+        cut->component_id = component->id;
+        cut->entry.blob_file = "";
+        set_memory(&cut->entry, &component->head);
+    }
+    hf_catalog_unlock(catalog);
+    for (int64_t i = 0; i < making->entry_count; i++) {
+        if (!complete_change(making, &making->entries[i], err))
+            return false;
+    }
+    return true;
+}
+
+static void set_memory(struct hf_manifest_entry *entry, const struct hf_head *head)
+{
+    const struct hf_state_row row = {.version = head->version,
+                                     .sequence = head->sequence,
+                                     .hash = head->hash,
+                                     .bytes = head->bytes,
+                                     .committed_at_ms = head->committed_at_ms,
+                                     .deleted = head->deleted};
+    set_head(entry, &row, head->content_type);
 }
 
 static void set_head(struct hf_manifest_entry *entry, const struct hf_state_row *row, const char *content_type)
@@ -331,22 +377,20 @@ static void trust_memory(struct listing *listing)
     struct hf_catalog *catalog = making->engine->catalog;
     hf_catalog_lock(catalog);
     struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
+    if (system && listing->alone)
+        making->header.sequence = system->sequence;
     for (uint32_t i = 0; system && i < system->by_name_count; i++) {
         const struct hf_component *component = system->by_name[i];
         const struct hf_head *head = &component->head;
-        if (!component->stored || head->sequence <= listing->since || head->sequence > making->header.sequence)
+        bool lost = making->view && hf_view_at(making->view, component->id)->lost_version;
+        if (!component->stored || (head->sequence <= listing->since && !lost) ||
+            head->sequence > making->header.sequence)
             continue;
         struct hf_cut_entry *cut = listed_as(listing, component->id);
         if (!cut) {
             listing->missing_id = component->id;
         } else if (head->sequence >= cut->entry.sequence) {
-            const struct hf_state_row row = {.version = head->version,
-                                             .sequence = head->sequence,
-                                             .hash = head->hash,
-                                             .bytes = head->bytes,
-                                             .committed_at_ms = head->committed_at_ms,
-                                             .deleted = head->deleted};
-            set_head(&cut->entry, &row, head->content_type);
+            set_memory(&cut->entry, head);
         }
     }
     hf_catalog_unlock(catalog);
@@ -381,7 +425,8 @@ static bool list_changes(struct hf_making *making, struct hf_error *err)
     view->id[0] = '\0';
     struct listing listing = {.making = making, .keeper = {.arena = &making->arena}};
     if (!hf_states_tail(making->session, making->shelf->system_id, view->sequence, making->header.sequence, list_change,
-                        &listing, err))
+                        &listing, err) &&
+        !give_up_listing(&listing, err))
         return false;
     listing.since = view->sequence;
     trust_memory(&listing);
@@ -389,15 +434,15 @@ static bool list_changes(struct hf_making *making, struct hf_error *err)
     for (int64_t i = 0; i < making->entry_count; i++) {
         if (!complete_change(making, &making->entries[i], err))
             return false;
-        view_put(view, &making->entries[i]);
-        view_at(view, making->entries[i].component_id)->listed = 0;
+        hf_view_put(view, &making->entries[i]);
+        hf_view_at(view, making->entries[i].component_id)->listed = 0;
     }
     return true;
 }
 
 static struct hf_cut_entry *list_one(struct hf_making *making, int64_t component_id)
 {
-    struct hf_view_entry *known = view_at(making->view, component_id);
+    struct hf_view_entry *known = hf_view_at(making->view, component_id);
     if (known->listed)
         return &making->entries[known->listed - 1];
     struct hf_cut_entry *cut = add_entry(making);
@@ -431,7 +476,7 @@ static void list_registrations(struct hf_making *making)
         const struct hf_component *component = system->by_name[i];
         if (!component->stored || !component->registration)
             continue;
-        if (view_at(making->view, component->id)->registered_at_ms != component->registration->registered_at_ms)
+        if (hf_view_at(making->view, component->id)->registered_at_ms != component->registration->registered_at_ms)
             list_one(making, component->id);
     }
     hf_catalog_unlock(catalog);
@@ -459,6 +504,8 @@ static bool complete_change(struct hf_making *making, struct hf_cut_entry *cut, 
     entry->heartbeat_interval_ms = info.registration.heartbeat_interval_ms;
     entry->registered_at_ms = info.registration.registered_at_ms;
     entry->created_at_ms = info.created_at_ms;
+    if (!entry->content_type && entry->sequence == info.head.sequence)
+        set_memory(entry, &info.head);
     if (entry->content_type)
         return true;
     entry->content_type = "";
@@ -487,85 +534,6 @@ static struct hf_cut_entry *add_entry(struct hf_making *making)
         making->entries = hf_realloc(making->entries, (size_t)making->entry_capacity * sizeof(making->entries[0]));
     }
     return &making->entries[making->entry_count++];
-}
-
-static int compare_cuts(const void *a, const void *b)
-{
-    return strcmp(((const struct hf_cut_entry *)a)->entry.component, ((const struct hf_cut_entry *)b)->entry.component);
-}
-
-static int compare_ids(const void *a, const void *b, void *context)
-{
-    const struct hf_view *view = context;
-    return strcmp(view->entries[*(const uint32_t *)a - 1].name, view->entries[*(const uint32_t *)b - 1].name);
-}
-
-static void sort_entries(struct hf_making *making)
-{
-    struct hf_view *view = making->view;
-    if (making->entry_count > 1)
-        qsort(making->entries, (size_t)making->entry_count, sizeof(making->entries[0]), compare_cuts);
-    if (view->unsorted)
-        qsort_r(view->order, (size_t)view->order_count, sizeof(view->order[0]), compare_ids, view);
-    view->unsorted = false;
-}
-
-/* Root hash and totals of the whole system, and what of it changed. */
-static void count_all(struct hf_making *making)
-{
-    struct hf_manifest_header *header = &making->header;
-    const struct hf_view *view = making->view;
-    struct hf_hasher *hasher = hf_hasher_new();
-    for (int64_t i = 0; i < view->order_count; i++) {
-        const struct hf_view_entry *entry = &view->entries[view->order[i] - 1];
-        if (entry->version == 0 || entry->deleted)
-            continue;
-        hf_root_hash_add(hasher, entry->name, &entry->hash);
-        header->components++;
-        header->state_bytes += entry->bytes;
-    }
-    hf_hasher_finish(hasher, &header->root_hash);
-    hf_hasher_free(hasher);
-
-    int64_t since = making->has_previous ? making->previous.sequence : 0;
-    for (int64_t i = 0; i < making->entry_count; i++) {
-        const struct hf_manifest_entry *entry = &making->entries[i].entry;
-        header->changed += hf_manifest_entry_is_present(entry) && entry->sequence > since;
-        header->deleted += entry->deleted;
-    }
-}
-
-static struct hf_view_entry *view_at(struct hf_view *view, int64_t component_id)
-{
-    if (component_id > view->capacity) {
-        int64_t capacity = view->capacity ? view->capacity : 64;
-        while (capacity < component_id)
-            capacity *= 2;
-        view->entries = hf_realloc(view->entries, (size_t)capacity * sizeof(view->entries[0]));
-        memset(view->entries + view->capacity, 0, (size_t)(capacity - view->capacity) * sizeof(view->entries[0]));
-        view->capacity = capacity;
-    }
-    return &view->entries[component_id - 1];
-}
-
-static void view_put(struct hf_view *view, const struct hf_cut_entry *cut)
-{
-    struct hf_view_entry *known = view_at(view, cut->component_id);
-    if (!known->name) {
-        known->name = hf_strdup(cut->entry.component);
-        if (view->order_count == view->order_capacity) {
-            view->order_capacity = view->order_capacity ? view->order_capacity * 2 : 64;
-            view->order = hf_realloc(view->order, (size_t)view->order_capacity * sizeof(view->order[0]));
-        }
-        view->order[view->order_count++] = (uint32_t)cut->component_id;
-        view->unsorted = true;
-    }
-    known->version = cut->entry.version;
-    known->sequence = cut->entry.sequence;
-    known->bytes = cut->entry.bytes;
-    known->registered_at_ms = cut->entry.registered_at_ms;
-    known->hash = cut->entry.hash;
-    known->deleted = cut->entry.deleted;
 }
 
 static const char *keep_text(struct text_keeper *keeper, const char *text)

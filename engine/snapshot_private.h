@@ -1,7 +1,7 @@
 /* What the parts of the snapshotter share: snapshot.c (asking, waiting, background), snapshot_cut.c (what a snapshot
- * lists), snapshot_write.c (its file and row), snapshot_keep.c (rows in memory, leases, deletion),
- * snapshot_adopt.c (start-up), system_delete.c (all of a system's), and validation (validation_private.h). Not for
- * others.
+ * lists), snapshot_view.c (the system as it holds it), snapshot_write.c (its file and row), snapshot_lost.c (what to
+ * hold of states that are lost), snapshot_keep.c (rows in memory, leases, deletion), snapshot_adopt.c (start-up),
+ * system_delete.c (all of a system's), and validation (validation_private.h). Not for others.
  *
  * Locks are taken in this order: shelf->judging, shelf->taking, snapshotter->mutex, the catalogue's. Only the first two
  * are held across I/O. */
@@ -30,7 +30,11 @@ struct hf_view_entry {
     int64_t registered_at_ms;
     struct hf_hash hash;
     bool deleted;
-    uint32_t listed; /* while a snapshot is made: its place in the list + 1 */
+    /* Above 0: the content of that version, the one of the cut, was lost. The snapshot holds the above instead: what
+     * the snapshot before it held, or version 0. */
+    int64_t lost_version;
+    bool lost_marked; /* the catalogue said damaged then: when it does no more, the state is whole again */
+    uint32_t listed;  /* while a snapshot is made: its place in the list + 1 */
 };
 
 /* The whole system as of one snapshot: what an incremental needs so that it does not read everything again. */
@@ -155,6 +159,10 @@ struct hf_making {
     int64_t entry_count, entry_capacity;
     struct hf_view *view; /* the whole system at the cut; taken from the shelf while it is worked on */
     bool unchanged;
+    bool previous_tried;     /* the next is loaded, or cannot be */
+    struct hf_chain *chain;  /* of previous, for what is lost; owns */
+    const char *lost_reason; /* what is lost, for the row; NULL: nothing */
+    const char *lost_data;   /* the same as JSON, for the event */
 };
 
 /* snapshot.c */
@@ -168,7 +176,25 @@ bool hf_snapshot_queue_validation(struct hf_engine *engine, const char *system, 
 
 /* snapshot_cut.c */
 HF_MUST_USE bool hf_cut_read(struct hf_making *making, struct hf_error *err);
-void hf_view_free(struct hf_view *view); /* accepts NULL */
+
+/* snapshot_view.c */
+void hf_view_free(struct hf_view *view);                                      /* accepts NULL */
+struct hf_view_entry *hf_view_at(struct hf_view *view, int64_t component_id); /* made when it is not there */
+void hf_view_put(struct hf_view *view, const struct hf_cut_entry *cut);
+void hf_cut_sort(struct hf_making *making);
+/* Root hash and totals of the whole system, and what of it changed, into the header. */
+void hf_cut_count(struct hf_making *making);
+
+/* snapshot_lost.c: the content of cut is lost. The entry becomes what the previous snapshot held of the component,
+ * whose content may be lost too; or a registration without a state, when there is none or never_mind. */
+HF_MUST_USE bool hf_lost_replace(struct hf_making *making, struct hf_cut_entry *cut, bool never_mind,
+                                 struct hf_error *err);
+/* The content of a replaced entry, from the snapshot files or wherever a copy is left. */
+HF_MUST_USE bool hf_lost_read(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out,
+                              struct hf_error *err);
+void hf_lost_describe(struct hf_making *making); /* fills lost_reason and lost_data */
+/* What the last snapshot lacks can be read again. With taking held. */
+bool hf_lost_came_back(struct hf_making *making);
 
 /* snapshot_write.c: publishes the file and its row; *row_out's texts live in making->arena. */
 HF_MUST_USE bool hf_snapshot_write(struct hf_making *making, struct hf_snapshot_row *row_out, struct hf_error *err);

@@ -32,6 +32,11 @@ static bool make_id(struct hf_making *making, int try, char out[HF_SNAPSHOT_ID_M
 static bool write_entries(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_error *err);
 static bool place_content(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_cut_entry *cut,
                           struct hf_error *err);
+static bool place_older(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_cut_entry *cut,
+                        struct hf_error *err);
+static bool place_known(struct hf_making *making, struct hf_manifest_entry *entry);
+static bool place_blob(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_manifest_entry *entry,
+                       const struct hf_blob *blob, struct hf_error *err);
 static bool read_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out,
                          struct hf_error *err);
 static bool heal_content(struct hf_making *making, const struct hf_manifest_entry *entry, struct hf_blob **out,
@@ -51,6 +56,7 @@ bool hf_snapshot_write(struct hf_making *making, struct hf_snapshot_row *row_out
     /* open_writer first: it gives the snapshot its id, and an anchor its generation. */
     bool ok = open_writer(making, &writer, err) && load_index(making, err) && write_entries(making, writer, err);
     if (ok) {
+        hf_lost_describe(making);
         /* Before the slow part, so that the database may clean up behind us. */
         hf_sessions_give(engine->sessions, making->session);
         making->session = NULL;
@@ -189,26 +195,54 @@ static bool write_entries(struct hf_making *making, struct hf_snapshot_writer *w
     return true;
 }
 
-/* The content is in an earlier file of the generation, or goes into this one. */
+/* The content is in an earlier file of the generation, or goes into this one. One that is lost must not keep all others
+ * from being safe. */
 static bool place_content(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_cut_entry *cut,
                           struct hf_error *err)
 {
-    struct hf_manifest_entry *entry = &cut->entry;
-    const char *id = making->header.id;
-    struct hf_blob_place place;
-    if (!hf_blob_index_find(making->shelf->index, &entry->hash, &place)) {
-        HF_AUTO(blob) struct hf_blob *blob = NULL;
-        if (!read_content(making, entry, &blob, err) ||
-            !hf_snapshot_writer_add_blob(writer, &entry->hash, blob->data, blob->bytes, &entry->blob_offset,
-                                         &entry->blob_stored_bytes, err))
-            return hf_error_wrap(err, "component %s", entry->component);
-        hf_blob_index_add(making->shelf->index, &entry->hash, id, entry->blob_offset, entry->blob_stored_bytes);
-        entry->blob_file = "";
+    HF_AUTO(blob) struct hf_blob *blob = NULL;
+    if (place_known(making, &cut->entry))
         return true;
-    }
-    entry->blob_file = strcmp(place.file, id) == 0 ? "" : hf_arena_strdup(&making->arena, place.file);
+    bool ok = read_content(making, &cut->entry, &blob, err)
+                  ? place_blob(making, writer, &cut->entry, blob, err)
+                  : err->code == HF_DAMAGED && place_older(making, writer, cut, err);
+    return ok ? true : hf_error_wrap(err, "component %s", cut->entry.component);
+}
+
+static bool place_older(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_cut_entry *cut,
+                        struct hf_error *err)
+{
+    struct hf_manifest_entry *entry = &cut->entry;
+    HF_AUTO(blob) struct hf_blob *blob = NULL;
+    if (!hf_lost_replace(making, cut, false, err))
+        return false;
+    if (!hf_manifest_entry_is_present(entry) || place_known(making, entry))
+        return true;
+    if (hf_lost_read(making, entry, &blob, err))
+        return place_blob(making, writer, entry, blob, err);
+    return err->code == HF_DAMAGED && hf_lost_replace(making, cut, true, err);
+}
+
+static bool place_known(struct hf_making *making, struct hf_manifest_entry *entry)
+{
+    struct hf_blob_place place;
+    if (!hf_blob_index_find(making->shelf->index, &entry->hash, &place))
+        return false;
+    entry->blob_file = strcmp(place.file, making->header.id) == 0 ? "" : hf_arena_strdup(&making->arena, place.file);
     entry->blob_offset = place.offset;
     entry->blob_stored_bytes = place.stored_bytes;
+    return true;
+}
+
+static bool place_blob(struct hf_making *making, struct hf_snapshot_writer *writer, struct hf_manifest_entry *entry,
+                       const struct hf_blob *blob, struct hf_error *err)
+{
+    entry->blob_file = "";
+    if (!hf_snapshot_writer_add_blob(writer, &entry->hash, blob->data, blob->bytes, &entry->blob_offset,
+                                     &entry->blob_stored_bytes, err))
+        return false;
+    hf_blob_index_add(making->shelf->index, &entry->hash, making->header.id, entry->blob_offset,
+                      entry->blob_stored_bytes);
     return true;
 }
 
@@ -280,8 +314,11 @@ static void note_progress(struct hf_making *making, int64_t done)
 
 static void fill_row(struct hf_making *making, struct hf_snapshot_row *row, const char *file, int64_t file_bytes)
 {
+    const char *reason = making->request->full ? "" : making->reason;
+    if (making->lost_reason)
+        reason = hf_arena_format(&making->arena, "%s%s%s", reason, reason[0] ? "; " : "", making->lost_reason);
     *row = hf_snapshot_row_of_file(making->shelf->system_id, &making->header, hf_arena_strdup(&making->arena, file),
-                                   file_bytes, false, making->request->full ? "" : making->reason);
+                                   file_bytes, false, reason);
     row->completed_at_ms = hf_clock_now_ms();
     row->duration_ms = (int64_t)((hf_clock_monotonic_ns() - making->started_ns) / HF_MS_NS);
 }

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-#define GAP_MAX 64 /* rows of other versions that one reading runs over rather than asking anew */
+#define PAGE_COUNT 1000
+#define GAP_MAX    64 /* rows of other versions that one reading runs over rather than asking anew */
 
 struct compared {
     const struct hf_manifest_entry *entry;
@@ -33,6 +34,7 @@ static bool compare_content(struct comparison *comparison, struct compared *item
 static const char *difference(struct hf_arena *arena, const struct hf_manifest_entry *entry,
                               const struct hf_state_row *row);
 static bool heal(struct comparison *comparison, const struct compared *item, struct hf_tally *tally);
+static void find_older(struct hf_validating *validating, const struct hf_chain *chain, struct hf_tally *tally);
 
 void hf_check_database(struct hf_validating *validating, const struct hf_chain *chain)
 {
@@ -49,12 +51,19 @@ void hf_check_database(struct hf_validating *validating, const struct hf_chain *
     for (int64_t i = 0; ok && i < comparison.count; i++)
         healed += comparison.items[i].damage && heal(&comparison, &comparison.items[i], &tally);
     free(comparison.items);
+    struct hf_tally older = {0};
+    find_older(validating, chain, &older);
     if (!ok)
         hf_check_set(validating, HF_CHECK_DATABASE, "skipped", 1, "the database cannot be asked now: %s", err.text);
     else if (tally.failed)
         hf_check_set(validating, HF_CHECK_DATABASE, "warning", 1 - (double)tally.failed / (double)tally.asked,
                      "%lld of %lld present states could not be written again, first: %s", (long long)tally.failed,
                      (long long)tally.asked, tally.first);
+    else if (older.failed)
+        hf_check_set(validating, HF_CHECK_DATABASE, "warning", 1 - (double)older.failed / (double)older.asked,
+                     "%lld of %lld states that were present at the cut are held as of an older version or not at all, "
+                     "first: %s",
+                     (long long)older.failed, (long long)older.asked, older.first);
     else if (healed)
         hf_check_set(validating, HF_CHECK_DATABASE, "healed", 1,
                      "%lld of %lld present states were damaged in the database and are whole again", (long long)healed,
@@ -200,4 +209,36 @@ static bool heal(struct comparison *comparison, const struct compared *item, str
         return true;
     hf_tally_fail(tally, "%s: %s", entry->component, err.text);
     return false;
+}
+
+/* The other way round: what the database has had since before the cut must be in the snapshot. It is not where it could
+ * not be read then (snapshot_lost.c). Across a restore or a rebuild, sequences say nothing. */
+static void find_older(struct hf_validating *validating, const struct hf_chain *chain, struct hf_tally *tally)
+{
+    const struct hf_manifest_header *header = hf_chain_header(chain);
+    struct hf_catalog *catalog = validating->engine->catalog;
+    struct hf_system_info system;
+    if (strcmp(header->trigger, "import") == 0 || strcmp(validating->row.trigger, "import") == 0 ||
+        !hf_catalog_read_system(catalog, validating->shelf->name, &system) || system.epoch != header->epoch)
+        return;
+    char after[HF_NAME_MAX + 4] = "";
+    for (int count = PAGE_COUNT; count == PAGE_COUNT;) {
+        HF_AUTO(arena) struct hf_arena arena;
+        hf_arena_init(&arena);
+        bool known;
+        const struct hf_component_info *list =
+            hf_catalog_list_components(catalog, validating->shelf->name, after, PAGE_COUNT, &arena, &count, &known);
+        for (int i = 0; i < count; i++) {
+            const struct hf_head *head = &list[i].head;
+            if (!hf_head_is_present(head) || head->sequence > header->sequence)
+                continue;
+            const struct hf_manifest_entry *entry = hf_chain_find(chain, list[i].name);
+            tally->asked++;
+            if (!entry || entry->sequence < head->sequence)
+                hf_tally_fail(tally, "%s is at version %lld and held at %lld", list[i].name, (long long)head->version,
+                              (long long)(entry ? entry->version : 0));
+        }
+        if (count)
+            snprintf(after, sizeof(after), "%s", list[count - 1].name);
+    }
 }

@@ -14,8 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DRAIN_TIMEOUT_NS (28 * HF_SECOND_NS)
-#define BREAK_OFF_NS     (2 * HF_SECOND_NS) /* for what was broken off to be answered */
+#define DRAIN_TIMEOUT_NS      (28 * HF_SECOND_NS)
+#define BREAK_OFF_NS          (2 * HF_SECOND_NS) /* for what was broken off to be answered */
+#define EXIT_WITHOUT_SNAPSHOT 3                  /* stopped in order, but what changed is in the database alone */
 
 struct service {
     struct hf_config config;
@@ -32,7 +33,7 @@ static void print_where(const struct service *service);
 static void format_url(char *out, size_t bytes, const char *host, int port);
 static const char *reachable_host(const char *host);
 static void refresh_tokens(void *context);
-static void stop_service(struct service *service);
+static bool stop_service(struct service *service);
 
 int main(int argc, char *argv[])
 {
@@ -63,9 +64,9 @@ static int serve(int argc, char *argv[])
     } else {
         hf_log(HF_LOG_ERROR, "start_failed", err.text, HF_LOG_TEXT("code", hf_code_name(err.code)));
     }
-    stop_service(&service);
+    bool safe = stop_service(&service);
     hf_config_done(&service.config);
-    return started ? 0 : 1;
+    return !started ? 1 : safe ? 0 : EXIT_WITHOUT_SNAPSHOT;
 }
 
 /* HTTP comes first, so that probes and operators see a long recovery instead of a closed port. */
@@ -149,9 +150,11 @@ static void refresh_tokens(void *context)
     hf_auth_refresh(context);
 }
 
-/* Also after a start that failed half-way. Requests end before the engine does: nobody may find it gone. */
-static void stop_service(struct service *service)
+/* Also after a start that failed half-way. Requests end before the engine does: nobody may find it gone. False: a final
+ * snapshot could not be taken. */
+static bool stop_service(struct service *service)
 {
+    bool safe = true;
     atomic_store(&service->api.stopping, true);
     if (service->engine)
         hf_engine_end_streams(service->engine);
@@ -164,8 +167,9 @@ static void stop_service(struct service *service)
         hf_http_stop(service->http);
     }
     if (service->engine)
-        hf_engine_stop(service->engine);
+        safe = hf_engine_stop(service->engine);
     if (service->api.auth)
         hf_auth_close(service->api.auth);
     hf_log(HF_LOG_INFO, "stopped", "The service has stopped");
+    return safe;
 }

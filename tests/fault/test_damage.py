@@ -234,6 +234,77 @@ def damage_a_snapshot_file(checks, binary, engine):
     server.kill9()
 
 
+PAGE_BYTES = 16384
+
+
+def overwrite_a_page(data, text):
+    """Of the database file, while the service runs: one leaf that holds the text."""
+    database = sqlite3.connect(data / "holdfast.db", timeout=30)
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.close()
+    with open(data / "holdfast.db", "r+b") as file:
+        whole = file.read()
+        for at in range(PAGE_BYTES, len(whole), PAGE_BYTES):
+            page = whole[at:at + PAGE_BYTES]
+            if page[0] in (10, 13) and text in page:
+                file.seek(at)
+                file.write(b"\xee" * 4096)
+                return 1
+    return 0
+
+
+def one_bad_page_costs_only_what_it_held(checks, binary):
+    """What no other copy holds any more keeps no snapshot from being taken, and the way out that the documentation names
+    keeps everything that could be read."""
+    data = harness.new_directory()
+    server = Server(binary, data, "--cache-bytes", "1")
+    client = server.client()
+    names = [f"agent-{number:03}" for number in range(120)]
+
+    def put_round(number):
+        for name in names:
+            put_state(client, SYSTEM, name, {"round": f"{number} of {name}", "pad": name * 30})
+
+    put_round(1)
+    take_snapshot(client, SYSTEM)
+    put_round(2)
+    checks.equal("bad page: a_page_is_overwritten", overwrite_a_page(data, b"2 of agent-060"), 1)
+    replies = {name: client.request("GET", f"{BASE}/components/{name}/state") for name in names}
+    lost = [name for name in names if replies[name].status != 200]
+    checks.check("bad page: some_states_cannot_be_read", 0 < len(lost) < 60, lost)
+    checks.equal("bad page: that_is_answered_as_damage", {replies[name].code for name in lost}, {"data_damaged"})
+    snapshots = [client.request("POST", f"{BASE}/snapshots", {"kind": kind}) for kind in ("incremental", "full")]
+    checks.equal("bad page: snapshots_are_taken", [reply.status for reply in snapshots], [201, 201])
+    checks.check("bad page: each_says_what_it_lacks",
+                 all(f"{len(lost)} component" in reply.json()["reason"] for reply in snapshots), snapshots)
+    checks.check("bad page: the_database_is_told_of_once", server.log().count('"event":"database.damaged"') == 1)
+    events = harness.list_events(client, SYSTEM, "snapshot.incomplete")
+    checks.equal("bad page: events_name_each_component",
+                 [[item["component"] for item in event["data"]["older"]] for event in events], [lost, lost])
+
+    put_state(client, SYSTEM, names[0], {"round": "3"})
+    checks.equal("bad page: the_service_stops_in_order", server.stop(), 0)
+    server = Server(binary, data)
+    client = server.client()
+    rounds = {}
+    for name in names:
+        found = client.get_json(f"{BASE}/components/{name}/state")["round"].split(" ")[0]
+        rounds.setdefault(found, []).append(name)
+    checks.equal("bad page: all_others_are_as_they_were", (rounds["3"], rounds["2"], rounds["1"]),
+                 ([names[0]], [name for name in names[1:] if name not in lost], lost))
+    server.kill9()
+
+
+def a_final_snapshot_that_fails_shows_in_the_exit_code(checks, binary):
+    data = harness.new_directory()
+    server = Server(binary, data)
+    put_state(server.client(), SYSTEM, "only", {"one": 1})
+    (data / "system-state-backups").rename(data / "away")
+    (data / "system-state-backups").write_text("in the way")
+    checks.equal("no snapshot: the_exit_code_says_so", server.stop(), 3)
+    checks.check("no snapshot: the_log_says_so", "shutdown_snapshot_failed" in server.log(), server.log()[-1000:])
+
+
 def damaged_bytes_are_never_given_out(checks, binary):
     for engine in ("sqlite", "postgres"):
         damage_states(checks, binary, engine)
@@ -243,4 +314,5 @@ def damaged_bytes_are_never_given_out(checks, binary):
 
 
 if __name__ == "__main__":
-    harness.run(damaged_bytes_are_never_given_out)
+    harness.run(damaged_bytes_are_never_given_out, one_bad_page_costs_only_what_it_held,
+                a_final_snapshot_that_fails_shows_in_the_exit_code)
