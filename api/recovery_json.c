@@ -58,6 +58,8 @@ json_t *hf_api_recovery_json(const char *system, const struct hf_recovery_row *r
     hf_api_set(object, "cut", cut ? json_incref(cut) : json_null());
     const json_t *salvage = json_object_get(detail, "salvage");
     hf_api_set(object, "salvage", salvage ? json_deep_copy(salvage) : json_null());
+    json_t *rescued = json_object_get(detail, "rescued");
+    hf_api_set(object, "rescued", rescued ? json_incref(rescued) : json_null());
     static const char *const parts[] = {"waves", "removed", "warnings", "lost", "skipped", "steps"};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         json_t *part = json_object_get(detail, parts[i]);

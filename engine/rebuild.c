@@ -36,7 +36,9 @@ static hf_scan_fn add_file;
 static void read_id(struct hf_manifest_header *header);
 static int compare_files(const void *a, const void *b);
 static bool rebuild_systems(struct hf_rebuild *rebuild, const struct known_systems *known, struct hf_error *err);
-static bool place_marker(const char *path, struct hf_error *err);
+static bool rescue_systems(struct hf_rebuild *rebuild, const struct known_systems *known, struct hf_error *err);
+static char *read_marker(const struct hf_engine *engine, const char *path);
+static bool place_marker(const char *path, const char *aside, struct hf_error *err);
 
 bool hf_rebuild_open_store(struct hf_engine *engine, bool *rebuilt_out, struct hf_error *err)
 {
@@ -109,6 +111,10 @@ static bool set_aside(struct hf_engine *engine, const char *reason, struct hf_er
         if (access(to, F_OK) != 0)
             break;
     }
+    /* First of all: a start that is broken off must find what it is to be rescued from. */
+    HF_AUTO(free) char *marker = hf_format("%s/" MARKER_FILE, directory);
+    if (!place_marker(marker, name, err) || !sync_directory(directory, err))
+        return false;
     static const char *const tails[] = {"-wal", "-shm", ""};
     for (int i = 0; i < 3; i++) {
         HF_AUTO(free) char *from = hf_format("%s/" DATABASE_FILE "%s", directory, tails[i]);
@@ -149,19 +155,22 @@ static bool rebuild_all(struct hf_engine *engine, const char *why, bool created,
               hf_deletions_settle(engine, rebuild.session, created || unfinished, err) &&
               hf_systems_list(rebuild.session, add_known, &known, err);
     /* An empty database is rebuilt whether or not it was made just now: the process may have ended in between. */
+    HF_AUTO(free) char *aside = read_marker(engine, marker);
+    ok = ok && (!aside || hf_rescue_open(&rebuild.rescue, aside, err));
     if (ok && (unfinished || known.count == 0)) {
         bool asked = created || unfinished || !has_events(rebuild.session);
         ok = (!asked || hf_mirror_bring_back(engine, err)) &&
              hf_repository_scan(engine->repository, NULL, add_file, &rebuild, err);
-        if (ok && rebuild.file_count) {
-            ok = place_marker(marker, err) && sync_directory(engine->config->data_directory, err) &&
-                 rebuild_systems(&rebuild, &known, err);
+        if (ok && (rebuild.file_count || rebuild.rescue)) {
+            ok = (unfinished || place_marker(marker, "", err)) && sync_directory(engine->config->data_directory, err) &&
+                 rebuild_systems(&rebuild, &known, err) && rescue_systems(&rebuild, &known, err);
         }
         if (ok && unlink(marker) != 0 && errno != ENOENT)
             ok = hf_error_errno(err, errno, "%s cannot be removed", marker);
     }
     *rebuilt_out = rebuild.rebuilt > 0;
     hf_session_close(rebuild.session);
+    hf_rescue_close(rebuild.rescue);
     free(known.names);
     free(rebuild.files);
     hf_arena_done(&rebuild.arena);
@@ -256,7 +265,8 @@ static bool rebuild_systems(struct hf_rebuild *rebuild, const struct known_syste
 {
     hf_log(HF_LOG_WARNING, "rebuild_started", "the database is rebuilt from snapshot files",
            HF_LOG_TEXT("reason", rebuild->why), HF_LOG_NUMBER("files", rebuild->file_count));
-    qsort(rebuild->files, (size_t)rebuild->file_count, sizeof(rebuild->files[0]), compare_files);
+    if (rebuild->file_count)
+        qsort(rebuild->files, (size_t)rebuild->file_count, sizeof(rebuild->files[0]), compare_files);
     rebuild->last_system_id = known->last_id;
     for (int64_t first = 0, next; first < rebuild->file_count; first = next) {
         const char *system = rebuild->files[first].header.system;
@@ -277,10 +287,39 @@ static bool rebuild_systems(struct hf_rebuild *rebuild, const struct known_syste
     return true;
 }
 
-static bool place_marker(const char *path, struct hf_error *err)
+/* What no snapshot file speaks of. */
+static bool rescue_systems(struct hf_rebuild *rebuild, const struct known_systems *known, struct hf_error *err)
 {
-    HF_AUTO(close) int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0 || fsync(fd) != 0)
+    int64_t count = 0;
+    const struct hf_system_row *systems = rebuild->rescue ? hf_rescue_systems(rebuild->rescue, &count) : NULL;
+    for (int64_t i = 0; i < count; i++) {
+        bool there = false;
+        for (int64_t file = 0; file < rebuild->file_count && !there; file++)
+            there = strcmp(rebuild->files[file].header.system, systems[i].name) == 0;
+        for (int64_t name = 0; name < known->count && !there; name++)
+            there = strcmp(known->names[name], systems[i].name) == 0;
+        if (!there && !hf_rebuild_rescued_system(rebuild, &systems[i], err))
+            return hf_error_wrap(err, "the database could not be rebuilt: system %s", systems[i].name);
+    }
+    return true;
+}
+
+/* The path of the damaged database that it names; NULL: none. */
+static char *read_marker(const struct hf_engine *engine, const char *path)
+{
+    char name[160] = "";
+    HF_AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t bytes = fd < 0 ? 0 : read(fd, name, sizeof(name) - 1);
+    if (bytes <= 0 || strchr(name, '/'))
+        return NULL;
+    return hf_format("%s/%s", engine->config->data_directory, name);
+}
+
+static bool place_marker(const char *path, const char *aside, struct hf_error *err)
+{
+    HF_AUTO(close) int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    size_t bytes = strlen(aside);
+    if (fd < 0 || write(fd, aside, bytes) != (ssize_t)bytes || fsync(fd) != 0)
         return hf_error_errno(err, errno, "%s cannot be written", path);
     return true;
 }

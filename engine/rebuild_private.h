@@ -8,6 +8,7 @@
 #include "core/buf.h"
 #include "engine/engine.h"
 #include "engine/rebuild.h"
+#include "engine/rebuild_rescue.h"
 
 #include <string.h>
 
@@ -24,6 +25,7 @@ struct hf_rebuild {
     struct hf_engine *engine;
     struct hf_session *session; /* the only one there is */
     const char *why;            /* "the database was missing", … */
+    struct hf_rescue *rescue;   /* the damaged database; NULL: none that can be read */
     struct hf_arena arena;
     struct hf_rebuild_file *files; /* by system; owns */
     int64_t file_count, file_capacity;
@@ -41,6 +43,10 @@ static inline bool hf_rebuild_file_is_import(const struct hf_rebuild_file *file)
  * say. An I/O error that stays is HF_IO and nothing is decided. */
 HF_MUST_USE bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files, int64_t count,
                                    struct hf_error *err);
+
+/* A system of which no snapshot file is left, from the damaged database alone. */
+HF_MUST_USE bool hf_rebuild_rescued_system(struct hf_rebuild *rebuild, const struct hf_system_row *old,
+                                           struct hf_error *err);
 
 /* Mends a damaged one, and those that it builds on, each once; its header and damage are read again. True: it is worth
  * another try. */

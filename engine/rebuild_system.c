@@ -29,9 +29,16 @@ struct attempt {
     int64_t started_at_ms;
     const struct hf_rebuild_file *files;
     int64_t count;
+    const struct hf_system_row *old; /* as the damaged database knows it; NULL: not */
+    struct hf_rescued rescued;
 };
 
 static bool counts(const struct hf_rebuild_file *file);
+static void begin_attempt(struct attempt *attempt, const char *system);
+static int64_t sequence_above(const struct attempt *attempt, int64_t sequence);
+static void end_attempt(const struct attempt *attempt);
+static bool lay_rescued(struct attempt *attempt, const struct hf_system_row *row, struct hf_error *err);
+static void write_rescued(const struct hf_rescued *rescued, struct hf_buf *out);
 static int64_t epoch_above(const struct hf_rebuild_file *files, int64_t count);
 static bool try_file(struct attempt *attempt, struct hf_error *err);
 static bool try_once(struct attempt *attempt, struct hf_error *err);
@@ -51,7 +58,7 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
                               .started_at_ms = hf_clock_now_ms(),
                               .files = files,
                               .count = count};
-    attempt.epoch = epoch_above(files, count);
+    begin_attempt(&attempt, files[0].header.system);
     int64_t age_ms_max = rebuild->engine->config->recovery_max_age_ms;
     const struct hf_rebuild_file *too_old = NULL;
     bool done = false;
@@ -68,19 +75,78 @@ bool hf_rebuild_system(struct hf_rebuild *rebuild, struct hf_rebuild_file *files
             done = try_file(&attempt, err);
             if (!done && err->code == HF_DAMAGED && hf_rebuild_mend(rebuild, files, count, i, attempt.system_id))
                 done = try_file(&attempt, err);
-            if (!done && err->code != HF_DAMAGED)
+            if (!done && err->code != HF_DAMAGED) {
+                hf_rescued_done(&attempt.rescued);
                 return false;
+            }
             if (!done)
                 skip_file(&attempt, &files[i], err->text);
         }
     }
-    if (!done && !start_fresh(&attempt, too_old, err))
-        return false;
-    rebuild->last_system_id = attempt.system_id;
-    rebuild->rebuilt += done;
-    if (done)
-        tell_rebuilt(&attempt);
-    return true;
+    bool ok = done || start_fresh(&attempt, too_old, err);
+    if (ok)
+        end_attempt(&attempt);
+    hf_rescued_done(&attempt.rescued);
+    return ok;
+}
+
+bool hf_rebuild_rescued_system(struct hf_rebuild *rebuild, const struct hf_system_row *old, struct hf_error *err)
+{
+    const struct hf_rebuild_file none = {.header = {.system = old->name,
+                                                    .id = "",
+                                                    .kind = "",
+                                                    .trigger = "",
+                                                    .description = old->description,
+                                                    .backup_interval_ms = old->backup_interval_ms,
+                                                    .incremental_interval_ms = old->incremental_interval_ms,
+                                                    .max_retention_hours = old->max_retention_hours,
+                                                    .created_at_ms = old->created_at_ms,
+                                                    .cut_at_ms = old->committed_at_ms},
+                                         .file = ""};
+    struct attempt attempt = {.rebuild = rebuild,
+                              .system_id = rebuild->last_system_id + 1,
+                              .started_at_ms = hf_clock_now_ms(),
+                              .files = &none,
+                              .count = 1};
+    begin_attempt(&attempt, old->name);
+    attempt.sequence = sequence_above(&attempt, 0);
+    bool ok = write_system(&attempt, err);
+    if (ok)
+        end_attempt(&attempt);
+    else
+        hf_session_rollback(rebuild->session);
+    hf_rescued_done(&attempt.rescued);
+    return ok;
+}
+
+static void begin_attempt(struct attempt *attempt, const char *system)
+{
+    int64_t sequence, epoch = 0;
+    attempt->epoch = epoch_above(attempt->files, attempt->count);
+    hf_rescued_init(&attempt->rescued);
+    if (attempt->rebuild->rescue)
+        attempt->old = hf_rescue_find(attempt->rebuild->rescue, system);
+    if (attempt->old)
+        hf_rescue_bounds(attempt->rebuild->rescue, attempt->old, &sequence, &epoch);
+    if (epoch >= attempt->epoch)
+        attempt->epoch = epoch + 1;
+}
+
+static int64_t sequence_above(const struct attempt *attempt, int64_t sequence)
+{
+    int64_t known = 0, epoch;
+    if (attempt->old)
+        hf_rescue_bounds(attempt->rebuild->rescue, attempt->old, &known, &epoch);
+    return known > sequence ? known : sequence;
+}
+
+static void end_attempt(const struct attempt *attempt)
+{
+    bool rebuilt = attempt->file || attempt->rescued.taken_count;
+    attempt->rebuild->last_system_id = attempt->system_id;
+    attempt->rebuild->rebuilt += rebuilt;
+    if (rebuilt)
+        tell_rebuilt(attempt);
 }
 
 /* Is there room above its numbers? Nobody reaches them by counting: a file that says so was made to. */
@@ -130,7 +196,7 @@ static bool try_once(struct attempt *attempt, struct hf_error *err)
            HF_LOG_TEXT("snapshot", header->id));
     if (!hf_chain_load(&attempt->chain, attempt->rebuild->engine->repository, header->system, header->id, err))
         return false;
-    attempt->sequence = hf_chain_header(attempt->chain)->sequence;
+    attempt->sequence = sequence_above(attempt, hf_chain_header(attempt->chain)->sequence);
     int verdict;
     bool ok = hf_repository_check_signature(attempt->rebuild->engine->repository, attempt->chain, &verdict, err) &&
               write_system(attempt, err);
@@ -147,7 +213,19 @@ static bool write_system(struct attempt *attempt, struct hf_error *err)
         return false;
     if (hf_fault("rebuild_midway"))
         return hf_error_set(err, HF_STORE_DOWN, "fault rebuild_midway");
-    return insert_recovery(attempt, err) && insert_damaged(attempt, err) && hf_session_commit(session, err);
+    return lay_rescued(attempt, &row, err) && insert_recovery(attempt, err) && insert_damaged(attempt, err) &&
+           hf_session_commit(session, err);
+}
+
+/* A failure here is the damaged file's or the store's, never the snapshot's: no older one would help. */
+static bool lay_rescued(struct attempt *attempt, const struct hf_system_row *row, struct hf_error *err)
+{
+    if (!attempt->old || hf_rescue_lay(attempt->rebuild->rescue, attempt->old, attempt->rebuild->session, row,
+                                       attempt->chain, &attempt->rescued, err))
+        return true;
+    if (err->code == HF_DAMAGED)
+        err->code = HF_STORE_DOWN;
+    return false;
 }
 
 static struct hf_system_row system_row(const struct attempt *attempt)
@@ -170,6 +248,9 @@ static struct hf_system_row system_row(const struct attempt *attempt)
     row.name = attempt->files[0].header.system;
     row.sequence = row.folded_sequence = attempt->sequence;
     row.epoch = attempt->epoch;
+    int64_t rescued_ms = attempt->old ? attempt->old->committed_at_ms : 0;
+    if (rescued_ms > row.committed_at_ms && rescued_ms <= attempt->started_at_ms)
+        row.committed_at_ms = rescued_ms;
     return row;
 }
 
@@ -186,24 +267,48 @@ static bool insert_recovery(struct attempt *attempt, struct hf_error *err)
     write_skipped(attempt, &detail);
     char at[HF_TIME_BYTES];
     hf_time_format(now_ms, at);
-    hf_buf_add_format(&detail, "],\"steps\":[{\"name\":\"%s\",\"at\":\"%s\",\"durationMs\":%lld}]}",
+    hf_buf_add_format(&detail, "],\"steps\":[{\"name\":\"%s\",\"at\":\"%s\",\"durationMs\":%lld}",
                       attempt->file ? "rebuilt the database from snapshot files" : "started fresh", at,
                       (long long)(now_ms - attempt->started_at_ms));
+    if (attempt->rescued.examined)
+        hf_buf_add_format(
+            &detail, ",{\"name\":\"took %lld components from the damaged database\",\"at\":\"%s\",\"durationMs\":0}",
+            (long long)attempt->rescued.taken_count, at);
+    hf_buf_add_char(&detail, ']');
+    write_rescued(&attempt->rescued, &detail);
+    hf_buf_add_char(&detail, '}');
+    const struct hf_rescued *rescued = &attempt->rescued;
+    bool is_back = attempt->file || rescued->taken_count;
     struct hf_recovery_row row = {.system_id = attempt->system_id,
                                   .id = id,
                                   .source = "snapshot",
                                   .snapshot = attempt->file ? attempt->file->header.id : "",
-                                  .status = attempt->file ? "applied" : "fresh",
+                                  .status = is_back ? "applied" : "fresh",
                                   .reason = attempt->rebuild->why,
                                   .epoch = attempt->epoch,
                                   .sequence_before = newest->header.sequence,
                                   .sequence_after = attempt->sequence,
-                                  .data_loss_ms = since_ms && now_ms > since_ms ? now_ms - since_ms : 0,
-                                  .data_loss_components = attempt->file ? 0 : newest->header.components,
+                                  .data_loss_ms =
+                                      !rescued->whole && since_ms && now_ms > since_ms ? now_ms - since_ms : 0,
+                                  .data_loss_components = rescued->examined ? rescued->lost_count
+                                                          : attempt->file   ? 0
+                                                                            : newest->header.components,
                                   .started_at_ms = attempt->started_at_ms,
                                   .completed_at_ms = now_ms,
                                   .detail = detail.data};
     return hf_recoveries_insert(attempt->rebuild->session, &row, err);
+}
+
+static void write_rescued(const struct hf_rescued *rescued, struct hf_buf *out)
+{
+    if (!rescued->examined)
+        return;
+    hf_buf_add_format(out, ",\"rescued\":{\"components\":%lld,\"unreadRows\":%lld,\"versions\":[",
+                      (long long)rescued->taken_count, (long long)rescued->unread);
+    hf_buf_add(out, rescued->taken.data ? rescued->taken.data : "", rescued->taken.bytes);
+    hf_buf_add_text(out, "],\"lost\":[");
+    hf_buf_add(out, rescued->lost.data ? rescued->lost.data : "", rescued->lost.bytes);
+    hf_buf_add_text(out, "]}");
 }
 
 /* What proved damaged on the way gets its row here, so that nothing builds on it; sound files are adopted later. */
@@ -267,10 +372,13 @@ static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *t
         if (attempt->files[i].header.sequence > attempt->sequence)
             attempt->sequence = attempt->files[i].header.sequence;
     }
+    attempt->sequence = sequence_above(attempt, attempt->sequence);
     if (!write_system(attempt, err)) {
         hf_session_rollback(attempt->rebuild->session);
         return false;
     }
+    if (attempt->rescued.taken_count && !too_old)
+        return true; /* not fresh: told as rebuilt */
     hf_metric_add_labelled(HF_M_RECOVERIES, "fresh", 1);
     if (hf_rebuild_file_is_import(&attempt->files[0])) {
         hf_event_emit(
@@ -301,16 +409,28 @@ static bool start_fresh(struct attempt *attempt, const struct hf_rebuild_file *t
 
 static void tell_rebuilt(const struct attempt *attempt)
 {
-    const struct hf_manifest_header *header = &attempt->file->header;
+    const struct hf_manifest_header *header = attempt->file ? &attempt->file->header : &attempt->files[0].header;
+    const struct hf_rescued *rescued = &attempt->rescued;
     char age[64];
     hf_duration_format(hf_clock_now_ms() - header->cut_at_ms, age, sizeof(age));
     hf_metric_add_labelled(HF_M_RECOVERIES, "applied", 1);
     HF_AUTO(free)
-    char *data = hf_format("{\"snapshot\":\"%s\",\"sequence\":%lld,\"epoch\":%lld}", header->id,
-                           (long long)attempt->sequence, (long long)attempt->epoch);
+    char *from = attempt->file ? hf_format("snapshot %s, every byte verified (%lld components)", header->id,
+                                           (long long)header->components)
+                               : hf_strdup("no snapshot, since none could be used");
+    HF_AUTO(free) char *loss = NULL;
+    if (rescued->examined)
+        loss = hf_format("%lld newer components were taken from the damaged database; %lld came back older or not at "
+                         "all%s%s; %lld other rows could not be read",
+                         (long long)rescued->taken_count, (long long)rescued->lost_count,
+                         rescued->lost_count ? ": " : "", rescued->first_lost, (long long)rescued->unread);
+    else
+        loss = hf_format("data loss: what was written in the last %s", age);
+    HF_AUTO(free)
+    char *data = hf_format("{\"snapshot\":\"%s\",\"sequence\":%lld,\"epoch\":%lld,\"rescued\":%lld,\"lost\":%lld}",
+                           attempt->file ? header->id : "", (long long)attempt->sequence, (long long)attempt->epoch,
+                           (long long)rescued->taken_count, (long long)rescued->lost_count);
     hf_event_emit(attempt->rebuild->engine, attempt->system_id, header->system, HF_EV_DATABASE_REBUILT, data,
-                  "system %s was rebuilt from snapshot %s: %s; %lld components restored, every byte verified; data "
-                  "loss: what was written in the last %s; the epoch is %lld now",
-                  header->system, header->id, attempt->rebuild->why, (long long)header->components, age,
-                  (long long)attempt->epoch);
+                  "system %s was rebuilt from %s: %s; %s; the epoch is %lld now", header->system, from,
+                  attempt->rebuild->why, loss, (long long)attempt->epoch);
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """The database is lost or damaged: the start rebuilds it from the newest chain of snapshot files that validates."""
+import contextlib
 import json
 import os
 import pathlib
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 
@@ -140,6 +142,38 @@ def database_lost_or_damaged(checks, binary):
         check_rebuilt(checks, server, prepared, damage.__name__, prepared.states, set_aside)
         server.kill9()
         check_settled(checks, prepared, damage.__name__)
+
+
+def one_page_damaged(checks, binary):
+    """All states uploaded again after the snapshot, then one page is bad: all but those on it come back new."""
+    data = harness.new_directory()
+    server = Server(binary, data)
+    client = server.client()
+    names = [f"component-{number}" for number in range(60)]
+    for word in ("old", "new"):
+        for name in names:
+            put_state(client, "alpha", name, {"word": word, "name": name, "pad": "y" * 1500})
+        if word == "old":
+            take_snapshot(client, "alpha", "full")
+    server.kill9()
+    path = data / DATABASE[0]
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("pragma wal_checkpoint(truncate)")
+    pages = path.read_bytes()
+    first = pages.index(b'"word": "new", "name": "component-30"') // 4096 * 4096
+    with open(path, "r+b") as file:
+        file.seek(first // 16384 * 16384)
+        file.write(os.urandom(16384))
+    server = Server(binary, data)
+    client = server.client()
+    found = [client.get_json(f"/v1/systems/alpha/components/{name}/state") for name in names]
+    checks.equal("one_page_damaged: every_state_is_whole",
+                 [state["name"] for state in found if len(state["pad"]) == 1500], names)
+    news = sum(state["word"] == "new" for state in found)
+    checks.check("one_page_damaged: what_is_elsewhere_is_new", 60 - 12 <= news < 60, news)
+    recovery = client.get_all("/v1/systems/alpha/recoveries", "recoveries")[-1]
+    checks.equal("one_page_damaged: the_recovery_says_how_many", recovery["rescued"]["components"], news)
+    server.kill9()
 
 
 def check_settled(checks, prepared, name):
@@ -325,5 +359,5 @@ def killed_during_the_rebuild(checks, binary):
 
 
 if __name__ == "__main__":
-    harness.run(database_lost_or_damaged, database_damaged_in_the_middle, postgres_database_lost, newest_file_damaged,
+    harness.run(database_lost_or_damaged, database_damaged_in_the_middle, one_page_damaged, postgres_database_lost, newest_file_damaged,
                 too_old, too_old_with_tokens, files_of_a_deleted_system, killed_during_the_rebuild)
