@@ -229,7 +229,7 @@ static enum hf_verdict answer_snapshot(struct hf_request *request, struct hf_rep
         found = hf_snapshot_find(engine, system.name, id, &request->arena, &row, err);
     if (found) {
         object = hf_api_snapshot_json(engine, &system, &row);
-        if (!hf_api_add_latest_validation(request, engine, system.name, row.id, json_object_get(object, "validation"),
+        if (!hf_api_add_latest_validation(request, engine, system.name, &row, json_object_get(object, "validation"),
                                           err))
             return HF_FAIL;
     }

@@ -44,11 +44,17 @@ enum hf_verdict hf_api_snapshot_validate(struct hf_request *request, struct hf_r
 }
 
 bool hf_api_add_latest_validation(struct hf_request *request, struct hf_engine *engine, const char *system,
-                                  const char *id, json_t *validation, struct hf_error *err)
+                                  const struct hf_snapshot_row *row, json_t *validation, struct hf_error *err)
 {
+    if (row->quality_score < 0) { /* not examined, whatever was found before it was called what it is now */
+        hf_api_set(validation, "checks", json_null());
+        hf_api_set(validation, "lost", json_null());
+        hf_api_set(validation, "lostAll", json_null());
+        return true;
+    }
     struct hf_validation latest = {0};
     bool found = false;
-    if (!hf_validation_latest(engine, system, id, &request->arena, &latest, &found, err))
+    if (!hf_validation_latest(engine, system, row->id, &request->arena, &latest, &found, err))
         return false;
     hf_api_add_findings(request, validation, &latest);
     return true;

@@ -262,12 +262,29 @@ struct hf_component *hf_catalog_add_component_locked(struct hf_system *system, c
     return component;
 }
 
+void hf_catalog_reserve_component_id_locked(struct hf_system *system, int64_t id)
+{
+    if (id > system->reserved_component_id)
+        system->reserved_component_id = id;
+    if (id > system->last_component_id)
+        system->last_component_id = id;
+}
+
+void hf_catalog_rename_component_locked(struct hf_system *system, struct hf_component *component, const char *name)
+{
+    hf_name_table_remove(&system->components, component);
+    free(component->name);
+    component->name = hf_strdup(name);
+    hf_name_table_add(&system->components, component);
+    system->by_name_sorted = 0; /* sorted anew by whoever lists next */
+}
+
 void hf_catalog_drop_component_locked(struct hf_system *system, struct hf_component *component)
 {
     HF_ASSERT(!component->stored && !component->body && !component->dirty);
     hf_name_table_remove(&system->components, component);
     system->by_id[component->id - 1] = NULL;
-    while (system->last_component_id && !system->by_id[system->last_component_id - 1])
+    while (system->last_component_id > system->reserved_component_id && !system->by_id[system->last_component_id - 1])
         system->last_component_id--;
     uint32_t at = system->by_name_count - 1; /* new ones are at the end, unless a listing has merged them */
     while (system->by_name[at] != component)

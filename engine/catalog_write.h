@@ -48,6 +48,7 @@ struct hf_system {
     int64_t backup_interval_ms, incremental_interval_ms, max_retention_hours;
     int64_t present_count, present_bytes;
     int64_t last_component_id;
+    int64_t reserved_component_id; /* rows of states name numbers up to here: never given to another component */
 
     struct hf_name_table components;
     struct hf_component **by_id; /* component id - 1 */
@@ -81,6 +82,10 @@ struct hf_component *hf_catalog_find_component_locked(const struct hf_system *sy
 struct hf_component *hf_catalog_component_by_id_locked(const struct hf_system *system, int64_t id);
 struct hf_component *hf_catalog_add_component_locked(struct hf_system *system, const char *name, int64_t id,
                                                      int64_t created_at_ms); /* id 0 takes the next free */
+/* This number and those below are not given to new components, though none may carry it. */
+void hf_catalog_reserve_component_id_locked(struct hf_system *system, int64_t id);
+/* In memory only. The new name is free. */
+void hf_catalog_rename_component_locked(struct hf_system *system, struct hf_component *component, const char *name);
 void hf_catalog_drop_component_locked(struct hf_system *system, struct hf_component *component); /* never stored one */
 /* A stored one that never had a state, and whose row is deleted. Its number is not given again. */
 void hf_catalog_forget_component_locked(struct hf_system *system, struct hf_component *component);

@@ -15,6 +15,7 @@
 #include "engine/rebuild.h"
 #include "engine/scheduler.h"
 #include "engine/snapshot.h"
+#include "engine/tracking.h"
 #include "engine/validation.h"
 #include "repository/keys.h"
 
@@ -165,8 +166,8 @@ static bool start_parts(struct hf_engine *engine, struct hf_error *err)
     if (!hf_event_feed_start(&engine->feed, engine, err))
         return false;
     hf_event_queue_on_written(engine->events, tell_feed, engine->feed);
-    if (!hf_committer_start(&engine->committer, engine, err) || !hf_snapshots_adopt(engine, err) ||
-        !hf_behind_bring_forward(engine, err) || !hf_mirror_start(engine, err) ||
+    if (!hf_committer_start(&engine->committer, engine, err) || !hf_tracking_check(engine, err) ||
+        !hf_snapshots_adopt(engine, err) || !hf_behind_bring_forward(engine, err) || !hf_mirror_start(engine, err) ||
         !hf_scrubber_start(&engine->scrubber, engine, err) || !hf_driller_start(&engine->driller, engine, err) ||
         !hf_scheduler_start(&engine->scheduler, engine, err))
         return false;

@@ -90,12 +90,9 @@ static bool load_tail_row(void *context, const struct hf_state_row *row)
     }
     load->expected_sequence++;
     struct hf_component *component = hf_catalog_component_by_id_locked(load->system, row->component_id);
-    if (!component) {
-        load->ok = hf_error_set(load->err, HF_DAMAGED,
-                                "system %s: sequence %lld belongs to component %lld, which no "
-                                "row of component_state_tracking names",
-                                load->system->name, (long long)row->sequence, (long long)row->component_id);
-        return false;
+    if (!component) { /* its row is gone: tracking.c brings it back, or tells that it cannot */
+        hf_catalog_reserve_component_id_locked(load->system, row->component_id);
+        return true;
     }
     /* Some heads are already folded further than folded_sequence says. */
     if (row->sequence <= component->head.sequence)

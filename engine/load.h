@@ -6,7 +6,8 @@
 #include "engine/catalog_write.h"
 #include "store/store.h"
 
-/* HF_DAMAGED when the rows contradict each other (a gap in the sequence, a component that no row names). */
+/* HF_DAMAGED when the rows contradict each other (a gap in the sequence). Heads are taken as they are stored: see
+ * tracking.h. */
 HF_MUST_USE bool hf_catalog_load(struct hf_catalog *catalog, struct hf_session *session, struct hf_error *err);
 
 /* Parses a JSON array of names into the arena: for registrations read from rows. */

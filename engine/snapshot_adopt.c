@@ -335,7 +335,7 @@ static bool apply_matching(struct hf_session *session, void *context, struct hf_
         if (!row && (!file->damaged || file->damage) && !adopt_file(session, matching, file, err))
             return false;
         if (row && file->damage && !row->damaged &&
-            !hf_snapshots_set_state(session, matching->system.id, row->id, "damaged", "damaged", now_ms, 0, err))
+            !hf_snapshots_set_state(session, matching->system.id, row->id, "damaged", "damaged", now_ms, -1, err))
             return false;
     }
     for (int64_t i = 0; i < matching->row_count; i++) {
@@ -344,7 +344,7 @@ static bool apply_matching(struct hf_session *session, void *context, struct hf_
             !hf_snapshots_set_state(session, matching->system.id, row->id, "complete", "pending", 0, -1, err))
             return false;
         if (!row->has_file && !row->damaged &&
-            !hf_snapshots_set_state(session, matching->system.id, row->id, "damaged", "damaged", now_ms, 0, err))
+            !hf_snapshots_set_state(session, matching->system.id, row->id, "damaged", "damaged", now_ms, -1, err))
             return false;
     }
     return true;
@@ -381,8 +381,7 @@ struct hf_snapshot_row hf_snapshot_row_of_file(int64_t system_id, const struct h
     if (damaged) { /* its header cannot be trusted: dated today, so that it is not deleted unseen */
         row.cut_at_ms = row.completed_at_ms = row.validated_at_ms = hf_clock_now_ms();
         row.trigger = "schedule";
-        row.state = row.validation_status = "damaged";
-        row.quality_score = 0;
+        row.state = row.validation_status = "damaged"; /* not scored: a validation finds out what is lost */
     }
     return row;
 }
@@ -441,6 +440,8 @@ void hf_snapshots_validate_pending(struct hf_engine *engine, const char *system,
 static bool queue_pending(void *context, const struct hf_snapshot_row *row)
 {
     struct pending_queue *queue = context;
+    if (strcmp(row->state, "damaged") == 0)
+        return row->quality_score >= 0 || hf_snapshot_queue_validation(queue->engine, queue->system, row->id);
     if (strcmp(row->state, "complete") != 0)
         return true;
     bool wanted = queue->newest_too || strcmp(row->validation_status, "pending") == 0;

@@ -123,6 +123,7 @@ static bool read_row(void *context, const struct hf_snapshot_row *row)
         reading->last_validated_at_ms = row->validated_at_ms;
     if (damaged) {
         reading->damaged_count++;
+        reading->pending_count += row->quality_score < 0; /* at first sight: what is lost, a validation tells */
         if (reading->has_newest && strcmp(row->generation, reading->newest.generation) == 0)
             reading->generation_damaged = true;
         else if (!reading->has_newest && reading->damaged_generation_count < 16)

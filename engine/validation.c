@@ -93,13 +93,14 @@ bool hf_snapshot_mark_damaged(struct hf_engine *engine, const char *system, cons
         return false;
     hf_shelf_await(shelf);
     bool ok = hf_shelf_check_current(engine, shelf, err) &&
-              hf_snapshot_set_state(engine, shelf->system_id, id, "damaged", "damaged", 0, err) &&
+              hf_snapshot_set_state(engine, shelf->system_id, id, "damaged", "damaged", -1, err) &&
               reload_shelf(engine, shelf, true, err);
     pthread_mutex_unlock(&shelf->judging);
     if (!ok)
         return false;
     HF_AUTO(json) json_t *data = json_object();
     tell_damage(engine, shelf, id, data, reason);
+    hf_snapshot_queue_validation(engine, system, id); /* what exactly is lost, and what another copy mends */
     return true;
 }
 

@@ -11,6 +11,11 @@ struct list {
     void *context;
 };
 
+struct suspects {
+    hf_component_suspect_fn *each;
+    void *context;
+};
+
 /* Rows of parameters for one statement, run in a transaction. */
 struct many {
     enum hf_statement statement;
@@ -20,6 +25,7 @@ struct many {
 };
 
 static bool read_component(void *context, const struct hf_value *values, int count);
+static bool read_suspect(void *context, const struct hf_value *values, int count);
 static struct hf_value head_hash(const struct hf_component_row *row);
 static bool run_many(struct hf_session *session, void *context, struct hf_error *err);
 
@@ -131,6 +137,30 @@ bool hf_components_forget(struct hf_session *session, int64_t system_id, int64_t
 {
     return hf_session_run(session, HF_STMT_COMPONENT_FORGET, NULL, NULL, NULL, err, HF_INT(system_id),
                           HF_INT(component_id));
+}
+
+bool hf_components_rename(struct hf_session *session, int64_t system_id, int64_t component_id, const char *name,
+                          struct hf_error *err)
+{
+    return hf_session_run(session, HF_STMT_COMPONENT_RENAME, NULL, NULL, NULL, err, HF_INT(system_id),
+                          HF_INT(component_id), HF_TEXT(name));
+}
+
+bool hf_components_suspect(struct hf_session *session, int64_t system_id, int64_t after, int64_t up_to,
+                           int64_t folded_sequence, hf_component_suspect_fn *each, void *context, struct hf_error *err)
+{
+    struct suspects suspects = {each, context};
+    return hf_session_run(session, HF_STMT_COMPONENTS_DISAGREEING, read_suspect, &suspects, NULL, err,
+                          HF_INT(system_id)) &&
+           hf_session_run(session, HF_STMT_COMPONENTS_PASSED_OVER, read_suspect, &suspects, NULL, err,
+                          HF_INT(system_id), HF_INT(after), HF_INT(up_to), HF_INT(folded_sequence));
+}
+
+static bool read_suspect(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    const struct suspects *suspects = context;
+    return suspects->each(suspects->context, hf_value_int(&values[0]), hf_value_int(&values[1]));
 }
 
 static struct hf_value head_hash(const struct hf_component_row *row)

@@ -49,4 +49,18 @@ HF_MUST_USE bool hf_components_register(struct hf_session *session, const struct
 HF_MUST_USE bool hf_components_forget(struct hf_session *session, int64_t system_id, int64_t component_id,
                                       struct hf_error *err);
 
+/* Gives a component another name. */
+HF_MUST_USE bool hf_components_rename(struct hf_session *session, int64_t system_id, int64_t component_id,
+                                      const char *name, struct hf_error *err);
+
+/* Components whose row and component_states contradict each other: the head is not what the row of its sequence says,
+ * or is not the component's newest row, or there is no row of that number at all. newest_sequence is the component's
+ * newest row as far as this look has found it; 0: not found. A component may come twice. Heads may lag behind above
+ * folded_sequence. Of component_states only after < sequence <= up_to is read as a whole; heads are compared wherever
+ * they lie. */
+typedef bool hf_component_suspect_fn(void *context, int64_t component_id, int64_t newest_sequence);
+HF_MUST_USE bool hf_components_suspect(struct hf_session *session, int64_t system_id, int64_t after, int64_t up_to,
+                                       int64_t folded_sequence, hf_component_suspect_fn *each, void *context,
+                                       struct hf_error *err);
+
 #endif

@@ -144,6 +144,28 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                   " AND version = 0",
                                   NULL},
 
+    [HF_STMT_COMPONENT_RENAME] = {"component_rename", "iit", false,
+                                  "UPDATE component_state_tracking SET name = $3"
+                                  " WHERE system_id = $1 AND component_id = $2",
+                                  NULL},
+    /* By primary keys: as many look-ups as there are components. */
+    [HF_STMT_COMPONENTS_DISAGREEING] =
+        {"components_disagreeing", "i", false,
+         "SELECT c.component_id, CASE WHEN s.component_id = c.component_id THEN s.sequence ELSE 0 END"
+         " FROM component_state_tracking AS c LEFT JOIN component_states AS s ON s.system_id = c.system_id"
+         " AND s.sequence = c.sequence WHERE c.system_id = $1 AND (c.version <> 0 OR c.sequence <> 0)"
+         " AND (s.sequence IS NULL OR s.component_id <> c.component_id OR s.version <> c.version"
+         " OR s.bytes <> c.bytes OR s.deleted <> c.deleted OR c.hash IS NULL OR s.hash <> c.hash"
+         " OR s.content_type <> c.content_type)",
+         NULL},
+    [HF_STMT_COMPONENTS_PASSED_OVER] =
+        {"components_passed_over", "iiii", false,
+         "SELECT n.component_id, n.newest FROM (SELECT component_id, CAST(max(sequence) AS bigint) AS newest"
+         " FROM component_states WHERE system_id = $1 AND sequence > $2 AND sequence <= $3 GROUP BY component_id) AS n"
+         " LEFT JOIN component_state_tracking AS c ON c.system_id = $1 AND c.component_id = n.component_id"
+         " WHERE c.component_id IS NULL OR (n.newest <= $4 AND c.sequence <> n.newest)",
+         NULL},
+
     [HF_STMT_STATES_INSERT] =
         {"states_insert", "iiiiiibitiitb", true,
          "INSERT INTO component_states (system_id, sequence, component_id, version, previous_sequence, epoch, hash,"

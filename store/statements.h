@@ -33,6 +33,9 @@ enum hf_statement {
     HF_STMT_COMPONENTS_FOLD, /* MANY: head and health columns */
     HF_STMT_COMPONENT_REGISTER,
     HF_STMT_COMPONENT_FORGET, /* only one that never had a state */
+    HF_STMT_COMPONENT_RENAME,
+    HF_STMT_COMPONENTS_DISAGREEING, /* heads that are not what their row of component_states says */
+    HF_STMT_COMPONENTS_PASSED_OVER, /* heads that are not the newest row, or that are not there */
     /* states */
     HF_STMT_STATES_INSERT, /* MANY */
     HF_STMT_CHUNKS_INSERT, /* MANY */

@@ -1,6 +1,8 @@
 /* Start-up with snapshot files and rows that do not match, as a crash leaves them. */
 #include "core/auto.h"
+#include "engine/validation.h"
 #include "tests/support/engine.h"
+#include "tests/support/stores.h"
 
 #include "tests/support/check_main.h"
 
@@ -91,6 +93,21 @@ START_TEST(a_missing_file_is_made_again_from_its_outline)
 }
 END_TEST
 
+/* Until somebody has looked at what was called damaged, nothing is said about what is lost. */
+static void expect_examined(const char *id)
+{
+    struct hf_snapshot_row row = {.quality_score = -1};
+    while (row.quality_score < 0) /* the test's time-out ends it */
+        HF_TEST_OK(hf_snapshot_find(service.engine, HF_TEST_NAME, id, &service.arena, &row, &err));
+    struct hf_validation validation;
+    bool found = false;
+    HF_TEST_OK(hf_validation_latest(service.engine, HF_TEST_NAME, id, &service.arena, &validation, &found, &err));
+    ck_assert(found);
+    ck_assert_str_eq(validation.status, "damaged");
+    ck_assert(validation.lost_all);
+    ck_assert_int_gt(validation.check_count, 0);
+}
+
 START_TEST(a_row_without_a_file_becomes_damaged)
 {
     hf_test_service_open(&service, NULL);
@@ -103,6 +120,7 @@ START_TEST(a_row_without_a_file_becomes_damaged)
     struct hf_snapshot_row row;
     ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, full.id, &service.arena, &row, &err));
     ck_assert_str_eq(row.state, "damaged");
+    expect_examined(full.id);
     ck_assert_int_eq(hf_test_count_events(&service, hf_test_system(&service).id, "snapshot.damaged"), 1);
     hf_test_put(&service, "a", "{\"a\":2}");
     bool unchanged;
@@ -114,7 +132,8 @@ END_TEST
 
 START_TEST(a_damaged_file_without_a_row_gets_a_row_that_says_so)
 {
-    hf_test_service_open(&service, NULL);
+    /* nobody examines it, and nothing is said about what is lost */
+    hf_test_service_open(&service, (const char *const[]){"--enable-state-validation", "false", NULL});
     hf_test_put(&service, "a", "{\"a\":1}");
     struct hf_snapshot_row full = hf_test_full(&service);
     hf_test_service_crash(&service);
@@ -124,6 +143,7 @@ START_TEST(a_damaged_file_without_a_row_gets_a_row_that_says_so)
     struct hf_snapshot_row row;
     ck_assert_msg(hf_snapshot_find(service.engine, HF_TEST_NAME, full.id, &service.arena, &row, &err), "%s", err.text);
     ck_assert_str_eq(row.state, "damaged");
+    ck_assert(row.quality_score < 0);
     ck_assert(!hf_snapshot_find(service.engine, HF_TEST_NAME, "latest", &service.arena, &row, &err));
     ck_assert_int_eq(err.code, HF_NOT_FOUND);
     hf_test_service_close(&service);
