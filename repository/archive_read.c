@@ -327,7 +327,8 @@ static bool add_entries(struct hf_archive *archive, struct hf_snapshot_writer *w
 static bool drain(struct hf_archive *archive, struct hf_error *err)
 {
     int64_t left = archive->unpacked - archive_filter_bytes(archive->archive, 0);
-    bool zero = left <= archive->piece_bytes && is_zero(archive->piece + archive->piece_bytes - left, left);
+    bool zero =
+        left == 0 || (left <= archive->piece_bytes && is_zero(archive->piece + archive->piece_bytes - left, left));
     const void *piece;
     for (la_ssize_t got = 1; zero && got > 0;) {
         got = read_piece(archive->archive, archive, &piece);

@@ -104,7 +104,7 @@ def failing_snapshot_is_an_event(checks, binary):
     checks.equal("a_failing_snapshot_leaves_the_one_before", latest["id"], first["id"])
     checks.equal("a_failing_snapshot_leaves_uploads_working", put_state(client, SYSTEM, "component", {"n": 3})["version"],
                  3)
-    checks.equal("a_failing_final_snapshot_does_not_hold_up_the_stop", server.stop(), 0)
+    checks.equal("a_failing_final_snapshot_does_not_hold_up_the_stop_and_is_told_by_its_status", server.stop(), 3)
 
 
 if __name__ == "__main__":
