@@ -10,8 +10,9 @@
 
 #include <string.h>
 
-#define COMPONENTS_MAX   100000
-#define REASON_BYTES_MAX 1024
+#define PAGE_DETAIL_BYTES_MAX ((size_t)2 << 20)
+#define COMPONENTS_MAX        100000
+#define REASON_BYTES_MAX      1024
 
 static bool read_source(struct hf_request *request, const json_t *body, struct hf_recovery_request *out,
                         struct hf_error *err);
@@ -32,6 +33,7 @@ struct recovery_list {
     const char *system;
     int limit;
     bool more;
+    size_t detail_bytes; /* of the rows in the page */
     int64_t last_started_at_ms;
     char last_id[HF_NAME_MAX + 1];
 };
@@ -249,14 +251,18 @@ static enum hf_verdict answer_new(struct hf_request *request, struct hf_reply *r
     return HF_DONE;
 }
 
-/* The row past the limit only tells that there are more. */
+/* The row past the limit only tells that there are more. A plan names every component: pages end early rather than grow
+ * with the system. */
 static bool append_row(void *context, const struct hf_recovery_row *row)
 {
     struct recovery_list *list = context;
-    if ((int)json_array_size(list->array) == list->limit) {
+    size_t bytes = strlen(row->detail);
+    bool too_much = list->detail_bytes > 0 && list->detail_bytes + bytes > PAGE_DETAIL_BYTES_MAX;
+    if ((int)json_array_size(list->array) == list->limit || too_much) {
         list->more = true;
         return false;
     }
+    list->detail_bytes += bytes;
     json_array_append_new(list->array, hf_api_recovery_json(list->system, row));
     list->last_started_at_ms = row->started_at_ms;
     snprintf(list->last_id, sizeof(list->last_id), "%s", row->id);

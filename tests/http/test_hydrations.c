@@ -2,6 +2,7 @@
 #include "tests/support/api.h"
 
 #include "core/auto.h"
+#include "core/buf.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -261,10 +262,42 @@ START_TEST(who_is_silent_is_named_after_the_time)
 }
 END_TEST
 
+/* A plan names every component: a page of many would hold megabytes. */
+START_TEST(a_page_of_large_plans_ends_early)
+{
+    enum { COMPONENTS = 2500, PLANS = 5 };
+    hf_api_start(&t, &(struct hf_test_server_options){.postgres = _i});
+    HF_AUTO(buf) struct hf_buf batch;
+    hf_buf_init(&batch, 1 << 20);
+    for (int i = 0; i < COMPONENTS; i++)
+        hf_buf_add_format(&batch, "%s{\"component\":\"component-with-a-name-%d\",\"state\":%d}",
+                          i ? "," : "{\"states\":[", i, i);
+    hf_buf_add_text(&batch, "]}");
+    hf_api_call(&t, 200, "POST", SYSTEM "/states", batch.data);
+    for (int i = 0; i < PLANS; i++)
+        free(recover("{\"source\":\"head\",\"dryRun\":true}"));
+
+    int seen = 0, pages = 0;
+    HF_AUTO(free) char *path = hf_strdup(SYSTEM "/recoveries");
+    for (const char *cursor = ""; cursor; pages++) {
+        hf_api_call(&t, 200, "GET", path, NULL);
+        size_t count = json_array_size(json_object_get(t.json, "recoveries"));
+        ck_assert(count > 0 && count < PLANS);
+        seen += (int)count;
+        cursor = json_string_value(json_object_get(t.json, "nextCursor"));
+        free(path);
+        path = hf_format(SYSTEM "/recoveries?cursor=%s", cursor ? cursor : "");
+    }
+    ck_assert_int_eq(seen, PLANS);
+    ck_assert_int_gt(pages, 1);
+    hf_api_stop(&t);
+}
+END_TEST
+
 int main(void)
 {
-    const TTest *const tests[] = {components_come_up_wave_by_wave, reports_that_make_no_sense_are_refused,
-                                  the_report_of_a_start_reads_for_people, the_report_of_a_restore_tells_what_it_cost,
-                                  who_is_silent_is_named_after_the_time};
+    const TTest *const tests[] = {a_page_of_large_plans_ends_early,           components_come_up_wave_by_wave,
+                                  reports_that_make_no_sense_are_refused,     the_report_of_a_start_reads_for_people,
+                                  the_report_of_a_restore_tells_what_it_cost, who_is_silent_is_named_after_the_time};
     return hf_api_run_on_both("hydrations", tests, (int)(sizeof(tests) / sizeof(tests[0])));
 }
