@@ -470,7 +470,11 @@ END_TEST
 
 START_TEST(header_with_key_survives_encoding_at_its_longest)
 {
-    struct hf_format_header in = {.sequence = INT64_MAX, .epoch = 1, .cut_at_ms = 2, .key_id = "0123456789abcdef"}, out;
+    struct hf_format_header in = {.sequence = HF_MANIFEST_NUMBER_MAX,
+                                  .epoch = 1,
+                                  .cut_at_ms = 2,
+                                  .key_id = "0123456789abcdef"},
+                            out;
     unsigned char data[HF_FORMAT_HEADER_BYTES_MAX];
     size_t bytes;
     memset(in.system, 's', HF_NAME_MAX);

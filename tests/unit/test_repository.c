@@ -46,12 +46,15 @@ static bool exists(const char *below)
     return access(path, F_OK) == 0;
 }
 
-/* Entries of a directory below the temporary one, without . and .. */
+/* Entries of a directory below the temporary one, without . and ..; one that is not there has none. */
 static int count_entries(const char *below)
 {
     HF_AUTO(free) char *path = hf_format("%s/%s", directory, below);
     DIR *listing = opendir(path);
-    ck_assert_ptr_nonnull(listing);
+    if (!listing) {
+        ck_assert_int_eq(errno, ENOENT);
+        return 0;
+    }
     int count = -2;
     while (readdir(listing))
         count++;
