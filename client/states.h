@@ -1,5 +1,5 @@
-/* Saving under a given epoch: what the public functions, which use the handle's, and a queue, which uses the epoch of the
- * moment a state was queued in, have in common. */
+/* Saving under a given epoch: what the public functions, which use the handle's, and a queue, which uses the epoch of
+ * the moment a state was queued in, have in common. */
 #ifndef HF_CLIENT_STATES_H
 #define HF_CLIENT_STATES_H
 
