@@ -19,6 +19,7 @@ struct reading {
     int64_t wave_count;
 };
 
+static void set_times(json_t *object, const struct hf_recovery_row *row, const json_t *detail);
 static json_t *data_loss_json(const struct hf_recovery_row *row);
 static void index_parts(json_t *waves, struct reading *reading);
 static bool add_report(void *context, const struct hf_recovery_component_row *row);
@@ -47,8 +48,7 @@ json_t *hf_api_recovery_json(const char *system, const struct hf_recovery_row *r
     hf_api_set_int(object, "epoch", row->epoch);
     hf_api_set_int(object, "sequenceBefore", row->sequence_before);
     hf_api_set_int(object, "sequenceAfter", row->sequence_after);
-    hf_json_set_time(object, "startedAt", row->started_at_ms);
-    hf_json_set_time(object, "completedAt", row->completed_at_ms);
+    set_times(object, row, detail);
     hf_api_set(object, "dataLoss", data_loss_json(row));
     json_t *components = json_object_get(json_object_get(detail, "request"), "components");
     hf_api_set(object, "components", components ? json_incref(components) : json_null());
@@ -66,6 +66,15 @@ json_t *hf_api_recovery_json(const char *system, const struct hf_recovery_row *r
         hf_api_set(object, parts[i], part ? json_incref(part) : json_array());
     }
     return object;
+}
+
+/* A plan has begun nothing; what is restored from one began when that was applied. */
+static void set_times(json_t *object, const struct hf_recovery_row *row, const json_t *detail)
+{
+    bool planned = strcmp(row->status, "planned") == 0;
+    hf_json_set_time(object, "plannedAt", planned ? row->started_at_ms : time_in(detail, "plannedAt"));
+    hf_json_set_time(object, "startedAt", planned ? 0 : row->started_at_ms);
+    hf_json_set_time(object, "completedAt", row->completed_at_ms);
 }
 
 static json_t *data_loss_json(const struct hf_recovery_row *row)

@@ -48,6 +48,7 @@ void hf_recovery_text_write(struct hf_buf *out, const json_t *recovery)
 static void write_head(struct hf_buf *out, const json_t *recovery)
 {
     const char *reason = text_in(recovery, "reason"), *completed = text_in(recovery, "completedAt");
+    const char *planned = text_in(recovery, "plannedAt"), *started = text_in(recovery, "startedAt");
     int64_t started_ms = 0, completed_ms = 0, epoch = number_in(recovery, "epoch");
     char word[16] = "";
     const char *status = text_in(recovery, "status");
@@ -57,9 +58,11 @@ static void write_head(struct hf_buf *out, const json_t *recovery)
     add_line(out, "Status", "%s", word);
     write_source(out, recovery);
     add_line(out, "Reason", "%s", *reason ? reason : "none was given");
-    add_line(out, "Started", "%s", text_in(recovery, "startedAt"));
-    add_line(out, "Ended", "%s", *completed ? completed : is_status(recovery, "planned") ? "not begun" : "not yet");
-    if (hf_time_parse(text_in(recovery, "startedAt"), &started_ms) && hf_time_parse(completed, &completed_ms)) {
+    if (*planned)
+        add_line(out, "Planned", "%s", planned);
+    add_line(out, "Started", "%s", *started ? started : "not begun");
+    add_line(out, "Ended", "%s", *completed ? completed : *started ? "not yet" : "not begun");
+    if (hf_time_parse(started, &started_ms) && hf_time_parse(completed, &completed_ms)) {
         char took[64];
         hf_duration_format(completed_ms - started_ms, took, sizeof(took));
         add_line(out, "Took", "%s", took);

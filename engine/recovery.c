@@ -67,7 +67,7 @@ static void start_record(struct hf_recovering *recovering)
         return;
     }
     snprintf(recovering->id, sizeof(recovering->id), "%s", request->plan->id);
-    recovering->started_at_ms = request->plan->started_at_ms;
+    recovering->planned_at_ms = request->plan->started_at_ms;
     hf_recovery_take_over_plan(recovering);
 }
 

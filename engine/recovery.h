@@ -41,11 +41,11 @@ struct hf_recovery_request {
  * components only where the snapshot's list of components is whole); "latest" and a moment before history fall back to
  * the newest one before it that is whole and list what was skipped with what that costs. HF_IO (after some tries) and
  * HF_KEY_MISSING prove nothing and end it. Imports are restored by their id alone. The row lands in
- * system_recovery_logs; *out (arena) holds it, detail as JSON {request, cut, waves, removed,
- * warnings, lost, salvage, skipped, steps}. Dependencies without a state in what the system will be are warnings.
- * With a plan: HF_PLAN_CHANGED when the system is at another sequence or epoch than the plan was made for (checked
- * where nothing else can move it) and force is not set; HF_CONFLICT when the plan was applied meanwhile. A failure
- * leaves the plan as it was. */
+ * system_recovery_logs; *out (arena) holds it, detail as JSON {request, plannedAt, cut, waves,
+ * removed, warnings, lost, salvage, skipped, steps}. Dependencies without a state in what the system will be are
+ * warnings. With a plan: HF_PLAN_CHANGED when the system is at another sequence or epoch than the plan was made for
+ * (checked where nothing else can move it) and force is not set; HF_CONFLICT when the plan was applied meanwhile. A
+ * failure leaves the plan as it was. */
 HF_MUST_USE bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request *request,
                                  struct hf_arena *arena, struct hf_recovery_row *out, struct hf_error *err);
 

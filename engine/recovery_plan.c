@@ -16,6 +16,7 @@ static bool choose_action(struct hf_recovering *recovering, struct hf_plan_item 
 static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *item);
 static void assign_waves(struct hf_plan *plan);
 static void write_lost(const struct hf_recovering *recovering, struct hf_buf *out);
+static void write_planned_at(const struct hf_recovering *recovering, struct hf_buf *out);
 static void write_cut(const struct hf_recovering *recovering, int64_t now_ms, struct hf_buf *out);
 static void write_item(const struct hf_recovering *recovering, struct hf_buf *out, const struct hf_plan_item *item,
                        int64_t now_ms);
@@ -241,6 +242,7 @@ bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, 
 
     hf_buf_add_char(out, '{');
     hf_recovery_write_request(recovering, out);
+    write_planned_at(recovering, out);
     write_cut(recovering, now_ms, out);
     hf_buf_add_text(out, ",\"waves\":[");
     for (int w = 0, next = 0; w < plan->waves; w++) {
@@ -296,6 +298,15 @@ static void write_lost(const struct hf_recovering *recovering, struct hf_buf *ou
     const char *why = salvage->list.whole ? "" : salvage->list.why;
     hf_buf_add_json_string(out, why, strlen(why));
     hf_buf_add_char(out, '}');
+}
+
+static void write_planned_at(const struct hf_recovering *recovering, struct hf_buf *out)
+{
+    char at[HF_TIME_BYTES];
+    if (!recovering->planned_at_ms)
+        return;
+    hf_time_format(recovering->planned_at_ms, at);
+    hf_buf_add_format(out, ",\"plannedAt\":\"%s\"", at);
 }
 
 /* Which cut is really used. The present is one, too. */

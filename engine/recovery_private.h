@@ -74,6 +74,7 @@ struct hf_recovering {
     int selected_count, selected_capacity;
     char id[40];
     int64_t started_at_ms;
+    int64_t planned_at_ms;               /* when the plan that is applied was made; 0: there is none */
     uint64_t step_ns;                    /* when the step under way began */
     struct hf_buf steps;                 /* content of a JSON array */
     struct hf_skipped_snapshot *skipped; /* owns */

@@ -128,8 +128,8 @@ bool hf_recoveries_update(struct hf_session *session, const struct hf_recovery_r
                         HF_TEXT(row->id), hf_text_or(row->snapshot, ""), HF_TEXT(row->status),
                         hf_text_or(row->reason, ""), HF_INT(row->epoch), HF_INT(row->sequence_before),
                         HF_INT(row->sequence_after), HF_INT(row->data_loss_ms), HF_INT(row->data_loss_versions),
-                        HF_INT(row->data_loss_bytes), HF_INT(row->data_loss_components), HF_INT(row->completed_at_ms),
-                        hf_text_or(row->detail, "{}"), HF_TEXT(from_status)))
+                        HF_INT(row->data_loss_bytes), HF_INT(row->data_loss_components), HF_INT(row->started_at_ms),
+                        HF_INT(row->completed_at_ms), hf_text_or(row->detail, "{}"), HF_TEXT(from_status)))
         return false;
     *updated_out = affected == 1;
     return true;

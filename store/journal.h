@@ -21,9 +21,9 @@ struct hf_recovery_row {
     int64_t data_loss_versions;
     int64_t data_loss_bytes;
     int64_t data_loss_components;
-    int64_t started_at_ms;
+    int64_t started_at_ms; /* of a plan: when it was made */
     int64_t completed_at_ms;
-    const char *detail; /* JSON object: request, waves, removed, skipped, steps */
+    const char *detail; /* JSON object: request, plannedAt, waves, removed, skipped, steps */
 };
 typedef bool hf_recovery_row_fn(void *context, const struct hf_recovery_row *row);
 
@@ -36,7 +36,7 @@ HF_MUST_USE bool hf_recoveries_get(struct hf_session *session, int64_t system_id
 HF_MUST_USE bool hf_recoveries_list(struct hf_session *session, int64_t system_id, int64_t before_started_at_ms,
                                     const char *before_id, int64_t limit, hf_recovery_row_fn *each, void *context,
                                     struct hf_error *err);
-/* Writes all but id, source, at_ms and started_at_ms, and only while the stored status is from_status; *updated_out
+/* Writes all but id, source and at_ms, and only while the stored status is from_status; *updated_out
  * tells whether it was. */
 HF_MUST_USE bool hf_recoveries_update(struct hf_session *session, const struct hf_recovery_row *row,
                                       const char *from_status, bool *updated_out, struct hf_error *err);

@@ -327,12 +327,12 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                  "SELECT " RECOVERY_COLUMNS " FROM system_recovery_logs WHERE system_id = $1"
                                  " AND (started_at_ms, id) < ($2, $3) ORDER BY started_at_ms DESC, id DESC LIMIT $4",
                                  NULL},
-    [HF_STMT_RECOVERY_UPDATE] = {"recovery_update", "ittttiiiiiiiitt", false,
+    [HF_STMT_RECOVERY_UPDATE] = {"recovery_update", "ittttiiiiiiiiitt", false,
                                  "UPDATE system_recovery_logs SET snapshot = $3, status = $4, reason = $5, epoch = $6,"
                                  " sequence_before = $7, sequence_after = $8, data_loss_ms = $9,"
                                  " data_loss_versions = $10, data_loss_bytes = $11, data_loss_components = $12,"
-                                 " completed_at_ms = $13, detail = $14"
-                                 " WHERE system_id = $1 AND id = $2 AND status = $15",
+                                 " started_at_ms = $13, completed_at_ms = $14, detail = $15"
+                                 " WHERE system_id = $1 AND id = $2 AND status = $16",
                                  NULL},
     [HF_STMT_RECOVERIES_TRIM] =
         {"recoveries_trim", "iii", false,

@@ -355,7 +355,7 @@ START_TEST(recovery_is_logged_and_updated)
     for (int i = 1; i <= 3; i++) {
         char id[] = {'r', (char)('0' + i), '\0'};
         row.id = id;
-        row.started_at_ms = i == 3 ? 200 : i * 100;
+        row.started_at_ms = 50 + i * 50;
         HF_TEST_OK(hf_recoveries_insert(test.write, &row, &err));
     }
     row.id = "r2";
@@ -364,6 +364,7 @@ START_TEST(recovery_is_logged_and_updated)
     row.reason = "in earnest";
     row.epoch = 2;
     row.sequence_after = 15;
+    row.started_at_ms = 200; /* as that of r3, which it came before */
     row.completed_at_ms = 300;
     row.detail = "{\"waves\":[]}";
     row.sequence_before = 11;

@@ -242,6 +242,32 @@ START_TEST(the_report_of_a_restore_tells_what_it_cost)
 }
 END_TEST
 
+START_TEST(a_plan_and_the_restore_from_it_have_times_of_their_own)
+{
+    start(_i, NULL);
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{}");
+    put("agent", "{\"n\":22}");
+    HF_AUTO(free) char *plan = recover("{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"dryRun\":true}");
+    HF_AUTO(free) char *planned_at = hf_strdup(hf_json_str(t.json, "plannedAt"));
+    ck_assert(json_is_null(json_object_get(t.json, "startedAt")));
+    HF_AUTO(free) char *text = hf_format("%s?format=text", plan), *apply = hf_format("%s/apply", plan);
+    HF_AUTO(free) char *line = hf_format("   Planned:             %s\n", planned_at);
+    hf_api_call(&t, 200, "GET", text, NULL);
+    ck_assert_ptr_nonnull(strstr(t.answer.body, line));
+    ck_assert_ptr_nonnull(
+        strstr(t.answer.body, "   Started:             not begun\n   Ended:               not begun\n"));
+    usleep(20000);
+    hf_api_call(&t, 200, "POST", apply, "{}");
+    ck_assert_str_eq(hf_json_str(t.json, "plannedAt"), planned_at);
+    ck_assert_int_gt(strcmp(hf_json_str(t.json, "startedAt"), planned_at), 0);
+    HF_AUTO(free) char *started = hf_format("   Started:             %s\n", hf_json_str(t.json, "startedAt"));
+    hf_api_call(&t, 200, "GET", text, NULL);
+    ck_assert_ptr_nonnull(strstr(t.answer.body, line));
+    ck_assert_ptr_nonnull(strstr(t.answer.body, started));
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(who_is_silent_is_named_after_the_time)
 {
     start(_i, "PERSISTENCE_RECOVERY_TIMEOUT=500");
@@ -296,8 +322,12 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {a_page_of_large_plans_ends_early,           components_come_up_wave_by_wave,
-                                  reports_that_make_no_sense_are_refused,     the_report_of_a_start_reads_for_people,
-                                  the_report_of_a_restore_tells_what_it_cost, who_is_silent_is_named_after_the_time};
+    const TTest *const tests[] = {a_plan_and_the_restore_from_it_have_times_of_their_own,
+                                  a_page_of_large_plans_ends_early,
+                                  components_come_up_wave_by_wave,
+                                  reports_that_make_no_sense_are_refused,
+                                  the_report_of_a_start_reads_for_people,
+                                  the_report_of_a_restore_tells_what_it_cost,
+                                  who_is_silent_is_named_after_the_time};
     return hf_api_run_on_both("hydrations", tests, (int)(sizeof(tests) / sizeof(tests[0])));
 }

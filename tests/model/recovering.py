@@ -140,7 +140,7 @@ class Recovering(Comparing):
         if not answer:
             self.plan_refused(system, plan, force, reply)
             return
-        if reply is None and answer["id"] != plan["id"]:  # the list is by the start, which is the plan's
+        if reply is None and answer["id"] != plan["id"]:  # another began within the same millisecond
             answer = self.get_json(path)
         cut, cut_ms = self.used_cut(f"plan {plan['id']}", system, plan["moment"], answer["cut"])
         system.plans.remove(plan)
