@@ -163,7 +163,9 @@ static int64_t not_negative(int64_t value)
     return value > 0 ? value : 0;
 }
 
-/* What the present has and the source does not. */
+/* What the present has and the source does not: all that was committed after the cut to what changes now. The time ends
+ * with the last commit that is lost, not with this moment: when nobody wrote, no work was done. The bytes are those of
+ * the states that go: what was overwritten or deleted before is no longer the present's. */
 static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *item)
 {
     struct hf_plan *plan = &recovering->plan;
@@ -171,12 +173,11 @@ static void count_loss(struct hf_recovering *recovering, struct hf_plan_item *it
         return;
     const struct hf_head *head = &item->current->head;
     int64_t then_version = item->source && !recovering->foreign ? item->source->version : 0;
-    int64_t then_ms = item->source && item->source->version ? item->source->committed_at_ms : recovering->cut.at_ms;
     item->loss_versions = not_negative(head->version - then_version);
-    item->loss_ms = not_negative(head->committed_at_ms - then_ms);
-    item->loss_bytes = hf_head_is_present(head) && item->loss_versions ? head->bytes : 0;
     if (!item->loss_versions)
         return;
+    item->loss_ms = not_negative(head->committed_at_ms - recovering->cut.at_ms);
+    item->loss_bytes = hf_head_is_present(head) ? head->bytes : 0;
     plan->loss_components++;
     plan->loss_versions += item->loss_versions;
     plan->loss_bytes += item->loss_bytes;
@@ -340,11 +341,11 @@ static void write_item(const struct hf_recovering *recovering, struct hf_buf *ou
     hf_buf_add_json_string(out, item->component, strlen(item->component));
     hf_buf_add_format(out,
                       ",\"version\":%lld,\"restoredVersion\":%lld,\"hash\":\"%s\",\"bytes\":%lld,\"ageMs\":%lld,"
-                      "\"dataLossMs\":%lld,\"versionsLost\":%lld,\"status\":\"pending\"",
+                      "\"dataLossMs\":%lld,\"versionsLost\":%lld,\"bytesLost\":%lld,\"status\":\"pending\"",
                       (long long)(head ? head->version : 0), (long long)item->new_version, hash,
                       (long long)(source ? source->bytes : head->bytes),
                       (long long)not_negative(now_ms - (source ? source->committed_at_ms : head->committed_at_ms)),
-                      (long long)item->loss_ms, (long long)item->loss_versions);
+                      (long long)item->loss_ms, (long long)item->loss_versions, (long long)item->loss_bytes);
     const char *because = hf_recovery_because(recovering, item->component);
     if (because) {
         hf_buf_add_text(out, ",\"because\":");

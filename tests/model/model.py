@@ -195,6 +195,7 @@ class Part:
     removed: bool
     versions_lost: int = 0
     loss_ms: int = 0
+    bytes_lost: int = 0
 
 
 class Plan:
@@ -215,7 +216,8 @@ class Plan:
         part = Part(name, source, head, bool(head_only or same), not then)
         if not part.kept and head:
             part.versions_lost = max(0, head.version - (source.version if source else 0))
-            part.loss_ms = max(0, head.committed_ms - (source.committed_ms if source else cut_ms))
+            part.loss_ms = max(0, head.committed_ms - cut_ms) if part.versions_lost else 0
+            part.bytes_lost = len(head.content or b"") if part.versions_lost else 0
         self.parts.append(part)
 
     def items(self):
@@ -229,7 +231,7 @@ class Plan:
         lost = [part for part in self.parts if part.versions_lost]
         return {"ms": max((part.loss_ms for part in lost), default=0),
                 "versions": sum(part.versions_lost for part in lost),
-                "bytes": sum(len(part.head.content or b"") for part in lost), "components": len(lost)}
+                "bytes": sum(part.bytes_lost for part in lost), "components": len(lost)}
 
     def depends_on(self, component):
         return self.system.registrations.get(component, Registration()).depends_on

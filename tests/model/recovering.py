@@ -101,9 +101,9 @@ class Recovering(Comparing):
             source = part.head if part.source is None else part.source
             expect(f"{what}: {part.component}",
                    (told["version"], told["restoredVersion"], told["hash"], told["bytes"], told["versionsLost"],
-                    told["dataLossMs"]),
+                    told["dataLossMs"], told["bytesLost"]),
                    (before, before + (not part.kept), source.hash, len(source.content), part.versions_lost,
-                    part.loss_ms))
+                    part.loss_ms, part.bytes_lost))
 
     def applied(self, what, system, answer, plan, heard):
         items = plan.items()
