@@ -124,6 +124,8 @@ static void index_parts(json_t *waves, struct reading *reading)
         reading->waves[wave].components = reading->waves[wave].pending = (int64_t)json_array_size(list);
         json_array_foreach(list, i, part)
         {
+            if (!json_object_get(part, "sourceVersion")) /* earlier releases did not tell */
+                hf_api_set(part, "sourceVersion", json_null());
             hf_api_set_text(part, "detail", NULL);
             hf_api_set(part, "durationMs", json_null());
             hf_api_set_text(part, "reportedAt", NULL);

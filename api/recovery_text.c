@@ -195,9 +195,11 @@ static void write_waves(struct hf_buf *out, const json_t *recovery)
 
 static void write_part(struct hf_buf *out, const json_t *part)
 {
-    int64_t lost = number_in(part, "versionsLost");
+    int64_t lost = number_in(part, "versionsLost"), source = number_in(part, "sourceVersion");
     hf_buf_add_format(out, "      %-*s %-10s version %" PRId64, NAME_WIDTH, text_in(part, "component"),
                       text_in(part, "status"), number_in(part, "restoredVersion"));
+    if (source && source != number_in(part, "restoredVersion"))
+        hf_buf_add_format(out, ", as %" PRId64 " was", source);
     if (lost)
         hf_buf_add_format(out, ", %" PRId64 " lost", lost);
     if (json_is_integer(json_object_get(part, "durationMs")))

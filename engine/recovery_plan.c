@@ -335,17 +335,22 @@ static void write_item(const struct hf_recovering *recovering, struct hf_buf *ou
 {
     const struct hf_head *head = item->current ? &item->current->head : NULL;
     const struct hf_past_entry *source = item->source;
-    char hash[HF_HASH_LABEL];
+    char hash[HF_HASH_LABEL], version[24] = "null";
     hf_hash_label(source ? &source->hash : &head->hash, hash);
+    /* The source head is the present itself; what merely stays comes from no source. */
+    int64_t source_version = source ? source->version : item->stays ? 0 : head->version;
+    if (source_version)
+        snprintf(version, sizeof(version), "%lld", (long long)source_version);
     hf_buf_add_text(out, "{\"component\":");
     hf_buf_add_json_string(out, item->component, strlen(item->component));
-    hf_buf_add_format(out,
-                      ",\"version\":%lld,\"restoredVersion\":%lld,\"hash\":\"%s\",\"bytes\":%lld,\"ageMs\":%lld,"
-                      "\"dataLossMs\":%lld,\"versionsLost\":%lld,\"bytesLost\":%lld,\"status\":\"pending\"",
-                      (long long)(head ? head->version : 0), (long long)item->new_version, hash,
-                      (long long)(source ? source->bytes : head->bytes),
-                      (long long)not_negative(now_ms - (source ? source->committed_at_ms : head->committed_at_ms)),
-                      (long long)item->loss_ms, (long long)item->loss_versions, (long long)item->loss_bytes);
+    hf_buf_add_format(
+        out,
+        ",\"version\":%lld,\"sourceVersion\":%s,\"restoredVersion\":%lld,\"hash\":\"%s\",\"bytes\":%lld,\"ageMs\":%lld,"
+        "\"dataLossMs\":%lld,\"versionsLost\":%lld,\"bytesLost\":%lld,\"status\":\"pending\"",
+        (long long)(head ? head->version : 0), version, (long long)item->new_version, hash,
+        (long long)(source ? source->bytes : head->bytes),
+        (long long)not_negative(now_ms - (source ? source->committed_at_ms : head->committed_at_ms)),
+        (long long)item->loss_ms, (long long)item->loss_versions, (long long)item->loss_bytes);
     const char *because = hf_recovery_because(recovering, item->component);
     if (because) {
         hf_buf_add_text(out, ",\"because\":");

@@ -209,6 +209,9 @@ START_TEST(the_report_of_a_restore_tells_what_it_cost)
     put("later", "1");
     HF_AUTO(free)
     char *recovery = recover("{\"source\":\"snapshot\",\"snapshot\":\"latest\",\"reason\":\"bad reward\"}");
+    ck_assert_int_eq(hf_json_int(part(1, 0), "version"), 3);
+    ck_assert_int_eq(hf_json_int(part(1, 0), "sourceVersion"), 1);
+    ck_assert_int_eq(hf_json_int(part(1, 0), "restoredVersion"), 4);
     HF_AUTO(free) char *text = hf_format("%s?format=text", recovery);
     hf_api_call(&t, 200, "GET", text, NULL);
     const char *const lines[] = {
@@ -233,7 +236,7 @@ START_TEST(the_report_of_a_restore_tells_what_it_cost)
     ck_assert_ptr_nonnull(end);
     ck_assert_ptr_nonnull(strstr(t.answer.body, ": 3 versions in 2 components, 10 bytes\n"));
     ck_assert_ptr_nonnull(strstr(t.answer.body, "   Epoch:               1 before, 2 after\n"));
-    ck_assert_ptr_nonnull(strstr(t.answer.body, " pending    version 4, 2 lost\n"));
+    ck_assert_ptr_nonnull(strstr(t.answer.body, " pending    version 4, as 1 was, 2 lost\n"));
     ck_assert_ptr_nonnull(
         strstr(t.answer.body, "\nVERDICT: the system is back at that state; writers must send State-Epoch 2.\n"));
     end[1] = '\0';

@@ -99,6 +99,7 @@ class Recovering(Comparing):
             part = parts[told["component"]]
             before = part.head.version if part.head else 0
             source = part.head if part.source is None else part.source
+            expect(f"{what}: source of {part.component}", told["sourceVersion"], source.version)
             expect(f"{what}: {part.component}",
                    (told["version"], told["restoredVersion"], told["hash"], told["bytes"], told["versionsLost"],
                     told["dataLossMs"], told["bytesLost"]),

@@ -138,6 +138,7 @@ START_TEST(data_loss_is_told_per_component_and_in_all)
     const json_t *item = NULL;
     ck_assert_int_eq(find_in_waves(detail, "a", &item), 0);
     ck_assert_int_eq(number_in(item, "version"), 3);
+    ck_assert_int_eq(number_in(item, "sourceVersion"), 1);
     ck_assert_int_eq(number_in(item, "restoredVersion"), 4);
     ck_assert_int_eq(number_in(item, "versionsLost"), 2);
     ck_assert_int_eq(number_in(item, "bytes"), 7);
@@ -145,6 +146,7 @@ START_TEST(data_loss_is_told_per_component_and_in_all)
     ck_assert_int_eq(number_in(item, "bytesLost"), 9);
     ck_assert_int_eq(find_in_waves(detail, "b", &item), 0);
     ck_assert_int_eq(number_in(item, "version"), 1);
+    ck_assert_int_eq(number_in(item, "sourceVersion"), 1);
     ck_assert_int_eq(number_in(item, "restoredVersion"), 1);
     ck_assert_int_eq(number_in(item, "dataLossMs"), 0);
     ck_assert_int_eq(number_in(item, "bytesLost"), 0);
