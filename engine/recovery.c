@@ -229,9 +229,11 @@ static void tell_applied(struct hf_recovering *recovering)
         hf_log(HF_LOG_WARNING, "snapshot_after_recovery_not_started", err.text);
 }
 
-/* Failures of the source are part of the record; a request that was refused is not. */
+/* Failures of the source are part of the record; a request that was refused is not, nor a plan that cannot be made. */
 static void tell_failed(struct hf_recovering *recovering, const struct hf_error *failure)
 {
+    if (recovering->request->dry_run)
+        return;
     if (failure->code != HF_DAMAGED && failure->code != HF_IO && failure->code != HF_INTERNAL &&
         failure->code != HF_STORAGE_FULL && failure->code != HF_KEY_MISSING)
         return;

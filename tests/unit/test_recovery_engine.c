@@ -341,6 +341,48 @@ START_TEST(when_every_snapshot_is_damaged_nothing_is_changed_and_the_failure_is_
 }
 END_TEST
 
+static bool count_row(void *context, const struct hf_recovery_row *row)
+{
+    ck_assert_str_eq(row->status, "failed");
+    ++*(int *)context;
+    return true;
+}
+
+static int stored_rows(void)
+{
+    struct hf_session *session;
+    int count = 0;
+    ck_assert(hf_sessions_take(service.engine->sessions, &session, &err));
+    ck_assert(hf_recoveries_list(session, hf_test_system(&service).id, INT64_MAX, "", 100, count_row, &count, &err));
+    hf_sessions_give(service.engine->sessions, session);
+    return count;
+}
+
+START_TEST(a_plan_that_cannot_be_made_is_no_failed_recovery)
+{
+    hf_test_service_open(&service, NULL);
+    hf_test_put(&service, "a", "{\"a\":1}");
+    struct hf_snapshot_row bad = hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":2}");
+    hf_test_remove_outline(&service, &bad);
+    ck_assert_int_eq(truncate(hf_test_engine_snapshot_path(&service, &bad), 60), 0);
+    struct hf_recovery_row row;
+    struct hf_recovery_request request = {.system = HF_TEST_NAME,
+                                          .source = "snapshot",
+                                          .snapshot = bad.id,
+                                          .dry_run = true};
+    ck_assert(!run(&request, &row));
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    ck_assert_int_eq(stored_rows(), 0);
+    request.dry_run = false;
+    ck_assert(!run(&request, &row));
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    ck_assert_int_eq(stored_rows(), 1);
+    ck_assert_int_eq(hf_test_count_events(&service, hf_test_system(&service).id, "recovery.failed"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(too_old_a_source_is_refused_when_an_age_is_given)
 {
     hf_test_service_open(&service, NULL);
@@ -408,5 +450,5 @@ HF_TEST_MAIN("recovery engine", a_whole_restore_makes_the_system_equal_to_the_sn
              a_past_moment_is_restored_from_history, a_moment_before_history_comes_from_the_snapshot_before_it,
              latest_falls_back_past_damage_and_lists_what_it_skipped,
              when_every_snapshot_is_damaged_nothing_is_changed_and_the_failure_is_recorded,
-             too_old_a_source_is_refused_when_an_age_is_given, without_any_snapshot_latest_is_not_found,
-             many_components_of_different_sizes_come_back_whole);
+             a_plan_that_cannot_be_made_is_no_failed_recovery, too_old_a_source_is_refused_when_an_age_is_given,
+             without_any_snapshot_latest_is_not_found, many_components_of_different_sizes_come_back_whole);
