@@ -3,8 +3,11 @@
 #ifndef HF_REPOSITORY_RECORD_H
 #define HF_REPOSITORY_RECORD_H
 
+#include "core/blob.h"
 #include "repository/format.h"
 #include "repository/seal.h"
+
+/* ---- writing ---- */
 
 struct hf_packer; /* one thread */
 
@@ -28,5 +31,27 @@ HF_MUST_USE bool hf_packer_pack(struct hf_packer *packer, const struct hf_hash *
  * when none fits. */
 HF_MUST_USE bool hf_packer_pack_into(struct hf_packer *packer, const struct hf_hash *hash, const void *data,
                                      size_t bytes, size_t stored_bytes, struct hf_packed *out, struct hf_error *err);
+
+/* ---- reading ---- */
+
+struct ZSTD_DCtx_s;
+
+/* What decoding borrows. */
+struct hf_record_decoding {
+    struct hf_seal *seal;     /* NULL: a plain file */
+    struct ZSTD_DCtx_s *zstd; /* NULL: one is made for the record */
+    /* Only of a compressed record in a sealed file: room for its stored bytes less HF_SEAL_EXTRA_BYTES, apart from
+     * them or where their ciphertext lies (stored + HF_SEAL_NONCE_BYTES). */
+    unsigned char *unsealed;
+};
+
+/* data: HF_FORMAT_RECORD_BYTES, of a sealed file HF_FORMAT_RECORD_BYTES_MAX. HF_DAMAGED; out holds nothing then. */
+HF_MUST_USE bool hf_record_decode_head(struct hf_seal *seal, const unsigned char *data, struct hf_format_record *out,
+                                       struct hf_error *err);
+
+/* Makes the record's content of its stored bytes, which may be blob->data itself, and verifies it. The blob has room
+ * for record->bytes and gets that length. HF_DAMAGED: it holds nothing to be believed. */
+HF_MUST_USE bool hf_record_decode(const struct hf_record_decoding *with, const struct hf_format_record *record,
+                                  const unsigned char *stored, struct hf_blob *blob, struct hf_error *err);
 
 #endif

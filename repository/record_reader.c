@@ -1,6 +1,7 @@
 #include "repository/record_reader.h"
 
 #include "core/auto.h"
+#include "repository/record.h"
 
 #include <string.h>
 #include <zstd.h>
@@ -30,13 +31,9 @@ static bool fetch(struct hf_record_reader *reader, int64_t offset, size_t bytes,
                   struct hf_error *err);
 static bool reserve(struct room *room, size_t bytes, const unsigned char *kept, size_t kept_bytes,
                     struct hf_error *err);
-static bool decode_head(const struct hf_snapshot_file *file, const unsigned char *data, struct hf_format_record *out,
-                        struct hf_error *err);
 static bool renew_blob(struct hf_record_reader *reader, size_t bytes, struct hf_error *err);
 static bool decode(struct hf_record_reader *reader, const struct hf_format_record *record, const unsigned char *stored,
                    struct hf_error *err);
-static bool unpack(struct hf_record_reader *reader, const struct hf_format_record *record, const unsigned char *packed,
-                   size_t packed_bytes, struct hf_error *err);
 
 struct hf_record_reader *hf_record_reader_new(bool (*pace)(void *context, int64_t bytes), void *context)
 {
@@ -75,20 +72,13 @@ bool hf_record_reader_head(struct hf_record_reader *reader, int64_t offset, stru
                            struct hf_error *err)
 {
     struct hf_snapshot_file *file = reader->file;
-    int64_t end = file->footer.manifest_offset;
     const unsigned char *data = NULL;
-    struct hf_format_record record;
     if (!hf_snapshot_file_unlock(file, err))
         return false;
-    bool ok =
-        offset >= file->header_bytes && offset <= end - file->record_bytes
-            ? fetch(reader, offset, (size_t)file->record_bytes, &data, err) && decode_head(file, data, &record, err)
-            : hf_error_set(err, HF_DAMAGED, "it lies outside the blobs");
-    if (ok && record.stored_bytes > end - file->record_bytes - offset)
-        ok = hf_error_set(err, HF_DAMAGED, "it reaches past the blobs");
-    if (!ok)
+    if (!hf_snapshot_file_check_offset(file, offset, err) ||
+        !fetch(reader, offset, (size_t)file->record_bytes, &data, err) ||
+        !hf_snapshot_file_decode_record(file, offset, data, out, err))
         return hf_error_wrap(err, "snapshot file %s: blob at offset %lld", file->name, (long long)offset);
-    *out = record;
     return true;
 }
 
@@ -153,16 +143,6 @@ static bool reserve(struct room *room, size_t bytes, const unsigned char *kept, 
     return true;
 }
 
-static bool decode_head(const struct hf_snapshot_file *file, const unsigned char *data, struct hf_format_record *out,
-                        struct hf_error *err)
-{
-    if (!file->seal)
-        return hf_format_decode_record(data, out, err);
-    return hf_format_decode_record_fields(data, true, out, err) &&
-           hf_seal_unlock(file->seal, data, HF_FORMAT_RECORD_FIELDS, data + HF_FORMAT_RECORD_FIELDS,
-                          HF_HASH_BYTES + HF_SEAL_EXTRA_BYTES, out->hash.bytes, err);
-}
-
 static bool renew_blob(struct hf_record_reader *reader, size_t bytes, struct hf_error *err)
 {
     struct hf_blob *blob = reader->blob;
@@ -176,47 +156,14 @@ static bool renew_blob(struct hf_record_reader *reader, size_t bytes, struct hf_
     return true;
 }
 
-/* The check over the stored bytes comes first, so that the decompressor is given only what was written; and a flipped
- * bit is found even where it would not change the content. */
 static bool decode(struct hf_record_reader *reader, const struct hf_format_record *record, const unsigned char *stored,
                    struct hf_error *err)
 {
-    struct hf_snapshot_file *file = reader->file;
-    size_t bytes = (size_t)record->stored_bytes;
-    struct hf_hash hash;
-    hf_hash_of(stored, bytes, &hash);
-    if (memcmp(hash.bytes, record->stored_check, sizeof(record->stored_check)) != 0)
-        return hf_error_set(err, HF_DAMAGED, "the stored bytes do not match their checksum");
-    bool raw = record->encoding == HF_ENCODING_RAW;
-    if (file->seal) {
-        size_t inner = bytes - HF_SEAL_EXTRA_BYTES;
-        if (!raw && !reserve(&reader->unsealed, inner, NULL, 0, err))
+    struct hf_record_decoding with = {.seal = reader->file->seal, .zstd = reader->zstd};
+    if (with.seal && record->encoding != HF_ENCODING_RAW) {
+        if (!reserve(&reader->unsealed, (size_t)record->stored_bytes - HF_SEAL_EXTRA_BYTES, NULL, 0, err))
             return false;
-        unsigned char *into = raw ? reader->blob->data : reader->unsealed.data;
-        if (!hf_seal_unlock(file->seal, record->hash.bytes, HF_HASH_BYTES, stored, bytes, into, err))
-            return false;
-        stored = into;
-        bytes = inner;
-    } else if (raw) {
-        memcpy(reader->blob->data, stored, bytes);
+        with.unsealed = reader->unsealed.data;
     }
-    if (!raw && !unpack(reader, record, stored, bytes, err))
-        return false;
-    reader->blob->bytes = (size_t)record->bytes;
-    if (!raw || file->seal)
-        hf_hash_of(reader->blob->data, reader->blob->bytes, &hash);
-    if (!hf_hash_equal(&hash, &record->hash))
-        return hf_error_set(err, HF_DAMAGED, "the content does not match its hash");
-    return true;
-}
-
-static bool unpack(struct hf_record_reader *reader, const struct hf_format_record *record, const unsigned char *packed,
-                   size_t packed_bytes, struct hf_error *err)
-{
-    size_t got = ZSTD_decompressDCtx(reader->zstd, reader->blob->data, (size_t)record->bytes, packed, packed_bytes);
-    if (ZSTD_isError(got))
-        return hf_error_set(err, HF_DAMAGED, "the stored bytes do not decompress: %s", ZSTD_getErrorName(got));
-    if (got != (size_t)record->bytes)
-        return hf_error_set(err, HF_DAMAGED, "the content is shorter than its record says");
-    return true;
+    return hf_record_decode(&with, record, stored, reader->blob, err);
 }

@@ -2,13 +2,13 @@
 
 #include "core/auto.h"
 #include "repository/place.h"
+#include "repository/record.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zstd.h>
 
 static bool open_path(struct hf_snapshot_file **out, const struct hf_repository *repository, const char *path,
                       const char *name, struct hf_error *err);
@@ -19,12 +19,6 @@ static bool read_ends(struct hf_snapshot_file *file, struct hf_error *err);
 static bool take_key(struct hf_snapshot_file *file, struct hf_error *err);
 static bool check_place(const struct hf_snapshot_file *file, const struct hf_repository *repository, int root,
                         const char *system, const char *id, struct hf_error *err);
-static bool decode_record(struct hf_snapshot_file *file, const unsigned char *data, struct hf_format_record *out,
-                          struct hf_error *err);
-static bool check_stored(const struct hf_format_record *record, const unsigned char *stored, struct hf_hash *hash_out,
-                         struct hf_error *err);
-static bool decode_content(struct hf_snapshot_file *file, const struct hf_format_record *record, unsigned char *stored,
-                           const struct hf_hash *stored_hash, struct hf_blob *blob, struct hf_error *err);
 
 bool hf_snapshot_file_open(struct hf_snapshot_file **out, const struct hf_repository *repository, const char *system,
                            const char *kind, const char *id, struct hf_error *err)
@@ -213,33 +207,33 @@ static bool check_place(const struct hf_snapshot_file *file, const struct hf_rep
 bool hf_snapshot_file_read_record(struct hf_snapshot_file *file, int64_t offset, struct hf_format_record *out,
                                   struct hf_error *err)
 {
-    int64_t end = file->footer.manifest_offset;
     unsigned char data[HF_FORMAT_RECORD_BYTES_MAX];
-    struct hf_format_record record;
     if (!hf_snapshot_file_unlock(file, err))
         return false;
-    bool ok;
-    if (offset < file->header_bytes || offset > end - file->record_bytes)
-        ok = hf_error_set(err, HF_DAMAGED, "it lies outside the blobs");
-    else
-        ok = hf_snapshot_file_read(file, data, (size_t)file->record_bytes, offset, err) &&
-             decode_record(file, data, &record, err);
-    if (ok && record.stored_bytes > end - file->record_bytes - offset)
-        ok = hf_error_set(err, HF_DAMAGED, "it reaches past the blobs");
-    if (!ok)
+    if (!hf_snapshot_file_check_offset(file, offset, err) ||
+        !hf_snapshot_file_read(file, data, (size_t)file->record_bytes, offset, err) ||
+        !hf_snapshot_file_decode_record(file, offset, data, out, err))
         return hf_error_wrap(err, "snapshot file %s: blob at offset %lld", file->name, (long long)offset);
-    *out = record;
     return true;
 }
 
-static bool decode_record(struct hf_snapshot_file *file, const unsigned char *data, struct hf_format_record *out,
-                          struct hf_error *err)
+bool hf_snapshot_file_check_offset(const struct hf_snapshot_file *file, int64_t offset, struct hf_error *err)
 {
-    if (!file->seal)
-        return hf_format_decode_record(data, out, err);
-    return hf_format_decode_record_fields(data, true, out, err) &&
-           hf_seal_unlock(file->seal, data, HF_FORMAT_RECORD_FIELDS, data + HF_FORMAT_RECORD_FIELDS,
-                          HF_HASH_BYTES + HF_SEAL_EXTRA_BYTES, out->hash.bytes, err);
+    if (offset < file->header_bytes || offset > file->footer.manifest_offset - file->record_bytes)
+        return hf_error_set(err, HF_DAMAGED, "it lies outside the blobs");
+    return true;
+}
+
+bool hf_snapshot_file_decode_record(const struct hf_snapshot_file *file, int64_t offset, const unsigned char *data,
+                                    struct hf_format_record *out, struct hf_error *err)
+{
+    struct hf_format_record record;
+    if (!hf_record_decode_head(file->seal, data, &record, err))
+        return false;
+    if (record.stored_bytes > file->footer.manifest_offset - file->record_bytes - offset)
+        return hf_error_set(err, HF_DAMAGED, "it reaches past the blobs");
+    *out = record;
+    return true;
 }
 
 bool hf_snapshot_file_read_content(struct hf_snapshot_file *file, int64_t offset, const struct hf_format_record *record,
@@ -254,51 +248,11 @@ bool hf_snapshot_file_read_content(struct hf_snapshot_file *file, int64_t offset
         return hf_error_set(err, HF_OVERLOADED, "there is no memory for a state of %lld bytes",
                             (long long)record->bytes);
     unsigned char *stored = in_place ? blob->data : apart;
-    struct hf_hash hash;
+    struct hf_record_decoding with = {.seal = file->seal, .unsealed = in_place ? NULL : apart + HF_SEAL_NONCE_BYTES};
     if (!hf_snapshot_file_read(file, stored, (size_t)record->stored_bytes, offset + file->record_bytes, err) ||
-        !check_stored(record, stored, &hash, err) || !decode_content(file, record, stored, &hash, blob, err))
+        !hf_record_decode(&with, record, stored, blob, err))
         return hf_error_wrap(err, "snapshot file %s: blob at offset %lld", file->name, (long long)offset);
     *out = blob;
     blob = NULL;
-    return true;
-}
-
-/* Checked first, so that the decompressor is given only what was written; and a flipped bit is found even where it
- * would not change the content. */
-static bool check_stored(const struct hf_format_record *record, const unsigned char *stored, struct hf_hash *hash_out,
-                         struct hf_error *err)
-{
-    hf_hash_of(stored, (size_t)record->stored_bytes, hash_out);
-    if (memcmp(hash_out->bytes, record->stored_check, sizeof(record->stored_check)) != 0)
-        return hf_error_set(err, HF_DAMAGED, "the stored bytes do not match their checksum");
-    return true;
-}
-
-/* The content may lie in stored already, and then stored_hash is its hash. */
-static bool decode_content(struct hf_snapshot_file *file, const struct hf_format_record *record, unsigned char *stored,
-                           const struct hf_hash *stored_hash, struct hf_blob *blob, struct hf_error *err)
-{
-    bool raw = record->encoding == HF_ENCODING_RAW;
-    size_t bytes = (size_t)record->bytes, inner_bytes = (size_t)record->stored_bytes;
-    unsigned char *inner = stored;
-    struct hf_hash hash = *stored_hash;
-    if (file->seal) {
-        inner = raw ? blob->data : stored + HF_SEAL_NONCE_BYTES;
-        if (!hf_seal_unlock(file->seal, record->hash.bytes, HF_HASH_BYTES, stored, inner_bytes, inner, err))
-            return false;
-        inner_bytes -= HF_SEAL_EXTRA_BYTES;
-    }
-    if (!raw) {
-        size_t got = ZSTD_decompress(blob->data, bytes, inner, inner_bytes);
-        if (ZSTD_isError(got))
-            return hf_error_set(err, HF_DAMAGED, "the stored bytes do not decompress: %s", ZSTD_getErrorName(got));
-        if (got != bytes)
-            return hf_error_set(err, HF_DAMAGED, "the content is shorter than its record says");
-    }
-    if (!raw || file->seal)
-        hf_hash_of(blob->data, bytes, &hash);
-    if (!hf_hash_equal(&hash, &record->hash))
-        return hf_error_set(err, HF_DAMAGED, "the content does not match its hash");
-    blob->bytes = bytes;
     return true;
 }

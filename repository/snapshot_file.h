@@ -63,6 +63,15 @@ struct hf_manifest_entry *hf_manifest_entry_copy(struct hf_arena *arena, const s
 HF_MUST_USE bool hf_snapshot_file_read_record(struct hf_snapshot_file *file, int64_t offset,
                                               struct hf_format_record *out, struct hf_error *err);
 
+/* The two checks of that, for who reads the head's bytes otherwise: may a record begin at offset, and do the bytes of
+ * its head, data, describe one that ends within the blobs? The file is unlocked. HF_DAMAGED says neither file nor
+ * offset. */
+HF_MUST_USE bool hf_snapshot_file_check_offset(const struct hf_snapshot_file *file, int64_t offset,
+                                               struct hf_error *err);
+HF_MUST_USE bool hf_snapshot_file_decode_record(const struct hf_snapshot_file *file, int64_t offset,
+                                                const unsigned char *data, struct hf_format_record *out,
+                                                struct hf_error *err);
+
 /* Reads the content of the record at offset; length and hash are verified. *out owns a reference. */
 HF_MUST_USE bool hf_snapshot_file_read_content(struct hf_snapshot_file *file, int64_t offset,
                                                const struct hf_format_record *record, struct hf_blob **out,
