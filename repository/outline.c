@@ -19,6 +19,8 @@ struct hf_outline_writer {
     bool published;
 };
 
+typedef bool piece_fn(void *context, const void *data, size_t bytes, struct hf_error *err);
+
 static bool open_own(struct hf_snapshot_file **out, const struct hf_repository *repository, const char *system,
                      const char *kind, const char *id, struct hf_error *err);
 static bool open_path(struct hf_snapshot_file **out, const struct hf_keys *keys, const char *path, const char *name,
@@ -28,14 +30,14 @@ static bool open_elsewhere(struct hf_snapshot_file **out, const struct hf_reposi
 static bool open_listed(struct hf_snapshot_file **out, const struct hf_repository *repository, int root,
                         const char *system, const char *id, struct hf_error *err);
 static bool read_ends(struct hf_snapshot_file *file, int64_t outline_bytes, struct hf_error *err);
-static bool check_manifest(struct hf_snapshot_file *file, struct hf_error *err);
+static bool walk_manifest(struct hf_snapshot_file *file, piece_fn *each, void *context, struct hf_error *err);
 static bool is_of(const struct hf_snapshot_file *file, const char *system, const char *id);
 static bool is_same(struct hf_snapshot_file *outline, struct hf_snapshot_file *file);
 static bool make_room(const struct hf_repository *repository, const char *path, const struct hf_format_header *wanted,
                       struct hf_error *err);
 static bool read_header(const char *path, struct hf_format_header *out);
 static bool write_from(const struct hf_repository *repository, struct hf_snapshot_file *file, struct hf_error *err);
-static bool copy_manifest(struct hf_outline_writer *writer, struct hf_snapshot_file *file, struct hf_error *err);
+static piece_fn put_piece;
 static bool write_at(const struct hf_outline_writer *writer, const void *data, size_t bytes, int64_t at,
                      struct hf_error *err);
 
@@ -126,7 +128,7 @@ bool hf_outline_open_fd(struct hf_snapshot_file **out, int fd, const struct hf_k
         return hf_error_errno(err, errno, "the outline of snapshot file %s cannot be read", name);
     if (!S_ISREG(status.st_mode))
         return hf_error_set(err, HF_DAMAGED, "the outline of snapshot file %s is not a regular file", name);
-    if (!read_ends(file, status.st_size, err) || !check_manifest(file, err))
+    if (!read_ends(file, status.st_size, err) || !walk_manifest(file, NULL, NULL, err))
         return hf_error_wrap(err, "the outline of snapshot file %s", name);
     *out = file;
     file = NULL;
@@ -159,7 +161,8 @@ static bool read_ends(struct hf_snapshot_file *file, int64_t outline_bytes, stru
     return true;
 }
 
-static bool check_manifest(struct hf_snapshot_file *file, struct hf_error *err)
+/* The manifest as it is stored, which must match the footer's hash. each NULL: it is only checked. */
+static bool walk_manifest(struct hf_snapshot_file *file, piece_fn *each, void *context, struct hf_error *err)
 {
     HF_AUTO(free) unsigned char *piece = hf_alloc(PIECE_BYTES);
     struct hf_hasher *hasher = hf_hasher_new();
@@ -168,7 +171,7 @@ static bool check_manifest(struct hf_snapshot_file *file, struct hf_error *err)
     bool ok = true;
     for (; ok && at < end; at += (int64_t)PIECE_BYTES) {
         size_t bytes = end - at < (int64_t)PIECE_BYTES ? (size_t)(end - at) : PIECE_BYTES;
-        ok = hf_snapshot_file_read(file, piece, bytes, at, err);
+        ok = hf_snapshot_file_read(file, piece, bytes, at, err) && (!each || each(context, piece, bytes, err));
         if (ok)
             hf_hasher_add(hasher, piece, bytes);
     }
@@ -285,31 +288,17 @@ static bool read_header(const char *path, struct hf_format_header *out)
 static bool write_from(const struct hf_repository *repository, struct hf_snapshot_file *file, struct hf_error *err)
 {
     struct hf_outline_writer *writer = NULL;
-    bool ok = hf_outline_writer_new(&writer, repository, &file->header, err) && copy_manifest(writer, file, err) &&
+    bool ok = hf_outline_writer_new(&writer, repository, &file->header, err) &&
+              (walk_manifest(file, put_piece, writer, err) || hf_error_wrap(err, "snapshot file %s", file->name)) &&
               hf_outline_writer_finish(writer, &file->header, &file->footer, err) &&
               hf_outline_writer_publish(writer, err) && hf_outline_writer_sync(writer, err);
     hf_outline_writer_free(writer, ok);
     return ok;
 }
 
-static bool copy_manifest(struct hf_outline_writer *writer, struct hf_snapshot_file *file, struct hf_error *err)
+static bool put_piece(void *context, const void *data, size_t bytes, struct hf_error *err)
 {
-    HF_AUTO(free) unsigned char *piece = hf_alloc(PIECE_BYTES);
-    struct hf_hasher *hasher = hf_hasher_new();
-    struct hf_hash hash;
-    int64_t at = file->footer.manifest_offset, end = at + file->footer.manifest_stored_bytes;
-    bool ok = true;
-    for (; ok && at < end; at += (int64_t)PIECE_BYTES) {
-        size_t bytes = end - at < (int64_t)PIECE_BYTES ? (size_t)(end - at) : PIECE_BYTES;
-        ok = hf_snapshot_file_read(file, piece, bytes, at, err) && hf_outline_writer_put(writer, piece, bytes, err);
-        if (ok)
-            hf_hasher_add(hasher, piece, bytes);
-    }
-    hf_hasher_finish(hasher, &hash);
-    hf_hasher_free(hasher);
-    if (ok && !hf_hash_equal(&hash, &file->footer.manifest_hash))
-        return hf_error_set(err, HF_DAMAGED, "snapshot file %s: the manifest does not match its hash", file->name);
-    return ok;
+    return hf_outline_writer_put(context, data, bytes, err);
 }
 
 /* ---- writing ---- */
