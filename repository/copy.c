@@ -140,14 +140,7 @@ static bool copy_bytes(struct copying *copying, struct hf_error *err)
 static bool check_copy(struct copying *copying, struct hf_error *err)
 {
     HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
-    HF_AUTO(arena) struct hf_arena arena;
-    struct hf_manifest_header header;
-    hf_arena_init(&arena);
-    int fd = fcntl(copying->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        return hf_error_errno(err, errno, "%s cannot be read", copying->temporary);
-    return hf_snapshot_file_open_fd(&file, fd, copying->from->keys, copying->from->name, err) &&
-           hf_snapshot_file_read_manifest(file, &arena, &header, NULL, NULL, err);
+    return hf_snapshot_file_check_fd(&file, copying->fd, copying->from->keys, copying->from->name, err);
 }
 
 static bool publish(struct copying *copying, struct hf_error *err)

@@ -139,14 +139,7 @@ static bool examine_with_outline(const struct hf_repair_target *target, struct h
 static bool has_sound_ends(const struct hf_snapshot_file *file, struct hf_error *err)
 {
     HF_AUTO(snapshot_file) struct hf_snapshot_file *again = NULL;
-    HF_AUTO(arena) struct hf_arena arena;
-    struct hf_manifest_header header;
-    hf_arena_init(&arena);
-    int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        return hf_error_errno(err, errno, "snapshot file %s cannot be opened", file->name);
-    return hf_snapshot_file_open_fd(&again, fd, file->keys, file->name, err) &&
-           hf_snapshot_file_read_manifest(again, &arena, &header, NULL, NULL, err);
+    return hf_snapshot_file_check_fd(&again, file->fd, file->keys, file->name, err);
 }
 
 bool hf_repair_use_outline(const struct hf_repair_target *target, struct hf_examination *examination, bool *used_out,

@@ -280,15 +280,8 @@ static bool check_image(struct rewriting *rewriting, struct hf_error *err)
 {
     const struct hf_examination *examination = rewriting->examination;
     HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
-    HF_AUTO(arena) struct hf_arena arena;
-    struct hf_manifest_header header;
-    hf_arena_init(&arena);
     posix_fadvise(rewriting->fd, 0, 0, POSIX_FADV_DONTNEED); /* from the disk, where it may */
-    int fd = fcntl(rewriting->fd, F_DUPFD_CLOEXEC, 0);
-    if (fd < 0)
-        return hf_error_errno(err, errno, "%s cannot be read", rewriting->temporary);
-    bool ok = hf_snapshot_file_open_fd(&file, fd, rewriting->file->keys, rewriting->target->name, err) &&
-              hf_snapshot_file_read_manifest(file, &arena, &header, NULL, NULL, err);
+    bool ok = hf_snapshot_file_check_fd(&file, rewriting->fd, rewriting->file->keys, rewriting->target->name, err);
     if (ok)
         hf_record_reader_use(rewriting->reader, file, 0);
     for (size_t i = 0; ok && i < examination->damages_count; i++) {

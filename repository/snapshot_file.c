@@ -85,6 +85,24 @@ bool hf_snapshot_file_open_fd(struct hf_snapshot_file **out, int fd, const struc
     return true;
 }
 
+bool hf_snapshot_file_check_fd(struct hf_snapshot_file **out, int fd, const struct hf_keys *keys, const char *name,
+                               struct hf_error *err)
+{
+    HF_AUTO(snapshot_file) struct hf_snapshot_file *file = NULL;
+    HF_AUTO(arena) struct hf_arena arena;
+    struct hf_manifest_header header;
+    hf_arena_init(&arena);
+    int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (again < 0)
+        return hf_error_errno(err, errno, "snapshot file %s cannot be opened", name);
+    if (!hf_snapshot_file_open_fd(&file, again, keys, name, err) ||
+        !hf_snapshot_file_read_manifest(file, &arena, &header, NULL, NULL, err))
+        return false;
+    *out = file;
+    file = NULL;
+    return true;
+}
+
 void hf_snapshot_file_close(struct hf_snapshot_file *file)
 {
     if (!file)

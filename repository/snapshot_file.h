@@ -34,6 +34,10 @@ HF_MUST_USE bool hf_snapshot_file_open(struct hf_snapshot_file **out, const stru
 HF_MUST_USE bool hf_snapshot_file_open_fd(struct hf_snapshot_file **out, int fd, const struct hf_keys *keys,
                                           const char *name, struct hf_error *err);
 
+/* The same with fd borrowed; and it looks, as a reader would, whether the manifest is sound too. */
+HF_MUST_USE bool hf_snapshot_file_check_fd(struct hf_snapshot_file **out, int fd, const struct hf_keys *keys,
+                                           const char *name, struct hf_error *err);
+
 /* Is what it takes to read it at hand? A plain file: always. */
 HF_MUST_USE bool hf_snapshot_file_unlock(struct hf_snapshot_file *file, struct hf_error *err);
 void hf_snapshot_file_close(struct hf_snapshot_file *file); /* accepts NULL */
