@@ -51,7 +51,6 @@ static bool gather_components(struct laying *laying, struct hf_error *err);
 static hf_component_row_fn add_component;
 static void name_by_snapshot(struct laying *laying);
 static void drop_repeated(struct laying *laying);
-static int64_t index_of(const struct hf_chain *chain, const char *name);
 static bool lay_components(struct laying *laying, struct hf_error *err);
 static bool lay_component(struct laying *laying, int64_t id, const struct hf_salvage_row **rows, int64_t count,
                           struct hf_error *err);
@@ -215,7 +214,7 @@ static bool gather_components(struct laying *laying, struct hf_error *err)
     drop_repeated(laying);
     for (int64_t id = 1; laying->chain && id <= laying->id_max; id++) {
         struct rescued_component *component = &laying->components[id];
-        int64_t index = component->name ? index_of(laying->chain, component->name) : -1;
+        int64_t index = component->name ? hf_chain_index_of(laying->chain, component->name) : -1;
         if (index < 0)
             continue;
         component->entry = hf_chain_entry(laying->chain, index);
@@ -249,22 +248,6 @@ static void drop_repeated(struct laying *laying)
         for (int64_t i = first; next - first > 1 && i < next; i++)
             *named[i] = (struct rescued_component){.tracked = {.version = -1}};
     }
-}
-
-static int64_t index_of(const struct hf_chain *chain, const char *name)
-{
-    int64_t low = 0, high = hf_chain_count(chain);
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        int order = strcmp(hf_chain_entry(chain, middle)->component, name);
-        if (order == 0)
-            return middle;
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return -1;
 }
 
 static bool add_component(void *context, const struct hf_component_row *row)

@@ -59,7 +59,7 @@ static int compare_members(const void *a, const void *b);
 static bool lay_newest(struct hf_chain *chain, const char *system, struct generation *generation, int64_t sequence_max,
                        struct hf_manifest_header *header_out, bool *found_out, struct hf_error *err);
 static void merge_layer(struct hf_chain *chain, int64_t known);
-static struct hf_manifest_entry *search(const struct hf_chain *chain, int64_t count, const char *component);
+static int64_t search(const struct hf_chain *chain, int64_t count, const char *component);
 static bool use_file(struct hf_chain *chain, const char *id, struct hf_snapshot_file **out, struct hf_error *err);
 static struct open_file *slot_for(struct hf_chain *chain, const char *id);
 
@@ -130,6 +130,12 @@ const struct hf_manifest_entry *hf_chain_entry(const struct hf_chain *chain, int
 }
 
 const struct hf_manifest_entry *hf_chain_find(const struct hf_chain *chain, const char *component)
+{
+    int64_t index = search(chain, chain->count, component);
+    return index < 0 ? NULL : chain->entries[index];
+}
+
+int64_t hf_chain_index_of(const struct hf_chain *chain, const char *component)
 {
     return search(chain, chain->count, component);
 }
@@ -364,7 +370,7 @@ static bool lay_entry(void *context, const struct hf_manifest_entry *entry, stru
     (void)err;
     struct layer *layer = context;
     struct hf_chain *chain = layer->chain;
-    if (search(chain, layer->known, entry->component))
+    if (search(chain, layer->known, entry->component) >= 0)
         return true;
     if (chain->count == chain->capacity) {
         chain->capacity = chain->capacity ? 2 * chain->capacity : 256;
@@ -390,20 +396,21 @@ static void merge_layer(struct hf_chain *chain, int64_t known)
     free(tail);
 }
 
-static struct hf_manifest_entry *search(const struct hf_chain *chain, int64_t count, const char *component)
+/* Among the first count entries; -1: not among them. */
+static int64_t search(const struct hf_chain *chain, int64_t count, const char *component)
 {
     int64_t low = 0, high = count;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
         int order = strcmp(chain->entries[middle]->component, component);
         if (order == 0)
-            return chain->entries[middle];
+            return middle;
         if (order < 0)
             low = middle + 1;
         else
             high = middle;
     }
-    return NULL;
+    return -1;
 }
 
 /* The file of a snapshot of this generation, opened when it is not open yet. */

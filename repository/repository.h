@@ -118,6 +118,7 @@ int64_t hf_chain_count(const struct hf_chain *chain);
 const struct hf_manifest_entry *hf_chain_entry(const struct hf_chain *chain, int64_t index); /* name order; tombstones
                                                                                                 and version 0 too */
 const struct hf_manifest_entry *hf_chain_find(const struct hf_chain *chain, const char *component); /* NULL: none */
+int64_t hf_chain_index_of(const struct hf_chain *chain, const char *component);                     /* -1: none */
 
 /* Reads one state: decompressed, its length and hash verified (HF_DAMAGED otherwise; HF_NOT_FOUND when the entry stands
  * for none). *out owns a reference. Any thread; reads of one chain take turns. */
