@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/drill_json.h"
 #include "api/handlers.h"
+#include "api/page.h"
 #include "engine/drill.h"
 
 #include <math.h>
@@ -9,14 +10,9 @@
 
 #define BYTES_IN_MB 1e6
 
-/* A page of rows being filled. */
 struct drill_list {
-    json_t *array;
+    struct hf_api_page *page;
     const char *system;
-    int limit;
-    bool more;
-    int64_t last_started_at_ms;
-    char last_id[HF_NAME_MAX + 1];
 };
 
 static hf_drill_row_fn append_row;
@@ -40,26 +36,20 @@ enum hf_verdict hf_api_drills_list(struct hf_request *request, struct hf_reply *
 {
     struct hf_engine *engine = hf_api_engine(request, err);
     struct hf_system_info system;
-    struct drill_list list = {.system = request->params[0]};
-    int64_t before_at_ms;
-    const char *before_id;
-    if (!engine || !hf_api_limit(request, &list.limit, err) ||
-        !hf_api_cursor_read_time(request, &before_at_ms, &before_id, err) ||
+    HF_AUTO(api_page) struct hf_api_page page = {0};
+    if (!engine || !hf_api_page_begin(request, "drills", &page, err) ||
         !hf_api_read_system(engine, request->params[0], &system, err))
         return HF_FAIL;
-    HF_AUTO(json) json_t *page = json_object();
-    list.array = json_array();
-    hf_api_set(page, "drills", list.array);
+    struct drill_list list = {&page, request->params[0]};
     struct hf_session *session;
     if (!hf_sessions_take(engine->sessions, &session, err))
         return HF_FAIL;
-    bool good = hf_drills_list(session, system.id, before_at_ms, before_id, list.limit + 1, append_row, &list, err);
+    bool good = hf_drills_list(session, system.id, page.before_at_ms, page.before_id, hf_api_page_rows_max(&page),
+                               append_row, &list, err);
     hf_sessions_give(engine->sessions, session);
     if (!good)
         return HF_FAIL;
-    hf_api_set_next(request, reply, page,
-                    list.more ? hf_api_cursor_make_time(request, list.last_started_at_ms, list.last_id) : NULL);
-    hf_reply_json(reply, 200, page);
+    hf_api_page_answer(request, reply, &page);
     return HF_DONE;
 }
 
@@ -81,16 +71,10 @@ json_t *hf_api_drill_json(const char *system, const struct hf_drill_row *row)
     return object;
 }
 
-/* The row past the limit only tells that there are more. */
 static bool append_row(void *context, const struct hf_drill_row *row)
 {
     struct drill_list *list = context;
-    if ((int)json_array_size(list->array) == list->limit) {
-        list->more = true;
-        return false;
-    }
-    json_array_append_new(list->array, hf_api_drill_json(list->system, row));
-    list->last_started_at_ms = row->started_at_ms;
-    snprintf(list->last_id, sizeof(list->last_id), "%s", row->id);
-    return true;
+    if (hf_api_page_is_full(list->page))
+        return hf_api_page_end(list->page);
+    return hf_api_page_add(list->page, hf_api_drill_json(list->system, row), row->started_at_ms, row->id);
 }

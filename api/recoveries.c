@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/auth.h"
 #include "api/handlers.h"
+#include "api/page.h"
 #include "api/recovery_json.h"
 #include "api/recovery_text.h"
 #include "core/clock.h"
@@ -27,15 +28,10 @@ static enum hf_verdict answer_new(struct hf_request *request, struct hf_reply *r
                                   int status, struct hf_error *err);
 static bool append_row(void *context, const struct hf_recovery_row *row);
 
-/* A page of rows being filled. */
 struct recovery_list {
-    json_t *array;
+    struct hf_api_page *page;
     const char *system;
-    int limit;
-    bool more;
     size_t detail_bytes; /* of the rows in the page */
-    int64_t last_started_at_ms;
-    char last_id[HF_NAME_MAX + 1];
 };
 
 enum hf_verdict hf_api_recovery_create(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
@@ -95,28 +91,22 @@ enum hf_verdict hf_api_recoveries_list(struct hf_request *request, struct hf_rep
 {
     struct hf_engine *engine = hf_api_engine(request, err);
     struct hf_system_info system;
-    struct recovery_list list = {.system = request->params[0]};
-    int64_t before_at_ms;
-    const char *before_id;
-    if (!engine || !hf_api_limit(request, &list.limit, err) ||
-        !hf_api_cursor_read_time(request, &before_at_ms, &before_id, err) ||
+    HF_AUTO(api_page) struct hf_api_page page = {0};
+    if (!engine || !hf_api_page_begin(request, "recoveries", &page, err) ||
         !hf_api_read_system(engine, request->params[0], &system, err))
         return HF_FAIL;
-    HF_AUTO(json) json_t *page = json_object();
-    list.array = json_array();
-    hf_api_set(page, "recoveries", list.array);
+    struct recovery_list list = {.page = &page, .system = request->params[0]};
     struct hf_session *session;
     if (!hf_sessions_take(engine->sessions, &session, err))
         return HF_FAIL;
-    bool good = hf_recoveries_list(session, system.id, before_at_ms, before_id, list.limit + 1, append_row, &list, err);
-    for (size_t i = 0; good && i < json_array_size(list.array); i++)
-        good = hf_api_recovery_json_finish(json_array_get(list.array, i), session, system.id, request->principal, err);
+    bool good = hf_recoveries_list(session, system.id, page.before_at_ms, page.before_id, hf_api_page_rows_max(&page),
+                                   append_row, &list, err);
+    for (size_t i = 0; good && i < json_array_size(page.rows); i++)
+        good = hf_api_recovery_json_finish(json_array_get(page.rows, i), session, system.id, request->principal, err);
     hf_sessions_give(engine->sessions, session);
     if (!good)
         return HF_FAIL;
-    hf_api_set_next(request, reply, page,
-                    list.more ? hf_api_cursor_make_time(request, list.last_started_at_ms, list.last_id) : NULL);
-    hf_reply_json(reply, 200, page);
+    hf_api_page_answer(request, reply, &page);
     return HF_DONE;
 }
 
@@ -251,20 +241,14 @@ static enum hf_verdict answer_new(struct hf_request *request, struct hf_reply *r
     return HF_DONE;
 }
 
-/* The row past the limit only tells that there are more. A plan names every component: pages end early rather than grow
- * with the system. */
+/* A plan names every component: pages end early rather than grow with the system. */
 static bool append_row(void *context, const struct hf_recovery_row *row)
 {
     struct recovery_list *list = context;
     size_t bytes = strlen(row->detail);
     bool too_much = list->detail_bytes > 0 && list->detail_bytes + bytes > PAGE_DETAIL_BYTES_MAX;
-    if ((int)json_array_size(list->array) == list->limit || too_much) {
-        list->more = true;
-        return false;
-    }
+    if (hf_api_page_is_full(list->page) || too_much)
+        return hf_api_page_end(list->page);
     list->detail_bytes += bytes;
-    json_array_append_new(list->array, hf_api_recovery_json(list->system, row));
-    list->last_started_at_ms = row->started_at_ms;
-    snprintf(list->last_id, sizeof(list->last_id), "%s", row->id);
-    return true;
+    return hf_api_page_add(list->page, hf_api_recovery_json(list->system, row), row->started_at_ms, row->id);
 }

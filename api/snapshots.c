@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/auth.h"
 #include "api/handlers.h"
+#include "api/page.h"
 #include "api/snapshot_json.h"
 #include "api/validation_json.h"
 #include "core/clock.h"
@@ -26,15 +27,10 @@ static void set_location(struct hf_request *request, struct hf_reply *reply, con
 static json_t *chain_page(struct hf_request *request, struct hf_reply *reply, const struct hf_chain *chain,
                           const char *after, int limit);
 
-/* A page of rows being filled. */
 struct snapshot_list {
-    json_t *array;
+    struct hf_api_page *page;
     struct hf_engine *engine;
     const struct hf_system_info *system;
-    int limit;
-    bool more;
-    int64_t last_cut_at_ms;
-    char last_id[HF_SNAPSHOT_ID_MAX];
 };
 
 enum hf_verdict hf_api_snapshot_create(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
@@ -66,12 +62,10 @@ enum hf_verdict hf_api_snapshot_create(struct hf_request *request, struct hf_rep
 enum hf_verdict hf_api_snapshots_list(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
     struct hf_engine *engine = hf_api_engine(request, err);
-    const char *kind = hf_request_query(request, "kind"), *before = hf_request_query(request, "before"), *before_id;
+    const char *kind = hf_request_query(request, "kind"), *before = hf_request_query(request, "before");
     struct hf_system_info system;
-    int64_t before_at_ms;
-    struct snapshot_list list = {.engine = engine, .system = &system};
-    if (!engine || !hf_api_limit(request, &list.limit, err) ||
-        !hf_api_cursor_read_time(request, &before_at_ms, &before_id, err) ||
+    HF_AUTO(api_page) struct hf_api_page page = {0};
+    if (!engine || !hf_api_page_begin(request, "snapshots", &page, err) ||
         !hf_api_read_system(engine, request->params[0], &system, err))
         return HF_FAIL;
     if (kind && strcmp(kind, "full") != 0 && strcmp(kind, "incremental") != 0) {
@@ -83,24 +77,20 @@ enum hf_verdict hf_api_snapshots_list(struct hf_request *request, struct hf_repl
         hf_error_set(err, HF_INVALID_REQUEST, "query parameter before must be an RFC 3339 time");
         return HF_FAIL;
     }
-    if (before && before_ms < before_at_ms) {
-        before_at_ms = before_ms;
-        before_id = "";
+    if (before && before_ms < page.before_at_ms) {
+        page.before_at_ms = before_ms;
+        page.before_id = "";
     }
-    HF_AUTO(json) json_t *page = json_object();
-    list.array = json_array();
-    hf_api_set(page, "snapshots", list.array);
+    struct snapshot_list list = {&page, engine, &system};
     struct hf_session *session;
     if (!hf_sessions_take(engine->sessions, &session, err))
         return HF_FAIL;
-    bool good =
-        hf_snapshots_list(session, system.id, kind, before_at_ms, before_id, list.limit + 1, append_row, &list, err);
+    bool good = hf_snapshots_list(session, system.id, kind, page.before_at_ms, page.before_id,
+                                  hf_api_page_rows_max(&page), append_row, &list, err);
     hf_sessions_give(engine->sessions, session);
     if (!good)
         return HF_FAIL;
-    hf_api_set_next(request, reply, page,
-                    list.more ? hf_api_cursor_make_time(request, list.last_cut_at_ms, list.last_id) : NULL);
-    hf_reply_json(reply, 200, page);
+    hf_api_page_answer(request, reply, &page);
     return HF_DONE;
 }
 
@@ -239,18 +229,13 @@ static enum hf_verdict answer_snapshot(struct hf_request *request, struct hf_rep
     return HF_DONE;
 }
 
-/* The row past the limit only tells that there are more. */
 static bool append_row(void *context, const struct hf_snapshot_row *row)
 {
     struct snapshot_list *list = context;
-    if ((int)json_array_size(list->array) == list->limit) {
-        list->more = true;
-        return false;
-    }
-    json_array_append_new(list->array, hf_api_snapshot_json(list->engine, list->system, row));
-    list->last_cut_at_ms = row->cut_at_ms;
-    snprintf(list->last_id, sizeof(list->last_id), "%s", row->id);
-    return true;
+    if (hf_api_page_is_full(list->page))
+        return hf_api_page_end(list->page);
+    json_t *object = hf_api_snapshot_json(list->engine, list->system, row);
+    return hf_api_page_add(list->page, object, row->cut_at_ms, row->id);
 }
 
 static bool check_label(const char *label, struct hf_error *err)
