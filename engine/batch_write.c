@@ -3,6 +3,7 @@
 
 #include "core/auto.h"
 #include "core/fault.h"
+#include "engine/row_of.h"
 #include "store/components.h"
 #include "store/journal.h"
 #include "store/systems.h"
@@ -62,19 +63,13 @@ static bool write_fresh_components(struct hf_session *session, const struct hf_b
     if (!batch->fresh_count)
         return true;
     HF_AUTO(free) struct hf_component_row *rows = hf_alloc((size_t)batch->fresh_count * sizeof *rows);
-    for (int i = 0; i < batch->fresh_count; i++)
-        rows[i] = (struct hf_component_row){.system_id = batch->fresh_systems[i]->id,
-                                            .component_id = batch->fresh[i]->id,
-                                            .name = batch->fresh[i]->name,
-                                            .kind = "",
-                                            .depends_on = "[]",
-                                            .required_pointers = "[]",
-                                            .content_type = "",
-                                            .health = -1,
-                                            .status = "",
-                                            .metrics = "{}",
-                                            .last_activity_at_ms = batch->now_ms,
-                                            .created_at_ms = batch->now_ms};
+    for (int i = 0; i < batch->fresh_count; i++) {
+        rows[i] = hf_component_row_of(NULL, NULL);
+        rows[i].system_id = batch->fresh_systems[i]->id;
+        rows[i].component_id = batch->fresh[i]->id;
+        rows[i].name = batch->fresh[i]->name;
+        rows[i].last_activity_at_ms = rows[i].created_at_ms = batch->now_ms;
+    }
     return hf_components_insert(session, rows, batch->fresh_count, err);
 }
 

@@ -73,7 +73,7 @@ static bool list_items(struct hf_forking *forking, struct hf_error *err)
         const struct hf_component_info *now = find_component(present, present_count, entries[i].component);
         bool known;
         *item = (struct hf_fork_item){.entry = &entries[i]};
-        if (!hf_past_registration(forking->past, &entries[i], &forking->arena, &item->registration, &known, err))
+        if (!hf_past_registration(&entries[i], &forking->arena, &item->registration, &known, err))
             return false;
         if (!known && now)
             item->registration = now->registration;

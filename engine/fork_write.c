@@ -6,6 +6,7 @@
 #include "core/fault.h"
 #include "core/log.h"
 #include "engine/catalog_write.h"
+#include "engine/row_of.h"
 #include "store/components.h"
 #include "store/systems.h"
 
@@ -115,26 +116,11 @@ static bool insert_components(struct hf_session *session, const struct portion *
     for (int i = 0; i < portion->count; i++) {
         const struct hf_fork_item *item = &forking->items[portion->first + i];
         const struct hf_head head = head_of(forking, item);
-        rows[i] = (struct hf_component_row){.system_id = forking->system_id,
-                                            .component_id = portion->first + i + 1,
-                                            .name = item->entry->component,
-                                            .kind = item->registration.kind,
-                                            .depends_on = item->registration.depends_on_json,
-                                            .required_pointers = item->registration.required_pointers_json,
-                                            .heartbeat_interval_ms = item->registration.heartbeat_interval_ms,
-                                            .registered_at_ms = item->registration.registered_at_ms,
-                                            .version = head.version,
-                                            .sequence = head.sequence,
-                                            .hash = head.hash,
-                                            .bytes = head.bytes,
-                                            .content_type = head.content_type,
-                                            .committed_at_ms = head.committed_at_ms,
-                                            .deleted = head.deleted,
-                                            .health = -1,
-                                            .status = "",
-                                            .metrics = "{}",
-                                            .last_activity_at_ms = forking->now_ms,
-                                            .created_at_ms = forking->now_ms};
+        rows[i] = hf_component_row_of(&item->registration, &head);
+        rows[i].system_id = forking->system_id;
+        rows[i].component_id = portion->first + i + 1;
+        rows[i].name = item->entry->component;
+        rows[i].last_activity_at_ms = rows[i].created_at_ms = forking->now_ms;
     }
     return hf_components_insert(session, rows, portion->count, err);
 }
@@ -187,16 +173,11 @@ static bool insert_shared(struct hf_session *session, struct portion *portion, s
 static struct hf_state_row row_of(const struct hf_forking *forking, const struct hf_fork_item *item)
 {
     const struct hf_head head = head_of(forking, item);
-    return (struct hf_state_row){.system_id = forking->system_id,
-                                 .sequence = head.sequence,
-                                 .component_id = item - forking->items + 1,
-                                 .version = head.version,
-                                 .epoch = FORK_EPOCH,
-                                 .hash = head.hash,
-                                 .bytes = head.bytes,
-                                 .content_type = head.content_type,
-                                 .committed_at_ms = head.committed_at_ms,
-                                 .deleted = head.deleted};
+    struct hf_state_row row = hf_state_row_of(&head);
+    row.system_id = forking->system_id;
+    row.component_id = item - forking->items + 1;
+    row.epoch = FORK_EPOCH;
+    return row;
 }
 
 static bool copy_rest(struct portion *portion, struct hf_error *err)

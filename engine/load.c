@@ -1,6 +1,7 @@
 #include "engine/load.h"
 
 #include "core/json.h"
+#include "engine/row_of.h"
 #include "store/components.h"
 #include "store/states.h"
 #include "store/systems.h"
@@ -97,8 +98,8 @@ static bool load_tail_row(void *context, const struct hf_state_row *row)
     /* Some heads are already folded further than folded_sequence says. */
     if (row->sequence <= component->head.sequence)
         return true;
-    struct hf_head head = {row->version,         row->sequence, row->hash, row->bytes, intern(load, row->content_type),
-                           row->committed_at_ms, row->deleted};
+    struct hf_head head = hf_head_of_row(row);
+    head.content_type = intern(load, row->content_type);
     hf_catalog_set_head_locked(load->catalog, load->system, component, &head, NULL);
     return true;
 }

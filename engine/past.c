@@ -6,6 +6,7 @@
 #include "core/id.h"
 #include "core/log.h"
 #include "engine/load.h"
+#include "engine/row_of.h"
 #include "engine/snapshot.h"
 #include "engine/validation.h"
 #include "repository/repository.h"
@@ -276,20 +277,14 @@ const struct hf_past_entry *hf_past_find(const struct hf_past *past, const char 
     return NULL;
 }
 
-bool hf_past_registration(const struct hf_past *past, const struct hf_past_entry *entry, struct hf_arena *arena,
-                          struct hf_registration *out, bool *known_out, struct hf_error *err)
+bool hf_past_registration(const struct hf_past_entry *entry, struct hf_arena *arena, struct hf_registration *out,
+                          bool *known_out, struct hf_error *err)
 {
-    (void)past;
     const struct hf_manifest_entry *stored = entry->stored;
-    *out = (struct hf_registration){.kind = "", .depends_on_json = "[]", .required_pointers_json = "[]"};
+    *out = hf_registration_of_entry(stored);
     *known_out = stored != NULL;
     if (!stored)
         return true;
-    out->kind = stored->component_kind;
-    out->depends_on_json = stored->depends_on;
-    out->required_pointers_json = stored->required_pointers;
-    out->heartbeat_interval_ms = stored->heartbeat_interval_ms;
-    out->registered_at_ms = stored->registered_at_ms;
     return hf_names_parse(stored->depends_on, arena, &out->depends_on, &out->depends_on_count, err) ||
            hf_error_wrap(err, "component %s", entry->component);
 }

@@ -77,9 +77,8 @@ HF_MUST_USE bool hf_past_read(struct hf_past *past, const struct hf_past_entry *
 
 /* What the component had declared then, as far as it is kept: snapshots hold registrations, history does not
  * (*known_out false: the present one is all there is). Texts live in the arena or as long as the past. */
-HF_MUST_USE bool hf_past_registration(const struct hf_past *past, const struct hf_past_entry *entry,
-                                      struct hf_arena *arena, struct hf_registration *out, bool *known_out,
-                                      struct hf_error *err);
+HF_MUST_USE bool hf_past_registration(const struct hf_past_entry *entry, struct hf_arena *arena,
+                                      struct hf_registration *out, bool *known_out, struct hf_error *err);
 
 /* ---- for who chooses for himself ---- */
 

@@ -8,6 +8,7 @@
 #include "core/log.h"
 #include "engine/heal.h"
 #include "engine/past.h"
+#include "engine/row_of.h"
 #include "engine/snapshot.h"
 #include "engine/validation.h"
 #include "store/states.h"
@@ -47,15 +48,10 @@ static bool is_deletion(const struct reading *reading, int64_t version, struct h
 
 static struct hf_state_row row_of_head(const struct reading *reading)
 {
-    const struct hf_head *head = &reading->head;
-    return (struct hf_state_row){.system_id = reading->info.id,
-                                 .sequence = head->sequence,
-                                 .version = head->version,
-                                 .epoch = reading->info.epoch,
-                                 .hash = head->hash,
-                                 .bytes = head->bytes,
-                                 .content_type = head->content_type,
-                                 .committed_at_ms = head->committed_at_ms};
+    struct hf_state_row row = hf_state_row_of(&reading->head);
+    row.system_id = reading->info.id;
+    row.epoch = reading->info.epoch;
+    return row;
 }
 
 static void suspect(struct reading *reading, const struct hf_state_row *expected, const char *damage)
@@ -71,8 +67,8 @@ static void suspect(struct reading *reading, const struct hf_state_row *expected
 static void fill(const struct hf_state_row *row, struct hf_state *out)
 {
     snprintf(out->content_type, sizeof out->content_type, "%s", row->content_type);
-    out->head = (struct hf_head){row->version,      row->sequence,        row->hash,   row->bytes,
-                                 out->content_type, row->committed_at_ms, row->deleted};
+    out->head = hf_head_of_row(row);
+    out->head.content_type = out->content_type;
     out->epoch = row->epoch;
 }
 
@@ -208,8 +204,8 @@ static void fill_from_snapshot(const struct hf_manifest_entry *entry, const stru
                                struct hf_state *out)
 {
     snprintf(out->content_type, sizeof out->content_type, "%s", entry->content_type);
-    out->head = (struct hf_head){entry->version,    entry->sequence,        entry->hash, entry->bytes,
-                                 out->content_type, entry->committed_at_ms, false};
+    out->head = hf_head_of_entry(entry);
+    out->head.content_type = out->content_type;
     out->epoch = header->epoch;
     out->cut_at_ms = header->cut_at_ms;
     snprintf(out->cut_snapshot, sizeof out->cut_snapshot, "%s", header->id);
@@ -400,9 +396,8 @@ static bool add_version(void *context, const struct hf_state_row *row)
     if (row->version >= listing->before_version)
         return true;
     struct hf_version_info *info = &listing->list[listing->count++];
-    info->head = (struct hf_head){
-        row->version,         row->sequence, row->hash, row->bytes, hf_arena_strdup(listing->arena, row->content_type),
-        row->committed_at_ms, row->deleted};
+    info->head = hf_head_of_row(row);
+    info->head.content_type = hf_arena_strdup(listing->arena, row->content_type);
     info->event = row->event && *row->event ? hf_arena_strdup(listing->arena, row->event) : NULL;
     return listing->count < listing->limit;
 }

@@ -5,6 +5,7 @@
 #include "core/id.h"
 #include "core/log.h"
 #include "engine/load.h"
+#include "engine/row_of.h"
 #include "store/salvage.h"
 
 #include <string.h>
@@ -422,16 +423,11 @@ static struct hf_component_row component_row(const struct laying *laying, const 
                                              const struct hf_state_row *state)
 {
     const struct hf_component_row *tracked = &component->tracked;
-    struct hf_component_row row = {.system_id = laying->system->id,
-                                   .component_id = component->new_id,
-                                   .name = component->name,
-                                   .kind = "",
-                                   .depends_on = "[]",
-                                   .required_pointers = "[]",
-                                   .content_type = "",
-                                   .health = -1,
-                                   .status = "",
-                                   .metrics = "{}"};
+    const struct hf_head head = state ? hf_head_of_row(state) : (struct hf_head){.content_type = ""};
+    struct hf_component_row row = hf_component_row_of(NULL, &head);
+    row.system_id = laying->system->id;
+    row.component_id = component->new_id;
+    row.name = component->name;
     struct hf_error ignored;
     struct hf_arena arena;
     hf_arena_init(&arena);
@@ -448,15 +444,7 @@ static struct hf_component_row component_row(const struct laying *laying, const 
     }
     hf_arena_done(&arena);
     row.created_at_ms = tracked->version >= 0 ? tracked->created_at_ms : state ? state->committed_at_ms : 0;
-    if (state) {
-        row.version = state->version;
-        row.sequence = state->sequence;
-        row.hash = state->hash;
-        row.bytes = state->bytes;
-        row.content_type = state->content_type;
-        row.committed_at_ms = row.last_activity_at_ms = state->committed_at_ms;
-        row.deleted = state->deleted;
-    }
+    row.last_activity_at_ms = head.committed_at_ms;
     return row;
 }
 

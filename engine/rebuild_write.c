@@ -1,6 +1,7 @@
 #include "engine/rebuild_write.h"
 
 #include "core/auto.h"
+#include "engine/row_of.h"
 #include "store/components.h"
 #include "store/states.h"
 
@@ -49,26 +50,15 @@ static bool insert_components(const struct writing *writing, struct hf_error *er
         int count = 0;
         for (int64_t i = first; i < total && count < PORTION_ROWS_MAX; i++) {
             const struct hf_manifest_entry *entry = hf_chain_entry(writing->chain, i);
-            rows[count++] = (struct hf_component_row){.system_id = writing->system->id,
-                                                      .component_id = i + 1,
-                                                      .name = entry->component,
-                                                      .kind = entry->component_kind,
-                                                      .depends_on = entry->depends_on,
-                                                      .required_pointers = entry->required_pointers,
-                                                      .heartbeat_interval_ms = entry->heartbeat_interval_ms,
-                                                      .registered_at_ms = entry->registered_at_ms,
-                                                      .version = entry->version,
-                                                      .sequence = entry->sequence,
-                                                      .hash = entry->hash,
-                                                      .bytes = entry->bytes,
-                                                      .content_type = entry->content_type,
-                                                      .committed_at_ms = entry->committed_at_ms,
-                                                      .deleted = entry->deleted,
-                                                      .health = -1,
-                                                      .status = "",
-                                                      .metrics = "{}",
-                                                      .last_activity_at_ms = entry->committed_at_ms,
-                                                      .created_at_ms = entry->created_at_ms};
+            const struct hf_registration registration = hf_registration_of_entry(entry);
+            const struct hf_head head = hf_head_of_entry(entry);
+            struct hf_component_row *row = &rows[count++];
+            *row = hf_component_row_of(&registration, &head);
+            row->system_id = writing->system->id;
+            row->component_id = i + 1;
+            row->name = entry->component;
+            row->last_activity_at_ms = entry->committed_at_ms;
+            row->created_at_ms = entry->created_at_ms;
         }
         if (!hf_components_insert(writing->session, rows, count, err))
             return false;
@@ -124,17 +114,13 @@ static bool insert_states(const struct writing *writing, struct hf_error *err)
                 break;
             bytes += entry->bytes;
             blobs[count] = blob;
-            rows[count++] = (struct hf_state_row){.system_id = writing->system->id,
-                                                  .sequence = entry->sequence,
-                                                  .component_id = index + 1,
-                                                  .version = entry->version,
-                                                  .epoch = hf_chain_header(writing->chain)->epoch,
-                                                  .hash = entry->hash,
-                                                  .bytes = entry->bytes,
-                                                  .content_type = entry->content_type,
-                                                  .committed_at_ms = entry->committed_at_ms,
-                                                  .deleted = entry->deleted,
-                                                  .content = blob ? blob->data : NULL};
+            const struct hf_head head = hf_head_of_entry(entry);
+            struct hf_state_row *row = &rows[count++];
+            *row = hf_state_row_of(&head);
+            row->system_id = writing->system->id;
+            row->component_id = index + 1;
+            row->epoch = hf_chain_header(writing->chain)->epoch;
+            row->content = blob ? blob->data : NULL;
         }
         if (ok && count)
             ok = hf_states_insert(writing->session, rows, count, err);

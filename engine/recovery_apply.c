@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/fault.h"
 #include "core/id.h"
+#include "engine/row_of.h"
 #include "store/components.h"
 #include "store/states.h"
 #include "store/systems.h"
@@ -171,26 +172,13 @@ static bool insert_components(struct hf_session *session, struct application *ap
         if (item->current)
             continue;
         struct hf_head head = head_after(application, item);
-        rows[count++] = (struct hf_component_row){.system_id = plan->system.id,
-                                                  .component_id = item->component_id,
-                                                  .name = item->component,
-                                                  .kind = item->registration.kind,
-                                                  .depends_on = item->registration.depends_on_json,
-                                                  .required_pointers = item->registration.required_pointers_json,
-                                                  .heartbeat_interval_ms = item->registration.heartbeat_interval_ms,
-                                                  .registered_at_ms = item->registration.registered_at_ms,
-                                                  .version = head.version,
-                                                  .sequence = head.sequence,
-                                                  .hash = head.hash,
-                                                  .bytes = head.bytes,
-                                                  .content_type = head.content_type,
-                                                  .committed_at_ms = head.committed_at_ms,
-                                                  .deleted = head.deleted,
-                                                  .health = -1,
-                                                  .status = "",
-                                                  .metrics = "{}",
-                                                  .last_activity_at_ms = head.committed_at_ms,
-                                                  .created_at_ms = application->committed_at_ms};
+        struct hf_component_row *row = &rows[count++];
+        *row = hf_component_row_of(&item->registration, &head);
+        row->system_id = plan->system.id;
+        row->component_id = item->component_id;
+        row->name = item->component;
+        row->last_activity_at_ms = head.committed_at_ms;
+        row->created_at_ms = application->committed_at_ms;
     }
     return hf_components_insert(session, rows, count, err);
 }
@@ -224,19 +212,13 @@ static bool add_version(struct application *application, struct portion *portion
         return false;
     struct hf_head head = head_after(application, item);
     portion->blobs[portion->count] = blob;
-    portion->rows[portion->count++] =
-        (struct hf_state_row){.system_id = recovering->plan.system.id,
-                              .sequence = head.sequence,
-                              .component_id = item->component_id,
-                              .version = head.version,
-                              .previous_sequence = item->current ? item->current->head.sequence : 0,
-                              .epoch = recovering->plan.system.epoch + 1,
-                              .hash = head.hash,
-                              .bytes = head.bytes,
-                              .content_type = head.content_type,
-                              .committed_at_ms = head.committed_at_ms,
-                              .deleted = head.deleted,
-                              .content = blob ? blob->data : NULL};
+    struct hf_state_row *row = &portion->rows[portion->count++];
+    *row = hf_state_row_of(&head);
+    row->system_id = recovering->plan.system.id;
+    row->component_id = item->component_id;
+    row->previous_sequence = item->current ? item->current->head.sequence : 0;
+    row->epoch = recovering->plan.system.epoch + 1;
+    row->content = blob ? blob->data : NULL;
     portion->bytes += head.bytes;
     return true;
 }

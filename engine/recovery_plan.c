@@ -191,19 +191,8 @@ static bool read_registration(struct hf_plan *plan, struct hf_plan_item *item, s
         item->registration = item->current->registration;
         return true;
     }
-    const struct hf_manifest_entry *stored = item->source->stored;
-    item->registration = (struct hf_registration){.kind = "", .depends_on_json = "[]", .required_pointers_json = "[]"};
-    if (!stored)
-        return true;
-    item->registration.kind = stored->component_kind;
-    item->registration.depends_on_json = stored->depends_on;
-    item->registration.required_pointers_json = stored->required_pointers;
-    item->registration.heartbeat_interval_ms = stored->heartbeat_interval_ms;
-    item->registration.registered_at_ms = stored->registered_at_ms;
-    if (!hf_names_parse(stored->depends_on, &plan->arena, &item->registration.depends_on,
-                        &item->registration.depends_on_count, err))
-        return hf_error_wrap(err, "component %s", item->component);
-    return true;
+    bool known;
+    return hf_past_registration(item->source, &plan->arena, &item->registration, &known, err);
 }
 
 static void assign_waves(struct hf_plan *plan)

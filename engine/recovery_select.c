@@ -122,7 +122,7 @@ static bool read_dependencies(struct field *field, const char *name, const char 
     const struct hf_past_entry *entry = field->head ? NULL : hf_past_find(field->recovering->past, name);
     struct hf_registration registration = {0};
     bool known = false;
-    if (entry && !hf_past_registration(field->recovering->past, entry, &field->arena, &registration, &known, err))
+    if (entry && !hf_past_registration(entry, &field->arena, &registration, &known, err))
         return false;
     int present = find_present(field->present, field->present_count, name);
     if (!known && present >= 0)

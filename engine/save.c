@@ -4,6 +4,7 @@
 #include "core/clock.h"
 #include "core/id.h"
 #include "core/metrics.h"
+#include "engine/row_of.h"
 #include "repository/manifest.h"
 
 #include <stdio.h>
@@ -176,21 +177,14 @@ static void add_row(struct hf_batch *batch, struct hf_system *system, struct hf_
     int capacity = batch->capacity;
     batch->states = grow(batch->states, &batch->capacity, batch->count + 1, sizeof *batch->states);
     batch->rows = grow(batch->rows, &capacity, batch->count + 1, sizeof *batch->rows);
-    batch->states[batch->count] = (struct hf_state_row){
-        .system_id = system->id,
-        .sequence = component->pending.sequence,
-        .component_id = component->id,
-        .version = component->pending.version,
-        .previous_sequence = old->sequence,
-        .epoch = system->epoch,
-        .hash = component->pending.hash,
-        .bytes = component->pending.bytes,
-        .content_type = component->pending.content_type,
-        .committed_at_ms = component->pending.committed_at_ms,
-        .event = item->event,
-        .deleted = item->delete_it,
-        .content = item->delete_it ? NULL : item->body->data,
-    };
+    struct hf_state_row *row = &batch->states[batch->count];
+    *row = hf_state_row_of(&component->pending);
+    row->system_id = system->id;
+    row->component_id = component->id;
+    row->previous_sequence = old->sequence;
+    row->epoch = system->epoch;
+    row->event = item->event;
+    row->content = item->delete_it ? NULL : item->body->data;
     batch->rows[batch->count++] = (struct hf_batch_row){system, component, item->delete_it ? NULL : item->body};
     batch->bytes += component->pending.bytes;
 }
@@ -302,8 +296,7 @@ void hf_batch_publish(struct hf_batch *batch, struct hf_catalog *catalog)
     for (int i = 0; i < batch->count; i++) {
         const struct hf_state_row *state = &batch->states[i];
         const struct hf_batch_row *row = &batch->rows[i];
-        struct hf_head head = {state->version,      state->sequence,        state->hash,   state->bytes,
-                               state->content_type, state->committed_at_ms, state->deleted};
+        const struct hf_head head = hf_head_of_row(state);
         hf_catalog_set_head_locked(catalog, row->system, row->component, &head, row->body);
     }
     for (int i = 0; i < batch->touched_count; i++) {

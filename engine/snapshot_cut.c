@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "engine/heal.h"
+#include "engine/row_of.h"
 #include "store/components.h"
 #include "store/states.h"
 #include "store/systems.h"
@@ -305,12 +306,7 @@ static bool list_memory(struct listing *listing, struct hf_error *err)
 
 static void set_memory(struct hf_manifest_entry *entry, const struct hf_head *head)
 {
-    const struct hf_state_row row = {.version = head->version,
-                                     .sequence = head->sequence,
-                                     .hash = head->hash,
-                                     .bytes = head->bytes,
-                                     .committed_at_ms = head->committed_at_ms,
-                                     .deleted = head->deleted};
+    const struct hf_state_row row = hf_state_row_of(head);
     set_head(entry, &row, head->content_type);
 }
 

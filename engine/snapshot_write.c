@@ -6,6 +6,7 @@
 #include "core/fault.h"
 #include "engine/mirror.h"
 #include "engine/heal.h"
+#include "engine/row_of.h"
 #include "repository/keys.h"
 #include "store/states.h"
 
@@ -271,14 +272,10 @@ static bool heal_content(struct hf_making *making, const struct hf_manifest_entr
 {
     char damage[sizeof(err->text)];
     snprintf(damage, sizeof(damage), "%s", err->text);
-    const struct hf_state_row expected = {.system_id = making->shelf->system_id,
-                                          .sequence = entry->sequence,
-                                          .version = entry->version,
-                                          .epoch = making->header.epoch,
-                                          .hash = entry->hash,
-                                          .bytes = entry->bytes,
-                                          .content_type = entry->content_type,
-                                          .committed_at_ms = entry->committed_at_ms};
+    const struct hf_head head = hf_head_of_entry(entry);
+    struct hf_state_row expected = hf_state_row_of(&head);
+    expected.system_id = making->shelf->system_id;
+    expected.epoch = making->header.epoch;
     hf_session_rollback(making->session);
     if (!hf_session_begin(making->session, err))
         return false;

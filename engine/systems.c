@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "engine/catalog_write.h"
 #include "engine/events.h"
+#include "engine/row_of.h"
 #include "store/components.h"
 #include "store/systems.h"
 
@@ -167,20 +168,12 @@ static bool register_component(struct hf_session *session, void *context, struct
     registering->created = !component->stored;
     registering->system_id = system->id;
     fill_system_row(system, &system_row);
-    struct hf_component_row row = {.system_id = system->id,
-                                   .component_id = component->id,
-                                   .name = registering->component,
-                                   .kind = registration->kind,
-                                   .depends_on = registration->depends_on_json,
-                                   .required_pointers = registration->required_pointers_json,
-                                   .heartbeat_interval_ms = registration->heartbeat_interval_ms,
-                                   .registered_at_ms = registration->registered_at_ms,
-                                   .content_type = "",
-                                   .health = -1,
-                                   .status = "",
-                                   .metrics = "{}",
-                                   .last_activity_at_ms = registration->registered_at_ms,
-                                   .created_at_ms = component->created_at_ms};
+    struct hf_component_row row = hf_component_row_of(registration, NULL);
+    row.system_id = system->id;
+    row.component_id = component->id;
+    row.name = registering->component;
+    row.last_activity_at_ms = registration->registered_at_ms;
+    row.created_at_ms = component->created_at_ms;
     hf_catalog_unlock(registering->engine->catalog);
     return write_rows(session, registering, &system_row, &row, err);
 }

@@ -6,6 +6,7 @@
 #include "engine/catalog_write.h"
 #include "engine/events.h"
 #include "engine/load.h"
+#include "engine/row_of.h"
 #include "store/components.h"
 #include "store/snapshots.h"
 #include "store/states.h"
@@ -488,24 +489,14 @@ static bool write_row(struct hf_session *session, void *context, struct hf_error
         return hf_components_rename(session, system_id, mending->component_id, mending->new_name, err);
     if (mending->known)
         return true;
-    const struct hf_component_row inserted = {.system_id = system_id,
-                                              .component_id = mending->component_id,
-                                              .name = mending->name,
-                                              .kind = entry->component_kind,
-                                              .depends_on = entry->depends_on,
-                                              .required_pointers = entry->required_pointers,
-                                              .heartbeat_interval_ms = entry->heartbeat_interval_ms,
-                                              .registered_at_ms = entry->registered_at_ms,
-                                              .version = row->version,
-                                              .sequence = row->sequence,
-                                              .hash = row->hash,
-                                              .bytes = row->bytes,
-                                              .content_type = row->content_type,
-                                              .committed_at_ms = row->committed_at_ms,
-                                              .deleted = row->deleted,
-                                              .health = -1,
-                                              .last_activity_at_ms = row->committed_at_ms,
-                                              .created_at_ms = entry->created_at_ms};
+    const struct hf_registration registration = hf_registration_of_entry(entry);
+    const struct hf_head head = hf_head_of_row(row);
+    struct hf_component_row inserted = hf_component_row_of(&registration, &head);
+    inserted.system_id = system_id;
+    inserted.component_id = mending->component_id;
+    inserted.name = mending->name;
+    inserted.last_activity_at_ms = row->committed_at_ms;
+    inserted.created_at_ms = entry->created_at_ms;
     return hf_components_insert(session, &inserted, 1, err);
 }
 
@@ -532,9 +523,8 @@ static void publish(void *context)
         if (component && component->head.sequence == mending->before.sequence &&
             component->head.version == mending->before.version) {
             const char *type = hf_catalog_intern_locked(catalog, row->content_type);
-            const struct hf_head head = {
-                row->version,         row->sequence, row->hash, row->bytes, type ? type : "application/octet-stream",
-                row->committed_at_ms, row->deleted};
+            struct hf_head head = hf_head_of_row(row);
+            head.content_type = type ? type : "application/octet-stream";
             hf_catalog_set_head_locked(catalog, system, component, &head, NULL);
             mending->mended = true;
         }
@@ -547,11 +537,7 @@ static void take_over_registration(struct hf_component *component, const struct 
     HF_AUTO(arena) struct hf_arena arena;
     hf_arena_init(&arena);
     struct hf_error ignored;
-    struct hf_registration registration = {.kind = entry->component_kind,
-                                           .depends_on_json = entry->depends_on,
-                                           .required_pointers_json = entry->required_pointers,
-                                           .heartbeat_interval_ms = entry->heartbeat_interval_ms,
-                                           .registered_at_ms = entry->registered_at_ms};
+    struct hf_registration registration = hf_registration_of_entry(entry);
     if (entry->registered_at_ms &&
         hf_names_parse(entry->depends_on, &arena, &registration.depends_on, &registration.depends_on_count, &ignored))
         hf_catalog_set_registration_locked(component, &registration);

@@ -3,6 +3,7 @@
 #include "engine/validation_private.h"
 
 #include "engine/heal.h"
+#include "engine/row_of.h"
 #include "engine/tracking.h"
 #include "store/states.h"
 
@@ -236,15 +237,11 @@ static bool heal(struct comparison *comparison, const struct compared *item, str
                                    validating->arena, &info) ||
         info.head.sequence != entry->sequence)
         return false;
-    const struct hf_state_row expected = {.system_id = validating->shelf->system_id,
-                                          .sequence = entry->sequence,
-                                          .component_id = info.component_id,
-                                          .version = entry->version,
-                                          .epoch = item->seen ? item->epoch : validating->row.epoch,
-                                          .hash = entry->hash,
-                                          .bytes = entry->bytes,
-                                          .content_type = entry->content_type,
-                                          .committed_at_ms = entry->committed_at_ms};
+    const struct hf_head head = hf_head_of_entry(entry);
+    struct hf_state_row expected = hf_state_row_of(&head);
+    expected.system_id = validating->shelf->system_id;
+    expected.component_id = info.component_id;
+    expected.epoch = item->seen ? item->epoch : validating->row.epoch;
     HF_AUTO(blob) struct hf_blob *blob = NULL;
     struct hf_error err;
     if (hf_heal_state(validating->engine, validating->shelf->name, entry->component, &expected, item->damage, &blob,

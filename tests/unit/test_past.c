@@ -403,12 +403,12 @@ START_TEST(snapshots_tell_what_was_registered_then)
     struct hf_past *then = open_snapshot(row.id), *now = open_past(&(struct hf_past_moment){.kind = HF_PAST_NOW});
     struct hf_registration registration;
     bool known = false;
-    ck_assert(hf_past_registration(then, hf_past_find(then, "a"), &service.arena, &registration, &known, &err));
+    ck_assert(hf_past_registration(hf_past_find(then, "a"), &service.arena, &registration, &known, &err));
     ck_assert(known);
     ck_assert_int_eq(registration.depends_on_count, 1);
     ck_assert_str_eq(registration.depends_on[0], "b");
     ck_assert_str_eq(registration.kind, "agent");
-    ck_assert(hf_past_registration(now, hf_past_find(now, "a"), &service.arena, &registration, &known, &err));
+    ck_assert(hf_past_registration(hf_past_find(now, "a"), &service.arena, &registration, &known, &err));
     ck_assert(!known);
     hf_past_close(then);
     hf_past_close(now);
