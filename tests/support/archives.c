@@ -5,6 +5,18 @@
 #include <check.h>
 #include <string.h>
 
+static const struct hf_test_state states[] = {
+    {"alpha", "{\"a\":1}", 0, 1, false, NULL},
+    {"beta", "state of beta", 0, 2, false, "[\"alpha\"]"},
+    {"empty", "", 0, 3, false, NULL},
+    {"gone", "", 0, 2, true, NULL},
+    {"twin", "state of beta", 0, 1, false, NULL},
+    {"waiting", NULL, 0, 0, false, "[\"beta\",\"alpha\"]"},
+    {"zz.z:z-z", "a name of signs", 0, 7, false, NULL},
+};
+const struct hf_test_snapshot hf_test_archived = {
+    .id = "full-1", .generation = "full-1", .sequence = 9, .states = states, .count = HF_TEST_COUNT(states)};
+
 /* ---- two ends in memory ---- */
 
 bool hf_test_source_read(void *context, void *out, size_t bytes_max, size_t *got_out, struct hf_error *err)

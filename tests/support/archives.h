@@ -35,6 +35,8 @@ struct hf_test_tar {
     int count;
 };
 
+/* full-1 of seven components: with equal contents, an empty one, a tombstone, a registration without a state. */
+extern const struct hf_test_snapshot hf_test_archived;
 extern const struct hf_archive_limits hf_test_roomy;
 
 bool hf_test_source_read(void *context, void *out, size_t bytes_max, size_t *got_out, struct hf_error *err);

@@ -1,38 +1,13 @@
 /* Archives: what is written opens as a tar and reads back the same, within its bounds, and broken ends are told of. */
 #include "tests/support/archives.h"
-#include "tests/support/temp.h"
+#include "tests/support/repository_fixture.h"
 
 #include "core/auto.h"
 
-#include <check.h>
+#include "tests/support/check_main.h"
+
 #include <string.h>
 
-static char *directory;
-static struct hf_repository *repository;
-
-static void setup(void)
-{
-    directory = hf_test_temp_directory();
-    repository = hf_test_repository(directory);
-}
-
-static void teardown(void)
-{
-    hf_repository_close(repository);
-    hf_test_remove_tree(directory);
-    free(directory);
-}
-
-static const struct hf_test_state states[] = {
-    {"alpha", "{\"a\":1}", 0, 1, false, NULL},
-    {"beta", "state of beta", 0, 2, false, "[\"alpha\"]"},
-    {"empty", "", 0, 3, false, NULL},
-    {"gone", "", 0, 2, true, NULL},
-    {"twin", "state of beta", 0, 1, false, NULL},
-    {"waiting", NULL, 0, 0, false, "[\"beta\",\"alpha\"]"},
-    {"zz.z:z-z", "a name of signs", 0, 7, false, NULL},
-};
-static const struct hf_test_snapshot full = {"full-1", NULL, "full-1", 9, states, HF_TEST_COUNT(states), NULL, 0};
 static const char *const names_written[] = {"manifest.json", "states/alpha", "states/beta",
                                             "states/empty",  "states/twin",  "states/zz.z:z-z"};
 
@@ -42,7 +17,7 @@ START_TEST(an_archive_is_a_tar_of_the_manifest_and_the_states_by_name)
 {
     HF_AUTO(buf) struct hf_buf out;
     hf_buf_init(&out, HF_TEST_MIB);
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     hf_test_write_archive(repository, "full-1", false, &out);
     ck_assert_uint_eq(out.bytes % HF_TEST_TAR_BLOCK, 0);
     struct hf_test_tar tar;
@@ -68,7 +43,7 @@ START_TEST(the_same_snapshot_gives_the_same_bytes)
 {
     HF_AUTO(buf) struct hf_buf one;
     HF_AUTO(buf) struct hf_buf two;
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     for (int zstd = 0; zstd < 2; zstd++) {
         hf_buf_init(&one, HF_TEST_MIB);
         hf_buf_init(&two, HF_TEST_MIB);
@@ -86,8 +61,8 @@ END_TEST
 
 START_TEST(a_damaged_content_breaks_the_archive_off_without_a_proper_end)
 {
-    hf_test_write_snapshot(repository, &full, NULL);
-    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &full);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
+    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &hf_test_archived);
     size_t bytes;
     HF_AUTO(free) char *file = hf_test_read_file(path, &bytes);
     char *at = memmem(file, bytes, "a name of signs", strlen("a name of signs"));
@@ -111,7 +86,7 @@ END_TEST
 
 START_TEST(a_writer_that_fails_says_why)
 {
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     HF_AUTO(buf) struct hf_buf out;
     hf_buf_init(&out, 100);
     struct hf_chain *chain = NULL;
@@ -129,7 +104,7 @@ END_TEST
 START_TEST(what_was_written_is_read_back)
 {
     static const size_t steps[] = {1, 100, 511, 1 << 20};
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     for (int zstd = 0; zstd < 2; zstd++) {
         HF_AUTO(buf) struct hf_buf out;
         hf_buf_init(&out, HF_TEST_MIB);
@@ -162,7 +137,7 @@ START_TEST(an_incremental_leaves_as_the_whole_system)
                                                  later,           HF_TEST_COUNT(later),
                                                  whole,           HF_TEST_COUNT(whole)};
     struct hf_blob_index *index = hf_blob_index_new();
-    hf_test_write_snapshot(repository, &full, index);
+    hf_test_write_snapshot(repository, &hf_test_archived, index);
     hf_test_write_snapshot(repository, &next, index);
     hf_blob_index_free(index);
     HF_AUTO(buf) struct hf_buf out;
@@ -176,7 +151,7 @@ END_TEST
 
 START_TEST(order_directories_and_leading_dots_do_not_matter)
 {
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     HF_AUTO(buf) struct hf_buf out;
     HF_AUTO(buf) struct hf_buf again;
     hf_buf_init(&out, HF_TEST_MIB);
@@ -243,7 +218,7 @@ END_TEST
 
 START_TEST(what_follows_the_end_is_read_and_bounded_too)
 {
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     HF_AUTO(buf) struct hf_buf out;
     hf_buf_init(&out, 4 * HF_TEST_MIB);
     hf_test_write_archive(repository, "full-1", false, &out);
@@ -260,7 +235,7 @@ END_TEST
 
 START_TEST(an_end_that_breaks_off_says_why)
 {
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     HF_AUTO(buf) struct hf_buf out;
     hf_buf_init(&out, HF_TEST_MIB);
     hf_test_write_archive(repository, "full-1", false, &out);
@@ -286,30 +261,9 @@ START_TEST(an_end_that_breaks_off_says_why)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *const tests[] = {
-        an_archive_is_a_tar_of_the_manifest_and_the_states_by_name,
-        the_same_snapshot_gives_the_same_bytes,
-        a_damaged_content_breaks_the_archive_off_without_a_proper_end,
-        a_writer_that_fails_says_why,
-        what_was_written_is_read_back,
-        an_incremental_leaves_as_the_whole_system,
-        order_directories_and_leading_dots_do_not_matter,
-        limits_hold_for_the_archive_and_for_what_it_unpacks_to,
-        what_follows_the_end_is_read_and_bounded_too,
-        an_end_that_breaks_off_says_why,
-    };
-    Suite *suite = suite_create("archive");
-    TCase *cases = tcase_create("archive");
-    tcase_add_checked_fixture(cases, setup, teardown);
-    tcase_set_timeout(cases, 120);
-    for (int i = 0; i < HF_TEST_COUNT(tests); i++)
-        tcase_add_test(cases, tests[i]);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+HF_TEST_MAIN_WITH("archive", setup, teardown, an_archive_is_a_tar_of_the_manifest_and_the_states_by_name,
+                  the_same_snapshot_gives_the_same_bytes, a_damaged_content_breaks_the_archive_off_without_a_proper_end,
+                  a_writer_that_fails_says_why, what_was_written_is_read_back,
+                  an_incremental_leaves_as_the_whole_system, order_directories_and_leading_dots_do_not_matter,
+                  limits_hold_for_the_archive_and_for_what_it_unpacks_to, what_follows_the_end_is_read_and_bounded_too,
+                  an_end_that_breaks_off_says_why);

@@ -1,38 +1,13 @@
 /* Archives that come from elsewhere: refused unless every byte of them is right. */
 #include "tests/support/archives.h"
-#include "tests/support/temp.h"
+#include "tests/support/repository_fixture.h"
 
 #include "core/auto.h"
 
-#include <check.h>
+#include "tests/support/check_main.h"
+
 #include <string.h>
 
-static char *directory;
-static struct hf_repository *repository;
-
-static void setup(void)
-{
-    directory = hf_test_temp_directory();
-    repository = hf_test_repository(directory);
-}
-
-static void teardown(void)
-{
-    hf_repository_close(repository);
-    hf_test_remove_tree(directory);
-    free(directory);
-}
-
-static const struct hf_test_state states[] = {
-    {"alpha", "{\"a\":1}", 0, 1, false, NULL},
-    {"beta", "state of beta", 0, 2, false, "[\"alpha\"]"},
-    {"empty", "", 0, 3, false, NULL},
-    {"gone", "", 0, 2, true, NULL},
-    {"twin", "state of beta", 0, 1, false, NULL},
-    {"waiting", NULL, 0, 0, false, "[\"beta\",\"alpha\"]"},
-    {"zz.z:z-z", "a name of signs", 0, 7, false, NULL},
-};
-static const struct hf_test_snapshot full = {"full-1", NULL, "full-1", 9, states, HF_TEST_COUNT(states), NULL, 0};
 /* ---- refusals ---- */
 
 static void no_change(struct hf_test_tar *tar)
@@ -233,7 +208,7 @@ static const struct refusal {
 
 START_TEST(what_is_not_right_is_refused_by_name)
 {
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     HF_AUTO(buf) struct hf_buf out;
     hf_buf_init(&out, HF_TEST_MIB);
     hf_test_write_archive(repository, "full-1", false, &out);
@@ -265,7 +240,7 @@ START_TEST(what_follows_the_end_is_refused_unless_it_is_padding)
     static const char zeros[20 * HF_TEST_TAR_BLOCK];
     char stray[3 * HF_TEST_TAR_BLOCK] = {0};
     stray[2 * HF_TEST_TAR_BLOCK + 7] = 'x';
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     for (int zstd = 0; zstd < 2; zstd++) {
         HF_AUTO(buf) struct hf_buf out;
         hf_buf_init(&out, HF_TEST_MIB);
@@ -295,7 +270,7 @@ END_TEST
 START_TEST(a_sparse_file_is_refused)
 {
     /* The old format of GNU tar: type S, with one part of data and a hole behind it. */
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     HF_AUTO(buf) struct hf_buf out;
     HF_AUTO(buf) struct hf_buf made;
     hf_buf_init(&out, HF_TEST_MIB);
@@ -341,7 +316,7 @@ END_TEST
 
 START_TEST(an_archive_cut_short_anywhere_is_refused_or_whole)
 {
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     for (int zstd = 0; zstd < 2; zstd++) {
         HF_AUTO(buf) struct hf_buf out;
         hf_buf_init(&out, HF_TEST_MIB);
@@ -367,7 +342,7 @@ END_TEST
 
 START_TEST(a_flipped_bit_is_refused_or_without_meaning)
 {
-    hf_test_write_snapshot(repository, &full, NULL);
+    hf_test_write_snapshot(repository, &hf_test_archived, NULL);
     for (int zstd = 0; zstd < 2; zstd++) {
         HF_AUTO(buf) struct hf_buf out;
         hf_buf_init(&out, HF_TEST_MIB);
@@ -397,26 +372,7 @@ START_TEST(a_flipped_bit_is_refused_or_without_meaning)
 }
 END_TEST
 
-int main(void)
-{
-    const TTest *const tests[] = {
-        what_is_not_right_is_refused_by_name,
-        what_follows_the_end_is_refused_unless_it_is_padding,
-        a_sparse_file_is_refused,
-        what_is_no_archive_is_refused,
-        an_archive_cut_short_anywhere_is_refused_or_whole,
-        a_flipped_bit_is_refused_or_without_meaning,
-    };
-    Suite *suite = suite_create("archive_refusals");
-    TCase *cases = tcase_create("archive_refusals");
-    tcase_add_checked_fixture(cases, setup, teardown);
-    tcase_set_timeout(cases, 120);
-    for (int i = 0; i < HF_TEST_COUNT(tests); i++)
-        tcase_add_test(cases, tests[i]);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+HF_TEST_MAIN_WITH("archive_refusals", setup, teardown, what_is_not_right_is_refused_by_name,
+                  what_follows_the_end_is_refused_unless_it_is_padding, a_sparse_file_is_refused,
+                  what_is_no_archive_is_refused, an_archive_cut_short_anywhere_is_refused_or_whole,
+                  a_flipped_bit_is_refused_or_without_meaning);

@@ -1,12 +1,12 @@
 /* A snapshot with everything it builds on: overlay, references within a generation, and what is missing or swapped. */
-#include "tests/support/snapshots.h"
-#include "tests/support/temp.h"
+#include "tests/support/repository_fixture.h"
 
 #include "core/auto.h"
 #include "repository/keys.h"
 #include "repository/place.h"
 
-#include <check.h>
+#include "tests/support/check_main.h"
+
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,22 +15,6 @@
 #define MANY_FILES  80 /* more than a chain keeps open */
 #define READERS     4
 #define CHAIN_FILES 40
-
-static char *directory;
-static struct hf_repository *repository;
-
-static void setup(void)
-{
-    directory = hf_test_temp_directory();
-    repository = hf_test_repository(directory);
-}
-
-static void teardown(void)
-{
-    hf_repository_close(repository);
-    hf_test_remove_tree(directory);
-    free(directory);
-}
 
 /* full-1 {a b c d}; inc-2 changes b, deletes c, adds aa; inc-3 brings c back with b's old text and changes d. */
 static const struct hf_test_state first[] = {
@@ -617,41 +601,18 @@ START_TEST(first_step_that_fails_is_the_last_that_is_reported)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("chain");
-    TCase *cases = tcase_create("chain");
-    tcase_add_checked_fixture(cases, setup, teardown);
-    tcase_set_timeout(cases, 300);
-    tcase_add_test(cases, newer_files_overlay_older_ones);
-    tcase_add_test(cases, content_of_an_earlier_file_is_referred_to);
-    tcase_add_test(cases, index_from_files_knows_the_blobs_that_each_holds_itself);
-    tcase_add_test(cases, equal_systems_have_equal_root_hashes_however_stored);
-    tcase_add_test(cases, verification_reads_every_state_of_the_chain);
-    tcase_add_test(cases, missing_parent_is_damage_that_names_it);
-    tcase_add_test(cases, missing_anchor_is_damage_that_names_it);
-    tcase_add_test(cases, missing_file_of_a_referred_blob_is_damage);
-    tcase_add_test(cases, swapped_files_are_found);
-    tcase_add_test(cases, file_in_the_directory_of_the_other_kind_is_found);
-    tcase_add_test(cases, wrong_root_hash_is_found);
-    tcase_add_test(cases, parent_of_another_generation_or_a_newer_one_is_refused);
-    tcase_add_test(cases, circle_of_parents_is_found);
-    tcase_add_test(cases, chain_of_many_files_is_read_by_many_threads);
-    tcase_add_test(cases, manifest_of_many_entries_is_read_in_order);
-    tcase_add_test(cases, salvage_of_a_sound_chain_is_the_whole_of_it);
-    tcase_add_test(cases, salvage_goes_on_past_an_ancestor_that_is_gone);
-    tcase_add_test(cases, salvage_without_the_anchor_keeps_what_is_newer);
-    tcase_add_test(cases, salvage_takes_nothing_of_another_generation);
-    tcase_add_test(cases, salvage_needs_the_snapshots_own_manifest);
-    tcase_add_test(cases, salvage_says_that_the_root_hash_does_not_fit);
-    tcase_add_test(cases, shallow_verification_reads_the_files_own_contents);
-    tcase_add_test(cases, shallow_verification_looks_at_the_heads_that_it_refers_to);
-    tcase_add_test(cases, content_that_several_components_have_is_told_once_for_each);
-    tcase_add_test(cases, first_step_that_fails_is_the_last_that_is_reported);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+HF_TEST_MAIN_WITH("chain", setup, teardown, newer_files_overlay_older_ones, content_of_an_earlier_file_is_referred_to,
+                  index_from_files_knows_the_blobs_that_each_holds_itself,
+                  equal_systems_have_equal_root_hashes_however_stored, verification_reads_every_state_of_the_chain,
+                  missing_parent_is_damage_that_names_it, missing_anchor_is_damage_that_names_it,
+                  missing_file_of_a_referred_blob_is_damage, swapped_files_are_found,
+                  file_in_the_directory_of_the_other_kind_is_found, wrong_root_hash_is_found,
+                  parent_of_another_generation_or_a_newer_one_is_refused, circle_of_parents_is_found,
+                  chain_of_many_files_is_read_by_many_threads, manifest_of_many_entries_is_read_in_order,
+                  salvage_of_a_sound_chain_is_the_whole_of_it, salvage_goes_on_past_an_ancestor_that_is_gone,
+                  salvage_without_the_anchor_keeps_what_is_newer, salvage_takes_nothing_of_another_generation,
+                  salvage_needs_the_snapshots_own_manifest, salvage_says_that_the_root_hash_does_not_fit,
+                  shallow_verification_reads_the_files_own_contents,
+                  shallow_verification_looks_at_the_heads_that_it_refers_to,
+                  content_that_several_components_have_is_told_once_for_each,
+                  first_step_that_fails_is_the_last_that_is_reported);

@@ -1,6 +1,5 @@
 /* The repository as a place: listing, sweeping, deleting, and what a failed write leaves behind. */
-#include "tests/support/snapshots.h"
-#include "tests/support/temp.h"
+#include "tests/support/repository_fixture.h"
 
 #include "core/auto.h"
 
@@ -13,22 +12,6 @@
 #include <unistd.h>
 
 #define FOUND_MAX 32
-
-static char *directory;
-static struct hf_repository *repository;
-
-static void setup(void)
-{
-    directory = hf_test_temp_directory();
-    repository = hf_test_repository(directory);
-}
-
-static void teardown(void)
-{
-    hf_repository_close(repository);
-    hf_test_remove_tree(directory);
-    free(directory);
-}
 
 static const struct hf_test_state states[] = {{"a", "state of a", 0, 1, false, NULL}};
 static const struct hf_test_snapshot full = {"full-1", NULL, "full-1", 4, states, 1, NULL, 0};

@@ -1,33 +1,17 @@
 /* One file: what is written comes back, and no damage to any of its bytes goes unseen. */
-#include "tests/support/snapshots.h"
-#include "tests/support/temp.h"
+#include "tests/support/repository_fixture.h"
 
 #include "core/auto.h"
 #include "repository/format.h"
 #include "repository/snapshot_file.h"
 
-#include <check.h>
+#include "tests/support/check_main.h"
+
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define LARGE_BYTES ((size_t)3 << 20)
-
-static char *directory;
-static struct hf_repository *repository;
-
-static void setup(void)
-{
-    directory = hf_test_temp_directory();
-    repository = hf_test_repository(directory);
-}
-
-static void teardown(void)
-{
-    hf_repository_close(repository);
-    hf_test_remove_tree(directory);
-    free(directory);
-}
 
 static const struct hf_test_state small_states[] = {
     {"alpha", "{\"n\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}", 0, 0, false,
@@ -342,30 +326,10 @@ START_TEST(header_fields_survive_encoding_at_their_longest)
 }
 END_TEST
 
-int main(void)
-{
-    Suite *suite = suite_create("snapshot_file");
-    TCase *cases = tcase_create("snapshot_file");
-    tcase_add_checked_fixture(cases, setup, teardown);
-    tcase_set_timeout(cases, 300);
-    tcase_add_test(cases, states_tombstones_and_registrations_come_back);
-    tcase_add_test(cases, empty_system_has_a_sound_snapshot);
-    tcase_add_test(cases, incompressible_state_is_stored_as_it_is);
-    tcase_add_test(cases, compressible_state_is_stored_smaller);
-    tcase_add_test(cases, same_content_is_written_once);
-    tcase_add_test(cases, every_flipped_bit_is_found);
-    tcase_add_test(cases, every_overwritten_byte_is_found);
-    tcase_add_test(cases, every_truncation_is_found);
-    tcase_add_test(cases, bytes_behind_the_end_are_found);
-    tcase_add_test(cases, newer_format_version_is_not_called_damaged);
-    tcase_add_test(cases, manifest_carries_checksums_of_its_own);
-    tcase_add_test(cases, manifest_that_points_to_another_blob_is_found);
-    tcase_add_test(cases, entries_out_of_order_are_refused);
-    tcase_add_test(cases, header_fields_survive_encoding_at_their_longest);
-    suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
+HF_TEST_MAIN_WITH("snapshot_file", setup, teardown, states_tombstones_and_registrations_come_back,
+                  empty_system_has_a_sound_snapshot, incompressible_state_is_stored_as_it_is,
+                  compressible_state_is_stored_smaller, same_content_is_written_once, every_flipped_bit_is_found,
+                  every_overwritten_byte_is_found, every_truncation_is_found, bytes_behind_the_end_are_found,
+                  newer_format_version_is_not_called_damaged, manifest_carries_checksums_of_its_own,
+                  manifest_that_points_to_another_blob_is_found, entries_out_of_order_are_refused,
+                  header_fields_survive_encoding_at_their_longest);
