@@ -1,15 +1,28 @@
-/* Saving under a given epoch: what the public functions, which use the handle's, and a queue, which uses the epoch of
- * the moment a state was queued in, have in common. */
+/* Saving under terms of one's own: what the public functions, which use the handle's, and a queue, which uses the epoch
+ * of the moment a state was queued in and ends its calls when it closes, have in common. */
 #ifndef HF_CLIENT_STATES_H
 #define HF_CLIENT_STATES_H
 
 #include "client/holdfast.h"
 
-/* As holdfast_save and holdfast_save_all, with State-Epoch: epoch; 0 sends none. Any thread. */
-bool hf_states_save(struct holdfast *service, int64_t epoch, const char *component, const void *data, size_t bytes,
-                    const struct holdfast_save_options *options, struct holdfast_receipt *out,
-                    struct holdfast_error *err);
-bool hf_states_save_all(struct holdfast *service, int64_t epoch, const struct holdfast_item *items, size_t count,
-                        struct holdfast_receipt *out, struct holdfast_error *err);
+#include <stdatomic.h>
+
+/* How a save is made. */
+struct hf_states_terms {
+    int64_t epoch;           /* sent as State-Epoch; 0: none */
+    const atomic_bool *stop; /* ends the call with "cancelled" soon after it becomes true, in a pause between two
+                                attempts too; NULL: holdfast_cancel alone does */
+};
+
+/* As holdfast_save and holdfast_save_all. Any thread. */
+bool hf_states_save(struct holdfast *service, const struct hf_states_terms *terms, const char *component,
+                    const void *data, size_t bytes, const struct holdfast_save_options *options,
+                    struct holdfast_receipt *out, struct holdfast_error *err);
+bool hf_states_save_all(struct holdfast *service, const struct hf_states_terms *terms,
+                        const struct holdfast_item *items, size_t count, struct holdfast_receipt *out,
+                        struct holdfast_error *err);
+
+/* Whether holdfast_cancel was called: nothing can be saved with this handle any more. Any thread. */
+bool hf_states_are_cancelled(const struct holdfast *service);
 
 #endif
