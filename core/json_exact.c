@@ -1,11 +1,26 @@
 #include "core/json_exact.h"
 
+#include "core/auto.h"
+
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #define NUMBER_BYTES_MAX 1024 /* no double needs more digits to be told exactly */
 
-static bool numbers_survive(const char *text, size_t bytes, struct hf_error *err);
+/* Goes through the numbers of a text that is JSON. */
+struct number_scan {
+    const char *text;
+    size_t bytes;
+    size_t at;         /* where it goes on */
+    size_t start, end; /* of the number found */
+    int line;
+};
+
+static bool numbers_survive(const char *text, size_t bytes, bool *has_negative_zero_out, struct hf_error *err);
+static bool next_number(struct number_scan *scan);
+static bool is_negative_zero(const struct number_scan *scan);
+static json_t *parse_with_points(const char *text, size_t bytes, struct hf_error *err);
 static size_t string_bytes(const char *text, size_t bytes);
 static bool survives(const char *token, size_t bytes);
 static int significant_digits(const char *token, size_t bytes, char out[NUMBER_BYTES_MAX]);
@@ -18,11 +33,12 @@ static bool write_real(struct hf_buf *out, double value);
 
 json_t *hf_json_parse_exact(const void *text, size_t bytes, struct hf_error *err)
 {
+    bool has_negative_zero = false;
     json_t *value = hf_json_parse(text, bytes, err);
-    if (!value || numbers_survive(text, bytes, err))
+    if (value && numbers_survive(text, bytes, &has_negative_zero, err) && !has_negative_zero)
         return value;
     json_decref(value);
-    return NULL;
+    return has_negative_zero ? parse_with_points(text, bytes, err) : NULL;
 }
 
 bool hf_json_same(const json_t *a, const json_t *b, int64_t *work_left)
@@ -67,30 +83,67 @@ bool hf_json_write(struct hf_buf *out, const json_t *value)
     }
 }
 
-/* The text is JSON, so whatever starts like a number outside a string is one. */
-static bool numbers_survive(const char *text, size_t bytes, struct hf_error *err)
+static bool numbers_survive(const char *text, size_t bytes, bool *has_negative_zero_out, struct hf_error *err)
 {
-    int line = 1;
-    for (size_t at = 0; at < bytes;) {
-        if (text[at] == '"') {
-            at += string_bytes(text + at, bytes - at);
-            continue;
-        }
-        if (text[at] != '-' && (text[at] < '0' || text[at] > '9')) {
-            line += text[at++] == '\n';
-            continue;
-        }
-        size_t end = at + 1;
-        while (end < bytes && text[end] && strchr("0123456789+-.eE", text[end]))
-            end++;
-        if (!survives(text + at, end - at))
+    struct number_scan scan = {.text = text, .bytes = bytes, .line = 1};
+    bool has_negative_zero = false;
+    while (next_number(&scan)) {
+        if (!survives(text + scan.start, scan.end - scan.start))
             return hf_error_set(err, HF_INVALID_REQUEST,
                                 "line %d: a number has more digits, or a smaller exponent, than a 64-bit floating "
                                 "point number can hold",
-                                line);
-        at = end;
+                                scan.line);
+        has_negative_zero |= is_negative_zero(&scan);
     }
+    *has_negative_zero_out = has_negative_zero;
     return true;
+}
+
+/* The text is JSON, so whatever starts like a number outside a string is one. */
+static bool next_number(struct number_scan *scan)
+{
+    const char *text = scan->text;
+    while (scan->at < scan->bytes) {
+        char c = text[scan->at];
+        if (c == '-' || (c >= '0' && c <= '9')) {
+            scan->start = scan->at++;
+            while (scan->at < scan->bytes && text[scan->at] && strchr("0123456789+-.eE", text[scan->at]))
+                scan->at++;
+            scan->end = scan->at;
+            return true;
+        }
+        if (c == '"')
+            scan->at += string_bytes(text + scan->at, scan->bytes - scan->at);
+        else
+            scan->line += text[scan->at++] == '\n';
+    }
+    return false;
+}
+
+static bool is_negative_zero(const struct number_scan *scan)
+{
+    return scan->end - scan->start == 2 && memcmp(scan->text + scan->start, "-0", 2) == 0;
+}
+
+/* No integer is -0, only a real: with a point the parser takes it for one. */
+static json_t *parse_with_points(const char *text, size_t bytes, struct hf_error *err)
+{
+    struct number_scan scan = {.text = text, .bytes = bytes};
+    size_t copied = 0;
+    HF_AUTO(buf) struct hf_buf pointed;
+    hf_buf_init(&pointed, 2 * bytes);
+    while (next_number(&scan)) {
+        if (!is_negative_zero(&scan))
+            continue;
+        hf_buf_add(&pointed, text + copied, scan.end - copied);
+        hf_buf_add_text(&pointed, ".0");
+        copied = scan.end;
+    }
+    if (!hf_buf_add(&pointed, text + copied, bytes - copied)) {
+        hf_error_set(err, HF_OVERLOADED, "there is not enough memory to read the JSON");
+        return NULL;
+    }
+    return hf_json_parse(pointed.data, pointed.bytes, err);
 }
 
 static size_t string_bytes(const char *text, size_t bytes)
@@ -199,7 +252,9 @@ static bool write_array(struct hf_buf *out, const json_t *array)
 static bool write_real(struct hf_buf *out, double value)
 {
     char text[40];
-    for (int precision = 15; precision <= 17; precision++) {
+    /* 15 digits are never lost; only the smallest numbers, which hold fewer, can be told with fewer (%g leaves out
+     * zeros at the end). */
+    for (int precision = fabs(value) < DBL_MIN ? 1 : 15; precision <= 17; precision++) {
         snprintf(text, sizeof(text), "%.*g", precision, value);
         if (strtod(text, NULL) == value)
             break;

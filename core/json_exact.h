@@ -8,8 +8,8 @@
 #define HF_JSON_DEPTH_MAX 2048 /* levels that can be parsed, the innermost value included */
 
 /* Parses a JSON text whose numbers a 64-bit integer or a double can hold: 12345678901234567890 and
- * 0.12345678901234567890 are refused, as writing them again would give other numbers. HF_INVALID_REQUEST names the
- * line. Owns; NULL on failure. */
+ * 0.12345678901234567890 are refused, as writing them again would give other numbers. -0 becomes the real -0.0, so that
+ * it keeps its sign. HF_INVALID_REQUEST names the line. Owns; NULL on failure. */
 json_t *hf_json_parse_exact(const void *text, size_t bytes, struct hf_error *err);
 
 /* Are they the same in every value? The order of members does not count; 1 and 1.0, 0.0 and -0.0 are different.

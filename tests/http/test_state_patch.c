@@ -111,6 +111,20 @@ START_TEST(a_patch_that_changes_nothing_makes_no_version)
 }
 END_TEST
 
+START_TEST(numbers_that_a_patch_does_not_name_keep_their_value)
+{
+    struct hf_api_test t;
+    start(&t, _i, NULL);
+    put(&t, 201, NULL, "{\"a\":1,\"n\":[-0,-0.0,0,5e-324,0.30000000000000004,1.7976931348623157e308]}");
+    patch(&t, 200, MERGE, NULL, "{\"a\":-0}");
+    reads(&t, "{\"a\":-0.0,\"n\":[-0.0,-0.0,0,5e-324,0.30000000000000004,1.7976931348623157e+308]}");
+    patch(&t, 200, PATCH, NULL,
+          "[{\"op\":\"test\",\"path\":\"/n/0\",\"value\":0},{\"op\":\"remove\",\"path\":\"/n/3\"}]");
+    reads(&t, "{\"a\":-0.0,\"n\":[-0.0,-0.0,0,0.30000000000000004,1.7976931348623157e+308]}");
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(conditions_hold_for_patches)
 {
     struct hf_api_test t;
@@ -334,6 +348,7 @@ int main(void)
     const TTest *const tests[] = {a_merge_patch_changes_what_it_names_and_keeps_the_rest,
                                   a_json_patch_is_applied_whole_or_not_at_all,
                                   a_patch_that_changes_nothing_makes_no_version,
+                                  numbers_that_a_patch_does_not_name_keep_their_value,
                                   conditions_hold_for_patches,
                                   an_event_is_recorded_with_a_patch,
                                   other_content_types_are_refused_and_the_right_ones_named,

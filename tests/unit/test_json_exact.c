@@ -39,7 +39,14 @@ START_TEST(numbers_come_back_as_they_were)
         {"0.10000000000000001", "0.1"},
         {"0.30000000000000004", "0.30000000000000004"},
         {"123456789012345680000.0", "1.2345678901234568e+20"},
-        {"5e-324", "4.94065645841247e-324"},
+        {"-0", "-0.0"},
+        {"5e-324", "5e-324"},
+        {"-2.5e-322", "-2.5e-322"},
+        {"2.2250738585072014e-308", "2.2250738585072014e-308"},
+        {"2.225073858507201e-308", "2.225073858507201e-308"},
+        {"0.123456789012345", "0.123456789012345"},
+        {"1234567890.123456", "1234567890.123456"},
+        {"9007199254740992.0", "9007199254740992.0"},
         {"1.7976931348623157e308", "1.7976931348623157e+308"},
         {"0.1000000000000000055511151231257827021181583404541015625", "0.1"},
         {"0e99999", "0.0"},
@@ -51,13 +58,27 @@ START_TEST(numbers_come_back_as_they_were)
 }
 END_TEST
 
+START_TEST(a_negative_zero_without_a_point_keeps_its_sign_wherever_it_stands)
+{
+    check_written("-0", "-0.0");
+    check_written("[-0,0,-0 ,{\"-0\":\"\\\"-0\",\"a\":-0}, -0.5,-0e1,-0\n]",
+                  "[-0.0,0,-0.0,{\"-0\":\"\\\"-0\",\"a\":-0.0},-0.5,-0.0,-0.0]");
+}
+END_TEST
+
 START_TEST(numbers_that_would_be_altered_are_refused_with_their_line)
 {
     static const char *const cases[] = {
-        "12345678901234567890",    "-9223372036854775809",
-        "0.12345678901234567890",  "1e-400",
-        "123456789012345678901.0", "1.00000000000000001",
-        "9007199254740993.0",      "0.1000000000000000055511151231259",
+        "12345678901234567890",
+        "-9223372036854775809",
+        "0.12345678901234567890",
+        "1e-400",
+        "123456789012345678901.0",
+        "1.00000000000000001",
+        "9007199254740993.0",
+        "0.1000000000000000055511151231259",
+        "1e400",
+        "-1e309",
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct hf_error err = {0};
@@ -124,5 +145,6 @@ START_TEST(comparing_stops_when_the_work_is_used_up)
 END_TEST
 
 HF_TEST_MAIN("json_exact", values_are_written_compactly_and_in_their_order, numbers_come_back_as_they_were,
+             a_negative_zero_without_a_point_keeps_its_sign_wherever_it_stands,
              numbers_that_would_be_altered_are_refused_with_their_line, a_text_that_does_not_fit_is_not_written,
              sameness_is_of_every_value_and_not_of_order, comparing_stops_when_the_work_is_used_up);
