@@ -187,5 +187,7 @@ static json_t *change_json(const struct hf_difference *difference)
     hf_api_set_hash(object, "toHash", to ? &to->hash : NULL);
     hf_api_set(object, "fromBytes", from ? json_integer(from->bytes) : json_null());
     hf_api_set(object, "toBytes", to ? json_integer(to->bytes) : json_null());
+    hf_api_set_text(object, "fromContentType", from ? from->content_type : NULL);
+    hf_api_set_text(object, "toContentType", to ? to->content_type : NULL);
     return object;
 }

@@ -18,6 +18,7 @@ struct hf_diff {
 };
 
 static void compare(const struct hf_past_entry *from, const struct hf_past_entry *to, struct hf_difference *out);
+static bool is_same(const struct hf_past_entry *from, const struct hf_past_entry *to);
 static const char *why_not(const struct hf_difference *difference);
 static bool read_value(struct hf_past *past, const struct hf_past_entry *entry, json_t **out, char *reason,
                        struct hf_error *err);
@@ -94,7 +95,13 @@ static void compare(const struct hf_past_entry *from, const struct hf_past_entry
     if (!out->from || !out->to)
         out->change = out->from ? HF_CHANGE_REMOVED : HF_CHANGE_ADDED;
     else
-        out->change = hf_hash_equal(&from->hash, &to->hash) ? HF_CHANGE_UNCHANGED : HF_CHANGE_CHANGED;
+        out->change = is_same(from, to) ? HF_CHANGE_UNCHANGED : HF_CHANGE_CHANGED;
+}
+
+/* What a restore would leave alone. */
+static bool is_same(const struct hf_past_entry *from, const struct hf_past_entry *to)
+{
+    return hf_hash_equal(&from->hash, &to->hash) && strcmp(from->content_type, to->content_type) == 0;
 }
 
 bool hf_diff_patch(struct hf_diff *diff, const struct hf_difference *difference, json_t **patch_out,

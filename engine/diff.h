@@ -10,7 +10,8 @@ struct hf_diff;
 
 enum hf_change { HF_CHANGE_ADDED, HF_CHANGE_REMOVED, HF_CHANGE_CHANGED, HF_CHANGE_UNCHANGED, HF_CHANGE_COUNT };
 
-/* One component with a state on at least one side. The same content is unchanged, whatever its versions are. */
+/* One component with a state on at least one side. The same content of the same type is unchanged,
+ * whatever its versions are. */
 struct hf_difference {
     const char *component;
     enum hf_change change;

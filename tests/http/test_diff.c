@@ -124,6 +124,30 @@ START_TEST(one_component_comes_with_its_patch)
 }
 END_TEST
 
+START_TEST(another_content_type_alone_is_a_change_as_it_is_to_a_restore)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put_new(&t, "a");
+    put_new(&t, "b");
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{\"kind\":\"full\"}");
+    const char *const headers[] = {"Content-Type: text/plain", NULL};
+    hf_api_send(&t, 200, "PUT", SYSTEM "/components/a/state", headers, FIRST, strlen(FIRST));
+    expect_page(&t, "from=latest", "~a");
+    const json_t *change = json_array_get(json_object_get(t.json, "changes"), 0);
+    ck_assert_str_eq(hf_json_str(change, "fromHash"), hf_json_str(change, "toHash"));
+    ck_assert_str_eq(hf_json_str(change, "fromContentType"), "application/json");
+    ck_assert_str_eq(hf_json_str(change, "toContentType"), "text/plain");
+    ck_assert_int_eq(hf_json_int(json_object_get(t.json, "counts"), "unchanged"), 1);
+    hf_api_call(&t, 200, "GET", SYSTEM "/diff?from=latest&component=a", NULL);
+    ck_assert_str_eq(hf_json_str(t.json, "change"), "changed");
+    ck_assert(json_is_null(json_object_get(t.json, "patch")));
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots/latest/restore", "{}");
+    expect_page(&t, "from=latest", "");
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(pages_go_on_with_the_same_two_cuts)
 {
     struct hf_api_test t;
@@ -282,6 +306,7 @@ int main(void)
 {
     const TTest *const tests[] = {snapshots_sequences_and_times_are_compared,
                                   one_component_comes_with_its_patch,
+                                  another_content_type_alone_is_a_change_as_it_is_to_a_restore,
                                   pages_go_on_with_the_same_two_cuts,
                                   moments_that_are_none_are_refused,
                                   reads_of_the_past_say_their_cut,
