@@ -27,6 +27,7 @@ static bool find_cut(struct gathering *gathering, const struct hf_past_moment *m
 static hf_system_row_fn note_sequence;
 static bool gather(struct gathering *gathering, int64_t newest, struct hf_error *err);
 static hf_state_row_fn put_replaced;
+static void tell_time(struct hf_past *past, const struct hf_past_moment *moment, int64_t now_ms);
 static int64_t time_of_cut(const struct hf_past *past);
 
 bool hf_past_open_history(struct hf_engine *engine, const struct hf_system_info *system,
@@ -54,9 +55,7 @@ bool hf_past_open_history(struct hf_engine *engine, const struct hf_system_info 
         *out = NULL;
         return ok;
     }
-    past->cut.at_ms = moment->kind == HF_PAST_SEQUENCE                       ? time_of_cut(past)
-                      : moment->kind == HF_PAST_AT && moment->at_ms < now_ms ? moment->at_ms
-                                                                             : now_ms;
+    tell_time(past, moment, now_ms);
     *out = past;
     return true;
 }
@@ -149,6 +148,18 @@ static bool put_replaced(void *context, const struct hf_state_row *row)
     entry->committed_at_ms = row->committed_at_ms;
     entry->deleted = row->deleted;
     return true;
+}
+
+/* No moment to come: a time is the one asked for or now, and now is when this began, or the last commit that the list
+ * still caught. */
+static void tell_time(struct hf_past *past, const struct hf_past_moment *moment, int64_t now_ms)
+{
+    int64_t committed_ms = time_of_cut(past);
+    past->cut.at_ms = now_ms > committed_ms ? now_ms : committed_ms;
+    if (moment->kind == HF_PAST_SEQUENCE)
+        past->cut.at_ms = committed_ms;
+    else if (moment->kind == HF_PAST_AT && moment->at_ms < past->cut.at_ms)
+        past->cut.at_ms = moment->at_ms;
 }
 
 /* The last of its commits is the state of its component. */

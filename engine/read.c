@@ -26,6 +26,7 @@ struct reading {
     struct hf_system_info info;
     struct hf_head head; /* the present */
     struct hf_session *session;
+    int64_t asked_at_ms; /* before anything was looked up */
 
     /* A row that is not what it was; it is healed once the session is given back. */
     struct hf_state_row expected;
@@ -269,9 +270,12 @@ static bool find_cut(const struct reading *reading, const struct hf_past_moment 
                      int64_t *at_ms_out, bool *found_out, struct hf_error *err)
 {
     bool timed;
-    *at_ms_out = moment->at_ms;
+    int64_t now_ms = reading->asked_at_ms;
+    if (now_ms < reading->info.committed_at_ms)
+        now_ms = reading->info.committed_at_ms;
+    *at_ms_out = moment->at_ms < now_ms ? moment->at_ms : now_ms; /* nobody knows what will be */
     if (moment->kind == HF_PAST_AT)
-        return hf_states_sequence_at(reading->session, reading->info.id, reading->info.sequence, moment->at_ms,
+        return hf_states_sequence_at(reading->session, reading->info.id, reading->info.sequence, *at_ms_out,
                                      sequence_out, found_out, err);
     if (moment->sequence > reading->info.sequence)
         return hf_error_set(err, HF_NOT_FOUND, "system %s is at sequence %lld, %lld is not reached yet",
@@ -362,6 +366,7 @@ bool hf_state_read(struct hf_engine *engine, const char *system, const char *com
 {
     struct reading reading = {.engine = engine, .system = system, .component = component};
     *out = (struct hf_state){0};
+    reading.asked_at_ms = hf_clock_now_ms();
     /* Twice: a head that was superseded and trimmed between the look-up and the read is looked up again. */
     for (int attempt = 0; attempt < 2; attempt++) {
         reading.missing = false;

@@ -74,7 +74,7 @@ bool hf_recovery_open_history(struct hf_recovering *recovering, int64_t at_ms, b
         return true;
     take_past(recovering, past);
     char time[HF_TIME_BYTES];
-    hf_time_format(at_ms, time);
+    hf_time_format(recovering->cut.at_ms, time);
     hf_recovery_step(recovering, "read the history as of %s (sequence %lld)", time,
                      (long long)recovering->cut.sequence);
     return true;

@@ -148,6 +148,32 @@ START_TEST(another_content_type_alone_is_a_change_as_it_is_to_a_restore)
 }
 END_TEST
 
+START_TEST(a_moment_to_come_is_now)
+{
+    struct hf_api_test t;
+    char before[HF_TIME_BYTES], after[HF_TIME_BYTES];
+    start(&t, _i);
+    put_new(&t, "a");
+    hf_time_format(hf_clock_now_ms(), before);
+    hf_api_call(&t, 200, "GET", SYSTEM "/components/a/state?at=2099-01-01T00:00:00Z", NULL);
+    HF_AUTO(free) char *read_at = hf_strdup(hf_api_header(&t, "State-Cut-At"));
+    hf_api_call(&t, 200, "GET", SYSTEM "/diff?from=1&to=2099-01-01T00:00:00Z", NULL);
+    HF_AUTO(free) char *diff_at = hf_strdup(hf_json_str(json_object_get(t.json, "to"), "at"));
+    hf_api_call(&t, 201, "POST", "/v1/systems",
+                "{\"name\":\"then\",\"from\":{\"system\":\"default\",\"at\":\"2099-01-01T00:00:00Z\"}}");
+    HF_AUTO(free) char *fork_at = hf_strdup(hf_json_str(json_object_get(t.json, "forkedFrom"), "at"));
+    hf_api_call(&t, 201, "POST", SYSTEM "/recoveries",
+                "{\"source\":\"at\",\"at\":\"2099-01-01T00:00:00Z\",\"dryRun\":true}");
+    HF_AUTO(free) char *recovery_at = hf_strdup(hf_json_str(json_object_get(t.json, "cut"), "at"));
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", NULL);
+    hf_time_format(hf_clock_now_ms(), after);
+    const char *const told[] = {read_at, diff_at, fork_at, recovery_at};
+    for (int i = 0; i < 4; i++)
+        ck_assert_msg(strcmp(before, told[i]) <= 0 && strcmp(told[i], after) <= 0, "%d: %s", i, told[i]);
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(pages_go_on_with_the_same_two_cuts)
 {
     struct hf_api_test t;
@@ -307,6 +333,7 @@ int main(void)
     const TTest *const tests[] = {snapshots_sequences_and_times_are_compared,
                                   one_component_comes_with_its_patch,
                                   another_content_type_alone_is_a_change_as_it_is_to_a_restore,
+                                  a_moment_to_come_is_now,
                                   pages_go_on_with_the_same_two_cuts,
                                   moments_that_are_none_are_refused,
                                   reads_of_the_past_say_their_cut,
