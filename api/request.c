@@ -39,6 +39,16 @@ void hf_request_complete(struct hf_request *request)
     request->complete(request);
 }
 
+void hf_request_put_aside(struct hf_request *request)
+{
+    request->put_aside(request);
+}
+
+bool hf_request_resume(struct hf_request *request)
+{
+    return request->resume(request);
+}
+
 const char *hf_request_query(const struct hf_request *request, const char *name)
 {
     for (int i = 0; i < request->query_count; i++)

@@ -111,7 +111,13 @@ struct hf_request {
     bool (*finish)(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
     void *work;                                   /* the handler's own, for finish */
     void (*complete)(struct hf_request *request); /* set by the server; see hf_request_complete */
-    void *server;                                 /* the server's own */
+
+    /* For HF_LATER from a worker that goes on there: see hf_request_put_aside. */
+    bool resumed;  /* the handler is run again */
+    bool given_up; /* … and its client does not wait any more: it only gives back what it holds, and fails */
+    void (*put_aside)(struct hf_request *request); /* these two are set by the server */
+    bool (*resume)(struct hf_request *request);
+    void *server; /* the server's own */
 };
 
 /* What a handler says. */
@@ -126,6 +132,13 @@ enum hf_verdict {
 /* Hands a request that is HF_LATER back to its loop. Any thread; never blocks; the caller must not touch the request
  * afterwards. Cheap in a row: a loop that is already awake, or already woken, is not woken again. */
 void hf_request_complete(struct hf_request *request);
+
+/* A handler on a worker that must wait without holding it puts its request aside, lets others know of it, and says
+ * HF_LATER. While it is aside nothing has been done, and when its time is up its client hears just that. Exactly one of
+ * them then calls hf_request_resume: the same handler runs again on a worker, with resumed set. False: there is no room
+ * in their queue; set finish and call hf_request_complete. Any thread; neither blocks. */
+void hf_request_put_aside(struct hf_request *request);
+HF_MUST_USE bool hf_request_resume(struct hf_request *request);
 
 /* Query and header helpers. */
 const char *hf_request_query(const struct hf_request *request, const char *name); /* NULL: absent */

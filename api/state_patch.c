@@ -4,6 +4,7 @@
 #include "api/api.h"
 #include "api/conditions.h"
 #include "api/handlers.h"
+#include "api/turns.h"
 #include "api/upload.h"
 #include "core/fault.h"
 #include "core/json_exact.h"
@@ -11,7 +12,6 @@
 #include "core/json_patch.h"
 
 #include <inttypes.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <strings.h>
@@ -19,14 +19,15 @@
 #define MERGE_TYPE   "application/merge-patch+json"
 #define PATCH_TYPE   "application/json-patch+json"
 #define ATTEMPTS_MAX 10
-#define LANE_COUNT   64
-/* Of states and patches that are being worked on. As trees they take up to twenty times the memory. */
+/* Of states and patches that are being worked on, and of a patch that waits. As trees they take up to twenty times the
+ * memory. */
 #define BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 struct state_patch {
     struct hf_request *request;
     struct hf_engine *engine;
     struct hf_upload upload;
+    struct hf_turn turn; /* one patch of a component at a time: of several at once all but one would be made again */
     bool is_merge;
     json_t *patch;
     struct hf_state state; /* the present one */
@@ -37,14 +38,13 @@ struct state_patch {
 /* What one attempt came to. */
 enum outcome { SAVED, FAILED, OVERTAKEN };
 
-/* One patch of a component at a time: of several at once all but one would have to be made again. */
-static pthread_mutex_t lanes[LANE_COUNT] = {[0 ... LANE_COUNT - 1] = PTHREAD_MUTEX_INITIALIZER};
 static atomic_size_t bytes_under_way;
 
 static bool read_patch_type(const struct hf_request *request, bool *is_merge_out);
 static enum hf_verdict refuse_type(struct hf_request *request, struct hf_reply *reply);
 static bool read_request(struct state_patch *p, struct hf_error *err);
-static pthread_mutex_t *lane_of(const char *system, const char *component);
+static enum hf_verdict go_on(struct state_patch *p, struct hf_reply *reply, struct hf_error *err);
+static bool read_patch(struct state_patch *p, struct hf_error *err);
 static bool patch_and_save(struct state_patch *p, struct hf_error *err);
 static void drop_state(struct state_patch *p);
 static enum outcome attempt(struct state_patch *p, struct hf_error *err);
@@ -59,17 +59,24 @@ static bool too_large(struct state_patch *p, size_t limit, const char *what, str
 
 enum hf_verdict hf_api_state_patch(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    struct state_patch p = {.request = request, .engine = hf_api_engine(request, err)};
-    if (!p.engine)
-        return HF_FAIL;
-    if (!read_patch_type(request, &p.is_merge))
+    if (request->resumed)
+        return go_on(request->work, reply, err);
+    bool is_merge;
+    if (!read_patch_type(request, &is_merge))
         return refuse_type(request, reply);
-    bool ok = read_request(&p, err) && patch_and_save(&p, err);
-    if (ok)
-        hf_upload_answer(request, reply, &p.upload);
-    drop_state(&p);
-    json_decref(p.patch);
-    return ok ? HF_DONE : HF_FAIL;
+    struct state_patch *p = hf_arena_alloc(&request->arena, sizeof(*p));
+    *p = (struct state_patch){.request = request, .engine = hf_api_engine(request, err), .is_merge = is_merge};
+    if (!p->engine || !read_request(p, err))
+        return HF_FAIL;
+    request->work = p;
+    switch (hf_turn_take(&p->turn, err)) {
+    case HF_TURN_NOW:
+        return go_on(p, reply, err);
+    case HF_TURN_LATER:
+        return HF_LATER;
+    default:
+        return HF_FAIL;
+    }
 }
 
 static bool read_patch_type(const struct hf_request *request, bool *is_merge_out)
@@ -105,32 +112,47 @@ static bool read_request(struct state_patch *p, struct hf_error *err)
     hf_hash_of(data, bytes, &hash);
     if (digest && !hf_content_digest_check(digest, &hash, err))
         return false;
-    p->patch = hf_json_parse_exact(data, bytes, err);
-    return p->patch || hf_error_wrap(err, "the patch");
+    /* Half of the workers at most, so that patches never keep all other requests waiting. */
+    int64_t workers = request->api->config->workers;
+    p->turn = (struct hf_turn){.request = p->request,
+                               .system = request->params[0],
+                               .component = request->params[1],
+                               .bytes = bytes,
+                               .at_work_max = workers > 1 ? (int)(workers / 2) : 1};
+    return true;
 }
 
-static pthread_mutex_t *lane_of(const char *system, const char *component)
+/* The patch's turn has come. */
+static enum hf_verdict go_on(struct state_patch *p, struct hf_reply *reply, struct hf_error *err)
 {
-    uint32_t hash = UINT32_C(2166136261);
-    for (const char *c = system; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * UINT32_C(16777619);
-    for (const char *c = component; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * UINT32_C(16777619);
-    return &lanes[(hash ^ hash >> 16) % LANE_COUNT];
+    struct hf_request *request = p->request;
+    bool ok = request->given_up ? hf_error_set(err, HF_OVERLOADED, "the client was answered before the patch's turn")
+                                : read_patch(p, err) && patch_and_save(p, err);
+    if (ok)
+        hf_upload_answer(request, reply, &p->upload);
+    drop_state(p);
+    json_decref(p->patch);
+    hf_turn_end(&p->turn);
+    return ok ? HF_DONE : HF_FAIL;
+}
+
+/* Only now: as a tree it takes many times its bytes. */
+static bool read_patch(struct state_patch *p, struct hf_error *err)
+{
+    const struct hf_blob *body = p->request->body;
+    p->patch = hf_json_parse_exact(body ? (const void *)body->data : "", body ? body->bytes : 0, err);
+    return p->patch || hf_error_wrap(err, "the patch");
 }
 
 static bool patch_and_save(struct state_patch *p, struct hf_error *err)
 {
-    pthread_mutex_t *lane = lane_of(p->request->params[0], p->request->params[1]);
     enum outcome outcome = OVERTAKEN;
-    pthread_mutex_lock(lane);
     for (int i = 0; outcome == OVERTAKEN && i < ATTEMPTS_MAX; i++) {
         drop_state(p);
         outcome = attempt(p, err);
         atomic_fetch_sub(&bytes_under_way, p->bytes_taken);
         p->bytes_taken = 0;
     }
-    pthread_mutex_unlock(lane);
     if (outcome == OVERTAKEN)
         return hf_error_set(err, HF_CONFLICT,
                             "others changed the state %d times while the patch was being applied; nothing was changed: "

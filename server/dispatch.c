@@ -14,6 +14,7 @@ static bool hand_to_task(struct hf_exchange *x);
 static bool hand_to_transfer(struct hf_exchange *x, bool receives);
 static bool submit(struct hf_exchange *x, struct hf_workers *workers, const char *when_full);
 static void run_job(void *argument);
+static void run_again(void *argument);
 static bool is_long(const struct hf_exchange *x);
 static bool is_late(const struct hf_exchange *x);
 static void run_transfer(struct hf_exchange *x, enum hf_verdict verdict);
@@ -66,6 +67,19 @@ bool hf_dispatch_receiver(struct hf_exchange *x)
 void hf_dispatch_complete(struct hf_request *request)
 {
     tell(request->server, HF_NEWS_VERDICT | HF_NEWS_END);
+}
+
+void hf_dispatch_put_aside(struct hf_request *request)
+{
+    struct hf_exchange *x = request->server;
+    HF_ASSERT(x->request.route->where == HF_ON_WORKER);
+    atomic_store(&x->job, JOB_QUEUED);
+}
+
+bool hf_dispatch_resume(struct hf_request *request)
+{
+    struct hf_exchange *x = request->server;
+    return hf_workers_submit(x->service->workers, run_again, x);
 }
 
 void hf_dispatch_tell_pipe(void *exchange)
@@ -178,6 +192,19 @@ static void run_job(void *argument)
         run_transfer(x, verdict);
         return;
     }
+    x->verdict = verdict;
+    hf_dispatch_complete(&x->request);
+}
+
+/* Others may wait for what the handler has to give back, so it runs in any case. */
+static void run_again(void *argument)
+{
+    struct hf_exchange *x = argument;
+    int expected = JOB_QUEUED;
+    x->request.resumed = true;
+    x->request.given_up = !atomic_compare_exchange_strong(&x->job, &expected, JOB_RUNNING);
+    enum hf_verdict verdict = x->request.route->handler(&x->request, &x->reply, &x->err);
+    HF_ASSERT(verdict == HF_DONE || verdict == HF_FAIL);
     x->verdict = verdict;
     hf_dispatch_complete(&x->request);
 }

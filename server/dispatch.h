@@ -26,8 +26,10 @@ HF_MUST_USE bool hf_dispatch_request(struct hf_exchange *exchange);
 /* The head of a request to a HF_BODY_STREAM route was admitted: hands it over. False: it has failed. */
 HF_MUST_USE bool hf_dispatch_receiver(struct hf_exchange *exchange);
 
-/* hf_request_complete leads here. Any thread. */
+/* hf_request_complete leads here, hf_request_put_aside and hf_request_resume to the next two. Any thread. */
 void hf_dispatch_complete(struct hf_request *request);
+void hf_dispatch_put_aside(struct hf_request *request);
+HF_MUST_USE bool hf_dispatch_resume(struct hf_request *request);
 void hf_dispatch_tell_pipe(void *exchange);                   /* wakes the loop's end of its pipe; any thread */
 bool hf_dispatch_has_news(struct hf_exchange *exchange);      /* its completion is in the queue */
 unsigned hf_dispatch_take_news(struct hf_exchange *exchange); /* on the loop, once its completion was taken */

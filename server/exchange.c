@@ -66,6 +66,8 @@ struct hf_exchange *hf_exchange_new(struct hf_service *service, struct hf_comple
     x->request.received_ns = hf_clock_monotonic_ns();
     x->request.api = service->api;
     x->request.complete = hf_dispatch_complete;
+    x->request.put_aside = hf_dispatch_put_aside;
+    x->request.resume = hf_dispatch_resume;
     x->request.server = x;
     split_target(x, target);
     return x;

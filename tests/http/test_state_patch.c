@@ -6,6 +6,7 @@
 #include "core/json.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -343,6 +344,82 @@ START_TEST(a_patch_is_made_again_on_what_another_wrote_meanwhile)
 }
 END_TEST
 
+#define CROWD 40 /* more than wait for one component: 32, and one at work */
+
+struct patcher {
+    pthread_t thread;
+    int port, number;
+    long status;
+    char code[40];
+    bool has_retry_after;
+};
+
+static void *patch_own_member(void *context)
+{
+    struct patcher *patcher = context;
+    struct hf_client *client = hf_client_new(patcher->port);
+    HF_AUTO(free) char *body = hf_format("{\"m%d\":1}", patcher->number);
+    struct hf_answer answer;
+    struct hf_error err;
+    ck_assert(hf_client_call(client, "PATCH", STATE, body, MERGE, &answer));
+    patcher->status = answer.status;
+    HF_AUTO(json) json_t *problem = answer.status == 200 ? NULL : hf_json_parse(answer.body, strlen(answer.body), &err);
+    if (problem)
+        snprintf(patcher->code, sizeof(patcher->code), "%s", hf_json_str(problem, "code"));
+    patcher->has_retry_after = hf_answer_header(&answer, "Retry-After") != NULL;
+    hf_answer_done(&answer);
+    hf_client_free(client);
+    return NULL;
+}
+
+/* While many patches of one state are held up by the fault point, for longer in all than a client waits for an answer,
+ * another request that needs a worker is answered. Each patch that is refused, because too many wait or its time is up
+ * before its turn, changed nothing. */
+START_TEST(patches_that_wait_for_each_other_keep_no_other_request_waiting)
+{
+    static const char *const environment[] = {"HOLDFAST_FAULT=patch_before_save:sleep=400",
+                                              "PERSISTENCE_REQUEST_TIMEOUT=2000", "PERSISTENCE_WORKERS=4", NULL};
+    const struct hf_test_server_options options = {.postgres = _i != 0, .environment = environment};
+    static struct patcher patchers[CROWD];
+    struct hf_api_test t;
+    int stored = 0, refused = 0;
+    hf_api_start(&t, &options);
+    put(&t, 201, NULL, "{}");
+    for (int i = 0; i < CROWD; i++) {
+        patchers[i] = (struct patcher){.port = hf_test_server_port(t.server), .number = i};
+        ck_assert_int_eq(pthread_create(&patchers[i].thread, NULL, patch_own_member, &patchers[i]), 0);
+    }
+    const struct timespec pause = {0, 200000000};
+    for (int i = 0; i < 10; i++) {
+        nanosleep(&pause, NULL);
+        hf_api_call(&t, 200, "GET", "/v1/systems/default/components/a/versions", NULL);
+    }
+    for (int i = 0; i < CROWD; i++)
+        pthread_join(patchers[i].thread, NULL);
+    hf_api_call(&t, 200, "GET", STATE, NULL);
+    for (int i = 0; i < CROWD; i++) {
+        HF_AUTO(free) char *name = hf_format("m%d", i);
+        bool is_there = json_object_get(t.json, name) != NULL;
+        if (patchers[i].status == 200) {
+            ck_assert_msg(is_there, "%s", name);
+            stored++;
+            continue;
+        }
+        ck_assert_int_eq(patchers[i].status, 503);
+        ck_assert(patchers[i].has_retry_after);
+        if (strcmp(patchers[i].code, "outcome_unknown") == 0)
+            continue;
+        ck_assert_str_eq(patchers[i].code, "overloaded");
+        ck_assert_msg(!is_there, "%s", name);
+        refused++;
+    }
+    ck_assert_int_gt(stored, 0);
+    ck_assert_int_ge(refused, CROWD - 33);
+    patch(&t, 200, MERGE, NULL, "{\"last\":1}"); /* the turn was passed on by those that had been answered */
+    hf_api_stop(&t);
+}
+END_TEST
+
 int main(void)
 {
     const TTest *const tests[] = {a_merge_patch_changes_what_it_names_and_keeps_the_rest,
@@ -356,6 +433,7 @@ int main(void)
                                   the_changed_state_is_bounded_like_an_upload,
                                   a_patch_overtaken_again_and_again_gives_up,
                                   no_patch_of_many_clients_is_lost,
-                                  a_patch_is_made_again_on_what_another_wrote_meanwhile};
+                                  a_patch_is_made_again_on_what_another_wrote_meanwhile,
+                                  patches_that_wait_for_each_other_keep_no_other_request_waiting};
     return hf_api_run_on_both("state_patch", tests, sizeof(tests) / sizeof(tests[0]));
 }
