@@ -396,6 +396,8 @@ struct holdfast_answer {
     char etag[64];
     char location[256];
     char request_id[72];
+    char digest[72]; /* "sha256:" and hexadecimal digits, by Repr-Digest or Content-Digest, also where that came as a
+                        trailer; "" where the service told none. What a streamed body must be compared with */
 };
 
 /* Sends any request, with the handle's token, retries and errors. An answer of 400 and above is a failure. Owns
