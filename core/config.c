@@ -3,8 +3,8 @@
 
 #include "core/auto.h"
 #include "core/json.h"
+#include "core/nearest.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -161,7 +161,6 @@ static bool refuse_shown(const struct hf_setting *setting, const char *name, con
 static const char *name_of(const struct hf_setting *setting, enum name_kind kind);
 static const struct hf_setting *find_setting(const char *name, enum name_kind kind);
 static bool refuse_unknown(const char *name, enum name_kind kind, struct hf_error *err);
-static int edit_distance(const char *a, const char *b);
 
 const struct hf_setting *hf_settings(int *count_out)
 {
@@ -518,44 +517,24 @@ static const struct hf_setting *find_setting(const char *name, enum name_kind ki
     return NULL;
 }
 
-/* The nearest known name is told when it may be meant: no more than a third of the characters differ.
+/* The nearest known name is told when it may be meant.
  * Names are compared without the prefix that all environment names share: it would make any two look alike. */
 static bool refuse_unknown(const char *name, enum name_kind kind, struct hf_error *err)
 {
     size_t prefix = strlen(ENVIRONMENT_PREFIX);
     const char *given = strncmp(name, ENVIRONMENT_PREFIX, prefix) == 0 ? name + prefix : name;
     const char *nearest = kind == NAME_FLAG ? CONFIG_FLAG : NULL;
-    int distance_min = nearest ? edit_distance(given, nearest) : INT32_MAX;
+    int distance_min = nearest ? hf_edit_distance(given, nearest) : INT32_MAX;
     for (int i = 0; i < SETTING_COUNT; i++) {
         const char *known = name_of(&settings[i], kind);
-        int distance = edit_distance(given, strncmp(known, ENVIRONMENT_PREFIX, prefix) == 0 ? known + prefix : known);
+        int distance = hf_edit_distance(given, strncmp(known, ENVIRONMENT_PREFIX, prefix) == 0 ? known + prefix : known);
         if (distance < distance_min) {
             distance_min = distance;
             nearest = known;
         }
     }
     const char *what = kind == NAME_FLAG ? "flag" : "setting";
-    if (distance_min * 3 > (int)strnlen(given, NAME_MAX_BYTES))
+    if (!hf_is_near(given, distance_min))
         return hf_error_set(err, HF_CONFIG, "%.120s is not a known %s; --help lists them all", name, what);
     return hf_error_set(err, HF_CONFIG, "%.120s is not a known %s; did you mean %s?", name, what, nearest);
-}
-
-/* Levenshtein distance without regard to case; only the first NAME_MAX_BYTES - 1 characters count. */
-static int edit_distance(const char *a, const char *b)
-{
-    int row[NAME_MAX_BYTES];
-    int b_length = (int)strnlen(b, NAME_MAX_BYTES - 1);
-    for (int j = 0; j <= b_length; j++)
-        row[j] = j;
-    for (int i = 0; a[i] && i < NAME_MAX_BYTES - 1; i++) {
-        int diagonal = row[0];
-        row[0] = i + 1;
-        for (int j = 0; j < b_length; j++) {
-            int replace = diagonal + (tolower((unsigned char)a[i]) != tolower((unsigned char)b[j]));
-            int skip = (row[j] < row[j + 1] ? row[j] : row[j + 1]) + 1;
-            diagonal = row[j + 1];
-            row[j + 1] = replace < skip ? replace : skip;
-        }
-    }
-    return row[b_length];
 }
