@@ -23,9 +23,10 @@ static bool attempt(struct holdfast *service, const struct hf_wire_request *requ
 static bool is_worth_repeating(const struct hf_wire_answer *answer, const struct holdfast_error *err);
 static bool was_not_processed(const struct hf_wire_answer *answer, const struct holdfast_error *err);
 static bool pause_before_next(struct holdfast *service, const struct attempts *attempts,
-                              const struct hf_wire_answer *answer);
+                              const struct hf_wire_answer *answer, const atomic_bool *stop);
 static bool say_unknown(struct holdfast_error *err);
-static bool give_up(struct holdfast *service, const struct attempts *attempts, struct holdfast_error *err);
+static bool give_up(struct holdfast *service, const struct attempts *attempts, const atomic_bool *stop,
+                    struct holdfast_error *err);
 
 bool hf_call_send(struct holdfast *service, const struct hf_call *call, struct hf_wire_answer *answer,
                   struct holdfast_error *err)
@@ -51,9 +52,9 @@ bool hf_call_send(struct holdfast *service, const struct hf_call *call, struct h
         if (!was_refused && !call->repeatable)
             return answer->status ? false : say_unknown(err);
         bool began = answer->began_reading || answer->began_writing;
-        if (began || retry_ms < 0 || !pause_before_next(service, &attempts, answer)) {
+        if (began || retry_ms < 0 || !pause_before_next(service, &attempts, answer, request.stop)) {
             answer->maybe_twice = attempts.may_have_arrived;
-            return give_up(service, &attempts, err);
+            return give_up(service, &attempts, request.stop, err);
         }
     }
 }
@@ -162,7 +163,7 @@ static bool was_not_processed(const struct hf_wire_answer *answer, const struct 
 
 /* False: there is no time left, or the handle was cancelled. */
 static bool pause_before_next(struct holdfast *service, const struct attempts *attempts,
-                              const struct hf_wire_answer *answer)
+                              const struct hf_wire_answer *answer, const atomic_bool *stop)
 {
     uint64_t now_ns = hf_clock_monotonic_ns();
     if (now_ns >= attempts->deadline_ns)
@@ -171,7 +172,7 @@ static bool pause_before_next(struct holdfast *service, const struct attempts *a
     int64_t pause_ms = hf_retry_pause_after_ms(attempts->count, hf_retry_random(), answer->retry_after_ms);
     if (answer->retry_after_ms > left_ms)
         return false;
-    return hf_wire_pause(service->wire, pause_ms < left_ms ? pause_ms : left_ms);
+    return hf_wire_pause(service->wire, pause_ms < left_ms ? pause_ms : left_ms, stop);
 }
 
 static bool say_unknown(struct holdfast_error *err)
@@ -180,10 +181,11 @@ static bool say_unknown(struct holdfast_error *err)
                           "%.380s; it may have been done all the same: look before you repeat it", err->text);
 }
 
-static bool give_up(struct holdfast *service, const struct attempts *attempts, struct holdfast_error *err)
+static bool give_up(struct holdfast *service, const struct attempts *attempts, const atomic_bool *stop,
+                    struct holdfast_error *err)
 {
-    if (hf_wire_is_cancelled(service->wire))
-        return hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "%.380s; then the handle was cancelled", err->text);
+    if (hf_wire_is_cancelled(service->wire) || (stop && atomic_load(stop)))
+        return hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "%.380s; then it was cancelled", err->text);
     if (attempts->count > 1) {
         size_t used = strlen(err->text);
         snprintf(err->text + used, sizeof(err->text) - used, " (%d attempts in %.1f s)", attempts->count,

@@ -9,7 +9,7 @@
 
 #define LINES_KEPT_MAX     16
 #define POLL_MAX_MS        1000
-#define PROGRESS_EVERY_NS  (100 * HF_MS_NS)
+#define LOOK_EVERY_NS      (100 * HF_MS_NS)
 #define EXPECT_BYTES_MIN   (1024 * 1024)
 #define KEEP_ALIVE_SECONDS 30L
 
@@ -47,6 +47,7 @@ static void prepare_body(CURL *easy, struct exchange *exchange);
 static struct curl_slist *header_lines(const struct hf_wire *wire, const struct hf_wire_request *request);
 static CURLcode run(struct hf_wire *wire, struct line *line, struct exchange *exchange);
 static int longest_wait_ms(const struct hf_wire_request *request);
+static bool is_stopped(const atomic_bool *stop);
 static bool goes_on(struct exchange *exchange, uint64_t *moved_ns, int64_t *moved_bytes, uint64_t *told_ns);
 static bool tell_progress(struct exchange *exchange);
 static int64_t moved_by(const struct exchange *exchange);
@@ -109,22 +110,19 @@ bool hf_wire_is_cancelled(struct hf_wire *wire)
     return is_cancelled;
 }
 
-bool hf_wire_pause(struct hf_wire *wire, int64_t pause_ms)
+bool hf_wire_pause(struct hf_wire *wire, int64_t pause_ms, const atomic_bool *stop)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += pause_ms / 1000;
-    until.tv_nsec += (long)(pause_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    uint64_t end_ns = hf_clock_monotonic_ns() + (uint64_t)pause_ms * HF_MS_NS, now_ns;
     pthread_mutex_lock(&wire->mutex);
-    while (!wire->is_cancelled && pthread_cond_timedwait(&wire->cancelled, &wire->mutex, &until) == 0)
-        continue;
-    bool is_cancelled = wire->is_cancelled;
+    while (!wire->is_cancelled && !is_stopped(stop) && (now_ns = hf_clock_monotonic_ns()) < end_ns) {
+        uint64_t until_ns = stop && now_ns + LOOK_EVERY_NS < end_ns ? now_ns + LOOK_EVERY_NS : end_ns;
+        const struct timespec until = {.tv_sec = (time_t)(until_ns / HF_SECOND_NS),
+                                       .tv_nsec = (long)(until_ns % HF_SECOND_NS)};
+        pthread_cond_timedwait(&wire->cancelled, &wire->mutex, &until);
+    }
+    bool go_on = !wire->is_cancelled && !is_stopped(stop);
     pthread_mutex_unlock(&wire->mutex);
-    return !is_cancelled;
+    return go_on;
 }
 
 bool hf_wire_send(struct hf_wire *wire, const struct hf_wire_request *request, struct hf_wire_answer *answer,
@@ -291,7 +289,7 @@ static CURLcode run(struct hf_wire *wire, struct line *line, struct exchange *ex
             code = message->data.result;
         if (running == 0 || code != CURLE_OK)
             break;
-        if (hf_wire_is_cancelled(wire))
+        if (hf_wire_is_cancelled(wire) || is_stopped(exchange->request->stop))
             exchange->end = EXCHANGE_CANCELLED;
         else if (goes_on(exchange, &moved_ns, &moved_bytes, &told_ns))
             curl_multi_poll(line->multi, NULL, 0, longest_wait_ms(exchange->request), NULL);
@@ -304,8 +302,13 @@ static CURLcode run(struct hf_wire *wire, struct line *line, struct exchange *ex
 
 static int longest_wait_ms(const struct hf_wire_request *request)
 {
-    int wait_ms = request->progress ? (int)(PROGRESS_EVERY_NS / HF_MS_NS) : POLL_MAX_MS;
+    int wait_ms = request->progress || request->stop ? (int)(LOOK_EVERY_NS / HF_MS_NS) : POLL_MAX_MS;
     return request->idle_ms >= 0 && request->idle_ms < wait_ms ? request->idle_ms + 1 : wait_ms;
+}
+
+static bool is_stopped(const atomic_bool *stop)
+{
+    return stop && atomic_load(stop);
 }
 
 /* Looks at the time: whether bytes still move, and whether the caller is to be told. */
@@ -319,7 +322,7 @@ static bool goes_on(struct exchange *exchange, uint64_t *moved_ns, int64_t *move
     *moved_bytes = bytes;
     if (idle_ms >= 0 && now_ns - *moved_ns > (uint64_t)idle_ms * HF_MS_NS)
         exchange->end = EXCHANGE_IDLE;
-    if (now_ns - *told_ns >= PROGRESS_EVERY_NS) {
+    if (now_ns - *told_ns >= LOOK_EVERY_NS) {
         *told_ns = now_ns;
         if (!tell_progress(exchange))
             exchange->end = EXCHANGE_REFUSED;
@@ -364,7 +367,7 @@ static bool explain(const struct hf_wire *wire, const struct line *line, const s
     const char *reason = line->reason[0] ? line->reason : curl_easy_strerror(code);
     switch (exchange->end) {
     case EXCHANGE_CANCELLED:
-        return hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "%s: the handle was cancelled", doing);
+        return hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "%s: it was cancelled", doing);
     case EXCHANGE_REFUSED:
         return hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "%s: the caller ended it", doing);
     case EXCHANGE_IDLE:

@@ -6,6 +6,8 @@
 #include "client/holdfast.h"
 #include "core/buf.h"
 
+#include <stdatomic.h>
+
 struct hf_wire; /* opaque; any thread */
 
 struct hf_wire_options {
@@ -22,7 +24,8 @@ void hf_wire_free(struct hf_wire *wire);
 
 void hf_wire_cancel(struct hf_wire *wire); /* for ever */
 bool hf_wire_is_cancelled(struct hf_wire *wire);
-bool hf_wire_pause(struct hf_wire *wire, int64_t pause_ms); /* false: cancelled */
+/* False: cancelled, or stop (may be NULL) became true, which is noticed within a tenth of a second. */
+bool hf_wire_pause(struct hf_wire *wire, int64_t pause_ms, const atomic_bool *stop);
 
 struct hf_wire_request {
     const char *doing;  /* for messages: "saving agent-7" */
@@ -35,6 +38,7 @@ struct hf_wire_request {
     const char *const *headers; /* more lines, ended by NULL; may be NULL */
     bool once;                  /* must not be sent twice unseen, as libcurl does on a kept connection that ended */
     int idle_ms;                /* longest time without a byte moving; below 0: any */
+    const atomic_bool *stop;    /* ends it as a cancellation does, within a tenth of a second; may be NULL */
     size_t answer_bytes_max;    /* of the body in memory */
     int64_t (*read)(void *context, void *to, size_t room); /* these as in struct holdfast_request; may be NULL */
     int64_t upload_bytes;

@@ -1,0 +1,87 @@
+#include "client/states.h"
+
+#include "client/problem.h"
+#include "client/upload.h"
+
+static bool check(const char *component, const void *data, size_t bytes, const struct holdfast_save_options *options,
+                  struct holdfast_error *err);
+static bool upload_whole(struct holdfast *service, const struct hf_upload *upload, struct holdfast_receipt *out,
+                         struct holdfast_error *err);
+
+bool holdfast_save(struct holdfast *service, const char *component, const void *data, size_t bytes,
+                   const struct holdfast_save_options *options, struct holdfast_receipt *out,
+                   struct holdfast_error *err)
+{
+    const struct hf_states_terms terms = {.epoch = holdfast_epoch(service)};
+    return hf_states_save(service, &terms, component, data, bytes, options, out, err);
+}
+
+bool hf_states_save(struct holdfast *service, const struct hf_states_terms *terms, const char *component,
+                    const void *data, size_t bytes, const struct holdfast_save_options *options,
+                    struct holdfast_receipt *out, struct holdfast_error *err)
+{
+    static const struct holdfast_save_options defaults;
+    struct holdfast_error unused;
+    struct holdfast_receipt receipt;
+    err = err ? err : &unused;
+    options = options ? options : &defaults;
+    if (!check(component, data, bytes, options, err))
+        return false;
+    HF_AUTO(free) char *doing = hf_format("saving %s", component);
+    struct hf_upload upload = {
+        .doing = doing,
+        .component = component,
+        .data = bytes > 0 ? data : "",
+        .bytes = bytes,
+        .terms = terms,
+        .options = options,
+    };
+    hf_hash_of(upload.data, bytes, &upload.hash);
+    if (!upload_whole(service, &upload, &receipt, err))
+        return false;
+    if (out)
+        *out = receipt;
+    return true;
+}
+
+bool hf_states_are_cancelled(const struct holdfast *service)
+{
+    return hf_wire_is_cancelled(service->wire);
+}
+
+static bool check(const char *component, const void *data, size_t bytes, const struct holdfast_save_options *options,
+                  struct holdfast_error *err)
+{
+    if (!hf_problem_check_name("component", component, err) ||
+        !hf_problem_check_header("the content type", options->content_type, err) ||
+        !hf_problem_check_header("if_match", options->if_match, err) ||
+        (options->event && !hf_problem_check_name("event", options->event, err)))
+        return false;
+    if (!data && bytes > 0)
+        return hf_problem_set(err, HF_PROBLEM_INVALID, false, "saving %s: no data is given", component);
+    if (options->if_match && options->if_absent)
+        return hf_problem_set(err, HF_PROBLEM_INVALID, false, "saving %s: if_match and if_absent exclude each other",
+                              component);
+    return true;
+}
+
+static bool upload_whole(struct holdfast *service, const struct hf_upload *upload, struct holdfast_receipt *out,
+                         struct holdfast_error *err)
+{
+    HF_AUTO(upload_lines) struct hf_upload_lines lines;
+    HF_AUTO(free) char *target = hf_call_target(service, "components/%s/state", upload->component);
+    hf_upload_lines_make(upload, &upload->hash, &lines);
+    const char *type = upload->options->content_type;
+    const struct hf_call call = {
+        .request = {.doing = upload->doing,
+                    .method = "PUT",
+                    .target = target,
+                    .body = upload->data,
+                    .bytes = upload->bytes,
+                    .content_type = type ? type : "application/json",
+                    .headers = (const char *const *)lines.line,
+                    .stop = upload->terms->stop},
+        .repeatable = true,
+    };
+    return hf_upload_send(service, upload, &call, out, err);
+}
