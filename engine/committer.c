@@ -21,6 +21,7 @@
 #define RESET_PAUSE_MS   100                /* between two attempts to reach the database again */
 #define UNKNOWNS_SLOWEST 20                 /* pauses between commits without an outcome grow up to so many of these */
 #define CONFLICTS_MAX    8                  /* serialization failures of one batch in a row */
+#define SHARING_MAX      256                /* calls in one transaction */
 #define STOP_PATIENCE_NS (8 * HF_SECOND_NS) /* an unknown outcome is not waited for longer than this at stop */
 
 struct hf_committer {
@@ -338,10 +339,14 @@ static void run_keyed(struct hf_committer *committer, struct hf_write *write)
 
 /* ---- other changes ---- */
 
-static bool attempt_call(struct hf_committer *committer, struct hf_call *call, struct hf_error *err)
+/* From first up to end, in one transaction. */
+static bool attempt_calls(struct hf_committer *committer, const struct hf_write *first, const struct hf_write *end,
+                          struct hf_error *err)
 {
-    if (hf_session_begin(committer->session, err) && call->run(committer->session, call->context, err) &&
-        hf_session_commit(committer->session, err))
+    bool ok = hf_session_begin(committer->session, err);
+    for (const struct hf_write *write = first; ok && write != end; write = write->next)
+        ok = write->call->run(committer->session, write->call->context, err);
+    if (ok && hf_session_commit(committer->session, err))
         return true;
     hf_session_rollback(committer->session);
     return false;
@@ -356,11 +361,12 @@ static int64_t sequence_of(struct hf_committer *committer, int64_t system_id)
     return sequence;
 }
 
-static bool run_call(struct hf_committer *committer, struct hf_call *call, struct hf_error *err)
+/* maybe_in: an attempt before this had no certain outcome. */
+static bool run_call(struct hf_committer *committer, const struct hf_write *write, bool maybe_in, struct hf_error *err)
 {
-    bool maybe_in = false;
+    const struct hf_call *call = write->call;
     for (int conflicts = 0;;) {
-        if (attempt_call(committer, call, err))
+        if (attempt_calls(committer, write, write->next, err))
             return true;
         /* Run again after an unknown outcome, a unique violation means that the first attempt is in. */
         if (err->code == HF_CONFLICT && maybe_in && !call->system_id)
@@ -390,19 +396,44 @@ static bool run_call(struct hf_committer *committer, struct hf_call *call, struc
     }
 }
 
-static void run_call_job(struct hf_committer *committer, struct hf_write *write)
+static void publish_call(struct hf_write *write)
+{
+    if (write->call->published)
+        write->call->published(write->call->context);
+    write->ok = true;
+    finish(write);
+}
+
+static void run_call_job(struct hf_committer *committer, struct hf_write *write, bool maybe_in)
 {
     struct hf_error err = {0};
-    if (run_call(committer, write->call, &err)) {
-        if (write->call->published)
-            write->call->published(write->call->context);
-        write->ok = true;
-        finish(write);
-    } else {
-        if (write->call->abandoned)
-            write->call->abandoned(write->call->context);
-        fail_write(write, &err);
+    if (run_call(committer, write, maybe_in, &err)) {
+        publish_call(write);
+        return;
     }
+    if (write->call->abandoned)
+        write->call->abandoned(write->call->context);
+    fail_write(write, &err);
+}
+
+/* Those that share go to the disk together; when that fails each goes by itself, so that none fails for another.
+ * Returns what comes after them. */
+static struct hf_write *run_calls(struct hf_committer *committer, struct hf_write *first)
+{
+    struct hf_write *end = first->next;
+    int count = 1;
+    for (; first->call->shares && end && end->call && end->call->shares && count < SHARING_MAX; end = end->next)
+        count++;
+    struct hf_error err = {0};
+    bool together = count > 1 && attempt_calls(committer, first, end, &err);
+    for (struct hf_write *write = first, *next; write != end; write = next) {
+        next = write->next;
+        if (together)
+            publish_call(write);
+        else
+            run_call_job(committer, write, err.code == HF_OUTCOME_UNKNOWN);
+    }
+    return end;
 }
 
 /* ---- the thread ---- */
@@ -430,7 +461,7 @@ static void process(struct hf_committer *committer, struct hf_write *list)
             fail_write(write, &away);
         } else if (write->call) {
             flush(committer, &no_key);
-            run_call_job(committer, write);
+            list = run_calls(committer, write);
         } else if (write->idempotency_key) {
             flush(committer, &no_key);
             run_keyed(committer, write);
@@ -529,43 +560,4 @@ void hf_committer_stop(struct hf_committer *committer)
     hf_fold_free(committer->fold);
     hf_commit_queue_done(&committer->queue);
     free(committer);
-}
-
-/* ---- waiting for one's own write ---- */
-
-struct waiter {
-    pthread_mutex_t lock; /* protects finished */
-    pthread_cond_t cond;
-    bool finished;
-};
-
-static void wake_waiter(struct hf_write *write)
-{
-    struct waiter *waiter = write->context;
-    pthread_mutex_lock(&waiter->lock);
-    waiter->finished = true;
-    pthread_cond_signal(&waiter->cond);
-    pthread_mutex_unlock(&waiter->lock);
-}
-
-bool hf_committer_write(struct hf_committer *committer, struct hf_write *write, struct hf_error *err)
-{
-    struct waiter waiter = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
-    write->done = wake_waiter;
-    write->context = &waiter;
-    if (!hf_committer_submit(committer, write, err))
-        return false;
-    pthread_mutex_lock(&waiter.lock);
-    while (!waiter.finished)
-        pthread_cond_wait(&waiter.cond, &waiter.lock);
-    pthread_mutex_unlock(&waiter.lock);
-    if (!write->ok)
-        *err = write->error;
-    return write->ok;
-}
-
-bool hf_committer_call(struct hf_committer *committer, struct hf_call *call, struct hf_error *err)
-{
-    struct hf_write write = {.system = "", .state_epoch = -1, .call = call, .failed_item = -1};
-    return hf_committer_write(committer, &write, err);
 }

@@ -75,7 +75,8 @@ HF_MUST_USE bool hf_committer_write(struct hf_committer *committer, struct hf_wr
 /* Any other change of the database: run works in a transaction of its own on the committer's session; when that is on
  * disk, published (may be NULL) brings the catalogue up to date. Both on the committer thread, in order with the
  * uploads. Waits for the end; not from a loop thread or from the committer itself. run may be called again after a
- * failure in which nothing was written. */
+ * failure in which nothing was written. Small calls that share run in one transaction with those that wait right behind
+ * them, and alone when that fails: run of one must not stand on what published of another does. */
 struct hf_call {
     bool (*run)(struct hf_session *session, void *context, struct hf_error *err);
     void (*published)(void *context);
@@ -83,6 +84,7 @@ struct hf_call {
     void *context;
     int64_t system_id; /* with batch_id: the system whose row tells whether the transaction is in; else 0 */
     int64_t batch_id;  /* what run gives hf_systems_advance */
+    bool shares;       /* not with system_id */
 };
 HF_MUST_USE bool hf_committer_call(struct hf_committer *committer, struct hf_call *call, struct hf_error *err);
 

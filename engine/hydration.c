@@ -74,7 +74,7 @@ bool hf_hydration_report(struct hf_engine *engine, const struct hf_hydration_rep
                             .arena = arena,
                             .report = report,
                             .receipt = &receipt};
-    struct hf_call call = {.run = record_report, .published = tell_ending, .context = &course};
+    struct hf_call call = {.run = record_report, .published = tell_ending, .context = &course, .shares = true};
     if (!hf_committer_call(engine->committer, &call, err))
         return false;
     /* Said only here: the committer would take a conflict for one of the database and try again. */

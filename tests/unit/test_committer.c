@@ -12,8 +12,10 @@
 #include "tests/support/check_main.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct hf_config config;
 static struct hf_engine engine;
@@ -276,6 +278,111 @@ START_TEST(a_call_runs_in_order_with_the_uploads_before_it)
 }
 END_TEST
 
+/* Calls in line behind one that holds the committer up. What they do is written down by it alone. */
+static struct {
+    sem_t held, release;
+    char done[64]; /* small letters: run; capitals: published */
+} line;
+
+struct in_line {
+    pthread_t thread;
+    char name;
+    bool shares, fails, ok;
+    struct hf_error err;
+};
+
+static bool hold(struct hf_session *session, void *context, struct hf_error *call_error)
+{
+    (void)session;
+    (void)context;
+    (void)call_error;
+    sem_post(&line.held);
+    sem_wait(&line.release);
+    return true;
+}
+
+static void write_down(char letter)
+{
+    size_t used = strlen(line.done);
+    ck_assert_uint_lt(used + 1, sizeof(line.done));
+    line.done[used] = letter;
+}
+
+static bool run_in_line(struct hf_session *session, void *context, struct hf_error *call_error)
+{
+    (void)session;
+    const struct in_line *one = context;
+    write_down(one->name);
+    return !one->fails || hf_error_set(call_error, HF_INTERNAL, "as wanted");
+}
+
+static void published_in_line(void *context)
+{
+    write_down((char)(((struct in_line *)context)->name - 'a' + 'A'));
+}
+
+static void *wait_in_line(void *context)
+{
+    struct in_line *one = context;
+    struct hf_call call = {.run = run_in_line, .published = published_in_line, .context = one, .shares = one->shares};
+    one->ok = hf_committer_call(engine.committer, &call, &one->err);
+    return NULL;
+}
+
+static void *hold_line(void *context)
+{
+    struct hf_call call = {.run = hold};
+    return hf_committer_call(engine.committer, &call, context) ? context : NULL;
+}
+
+/* All of them wait when the first is begun. */
+static const char *let_through(struct in_line *calls, int count)
+{
+    pthread_t holder;
+    struct hf_error err;
+    memset(line.done, 0, sizeof(line.done));
+    sem_init(&line.held, 0, 0);
+    sem_init(&line.release, 0, 0);
+    ck_assert_int_eq(pthread_create(&holder, NULL, hold_line, &err), 0);
+    sem_wait(&line.held);
+    for (int i = 0; i < count; i++) {
+        calls[i].name = (char)('a' + i);
+        ck_assert_int_eq(pthread_create(&calls[i].thread, NULL, wait_in_line, &calls[i]), 0);
+        while (hf_committer_queue_length(engine.committer) < i + 1)
+            usleep(1000); /* the test's own timeout ends it */
+    }
+    sem_post(&line.release);
+    pthread_join(holder, NULL);
+    for (int i = 0; i < count; i++)
+        pthread_join(calls[i].thread, NULL);
+    sem_destroy(&line.held);
+    sem_destroy(&line.release);
+    return line.done;
+}
+
+START_TEST(calls_that_share_go_to_the_disk_together_and_the_others_alone)
+{
+    open_engine();
+    struct in_line calls[] = {
+        {.shares = true}, {.shares = true}, {.shares = false}, {.shares = true}, {.shares = true}};
+    ck_assert_str_eq(let_through(calls, 5), "abABcCdeDE");
+    for (int i = 0; i < 5; i++)
+        ck_assert(calls[i].ok);
+    close_engine();
+}
+END_TEST
+
+START_TEST(a_call_that_fails_takes_none_of_those_with_it_that_it_shared_with)
+{
+    open_engine();
+    struct in_line calls[] = {{.shares = true}, {.shares = true, .fails = true}, {.shares = true}};
+    ck_assert_str_eq(let_through(calls, 3), "abaAbcC");
+    ck_assert(calls[0].ok && !calls[1].ok && calls[2].ok);
+    ck_assert_int_eq(calls[1].err.code, HF_INTERNAL);
+    close_engine();
+}
+END_TEST
+
 START_TEST(past_the_bound_a_write_is_refused_at_once)
 {
     open_engine();
@@ -291,4 +398,7 @@ END_TEST
 HF_TEST_MAIN("committer", uploads_from_many_threads_are_all_there_with_gapless_sequences,
              an_ordered_stop_leaves_nothing_to_fold, a_key_used_again_writes_nothing_and_with_another_body_is_refused,
              a_commit_whose_answer_is_lost_is_found_and_written_once, a_failed_commit_is_told_and_leaves_nothing,
-             a_call_runs_in_order_with_the_uploads_before_it, past_the_bound_a_write_is_refused_at_once);
+             a_call_runs_in_order_with_the_uploads_before_it,
+             calls_that_share_go_to_the_disk_together_and_the_others_alone,
+             a_call_that_fails_takes_none_of_those_with_it_that_it_shared_with,
+             past_the_bound_a_write_is_refused_at_once);
