@@ -362,10 +362,14 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                            " WHERE system_id = $1 AND recovery_id = $2 AND component = $3",
                                            NULL},
     /* The status is written out: an index holds these rows alone. */
-    [HF_STMT_RECOVERY_COMPONENTS_PENDING] = {"recovery_components_pending", "iti", false,
-                                             "SELECT component FROM recovery_components WHERE system_id = $1"
-                                             " AND recovery_id = $2 AND status = 'pending' ORDER BY component LIMIT $3",
-                                             NULL},
+    [HF_STMT_RECOVERY_COMPONENTS_PENDING] =
+        {"recovery_components_pending", "iti", false,
+         "SELECT component FROM recovery_components WHERE system_id = $1"
+         " AND recovery_id = $2 AND status = 'pending' ORDER BY component LIMIT $3",
+         /* Its planner would walk through all that have reported. */
+         "SELECT component FROM recovery_components"
+         " INDEXED BY recovery_components_pending WHERE system_id = $1"
+         " AND recovery_id = $2 AND status = 'pending' ORDER BY component LIMIT $3"},
     [HF_STMT_RECOVERY_COMPONENTS_FAILED] = {"recovery_components_failed", "iti", false,
                                             "SELECT component FROM recovery_components WHERE system_id = $1"
                                             " AND recovery_id = $2 AND status = 'failed' ORDER BY component LIMIT $3",
