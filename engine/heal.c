@@ -6,11 +6,13 @@
 #include "core/metrics.h"
 #include "engine/catalog_write.h"
 #include "engine/events.h"
+#include "store/shared.h"
 
 #include <pthread.h>
 #include <string.h>
 
 #define COPIES_MAX    16                 /* rows with the content that are tried */
+#define RELATIVES_MAX 64                 /* systems that share contents with one and are looked at for it */
 #define LOST_PAUSE_NS (2 * HF_SECOND_NS) /* what was just looked for everywhere is not looked for again at once */
 
 /* One row at a time, so that nothing is written or told twice. Protects the told_damage of every engine. */
@@ -50,6 +52,9 @@ struct present {
 static bool find_in_primary(void *context, const struct hf_hash *hash, int64_t bytes, struct hf_blob **out,
                             char origin[HF_ORIGIN_BYTES]);
 static bool look_everywhere(struct search *search);
+static bool look_in_system(struct search *search, int64_t system_id);
+static bool look_at_relatives(struct search *search, int64_t system_id);
+static int find_relatives(struct search *search, int64_t system_id, struct hf_system_info *out);
 static bool look_in_memory(struct search *search, int64_t *sequences, int *count);
 static bool look_in_rows(struct search *search, int64_t system_id, const int64_t *sequences, int count);
 static bool look_in_history(struct search *search);
@@ -105,18 +110,69 @@ bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_
     return true;
 }
 
-/* What costs least first; the rows of history last, because they have no index by hash. */
 static bool look_everywhere(struct search *search)
 {
     struct hf_engine *engine = search->engine;
     struct hf_system_info system;
-    int64_t sequences[COPIES_MAX];
-    int count = 0;
     if (!hf_catalog_read_system(engine->catalog, search->system, &system))
         return look_in_snapshots(search, engine->repository, "");
-    return look_in_memory(search, sequences, &count) || look_in_rows(search, system.id, sequences, count) ||
+    return look_in_system(search, system.id) || look_at_relatives(search, system.id);
+}
+
+/* What costs least first; the rows of history last, because they have no index by hash. */
+static bool look_in_system(struct search *search, int64_t system_id)
+{
+    struct hf_engine *engine = search->engine;
+    int64_t sequences[COPIES_MAX];
+    int count = 0;
+    return look_in_memory(search, sequences, &count) || look_in_rows(search, system_id, sequences, count) ||
            look_in_snapshots(search, engine->repository, "") ||
            look_in_snapshots(search, engine->mirror_repository, "the mirror: ") || look_in_history(search);
+}
+
+/* Forks and their origin read the same rows: each alone may have no other copy of what is damaged there. */
+static bool look_at_relatives(struct search *search, int64_t system_id)
+{
+    HF_AUTO(free) struct hf_system_info *relatives = hf_alloc(RELATIVES_MAX * sizeof(relatives[0]));
+    int count = find_relatives(search, system_id, relatives);
+    const char *own = search->system;
+    bool found = false;
+    for (int i = 0; i < count && !found; i++) {
+        search->system = relatives[i].name;
+        found = look_in_system(search, relatives[i].id);
+        if (!found)
+            continue;
+        char origin[HF_ORIGIN_BYTES];
+        snprintf(origin, sizeof(origin), "%.80s, of system %.60s", search->origin, relatives[i].name);
+        memcpy(search->origin, origin, sizeof(origin));
+    }
+    search->system = own;
+    return found;
+}
+
+static int find_relatives(struct search *search, int64_t system_id, struct hf_system_info *out)
+{
+    int64_t ids[RELATIVES_MAX];
+    int count = 0, known = 0, systems_count = 0;
+    struct hf_session *session;
+    struct hf_error err;
+    if (!hf_sessions_take(search->engine->sessions, &session, &err)) {
+        note_trouble(search, &err);
+        return 0;
+    }
+    if (!hf_shared_relatives(session, system_id, RELATIVES_MAX, ids, &count, &err))
+        note_trouble(search, &err);
+    hf_sessions_give(search->engine->sessions, session);
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    const struct hf_system_info *systems = hf_catalog_list_systems(search->engine->catalog, &arena, &systems_count);
+    for (int i = 0; i < systems_count; i++) {
+        for (int r = 0; r < count; r++) {
+            if (systems[i].id == ids[r])
+                out[known++] = systems[i];
+        }
+    }
+    return known;
 }
 
 /* The cached bodies of latest states; of those that are not cached, the sequences. */

@@ -15,7 +15,8 @@ struct hf_heal_primary {
 };
 struct hf_content_source hf_heal_source(struct hf_heal_primary *primary);
 
-/* Any copy of this content outside its own row: memory, other rows, snapshot files, mirror. Verified. *out owns a
+/* Any copy of this content outside its own row: memory, other rows, snapshot files, mirror; of this system, and of
+ * those that it shares contents with. Verified. *out owns a
  * reference. False: there is none that can be read now. Not from a loop thread. */
 bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_hash *hash, int64_t bytes,
                   struct hf_blob **out, char origin[HF_ORIGIN_BYTES]);

@@ -23,10 +23,16 @@ struct marking {
     int count, next;
 };
 
+struct relatives {
+    int64_t *ids;
+    int count;
+};
+
 static void fill_row(struct hf_value *params, const struct hf_shared_row *row);
 static bool mark_shared(void *context, const struct hf_state_row *row);
 static bool add_heir(void *context, const struct hf_value *values, int count);
 static bool give(struct hf_session *session, int64_t system_id, const struct heirs *heirs, struct hf_error *err);
+static bool add_relative(void *context, const struct hf_value *values, int count);
 
 bool hf_shared_insert(struct hf_session *session, struct hf_shared_row *rows, int count, struct hf_error *err)
 {
@@ -136,5 +142,24 @@ static bool give(struct hf_session *session, int64_t system_id, const struct hei
             if (!hf_session_exec_many(session, steps[i], params, HEIR_COLUMNS, count, NULL, err))
                 return false;
     }
+    return true;
+}
+
+bool hf_shared_relatives(struct hf_session *session, int64_t system_id, int limit, int64_t *ids_out, int *count_out,
+                         struct hf_error *err)
+{
+    struct relatives relatives = {ids_out, 0};
+    if (!hf_session_run(session, HF_STMT_RELATIVES, add_relative, &relatives, NULL, err, HF_INT(system_id),
+                        HF_INT(limit)))
+        return false;
+    *count_out = relatives.count;
+    return true;
+}
+
+static bool add_relative(void *context, const struct hf_value *values, int count)
+{
+    (void)count;
+    struct relatives *relatives = context;
+    relatives->ids[relatives->count++] = hf_value_int(&values[0]);
     return true;
 }

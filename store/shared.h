@@ -35,4 +35,8 @@ HF_MUST_USE bool hf_shared_give_all(struct hf_session *session, int64_t system_i
 HF_MUST_USE bool hf_shared_give_trimmed(struct hf_session *session, int64_t system_id, int64_t up_to, int64_t limit,
                                         struct hf_error *err);
 
+/* Which systems share contents with this one: they may have other copies. No index: reads what all of them share. */
+HF_MUST_USE bool hf_shared_relatives(struct hf_session *session, int64_t system_id, int limit, int64_t *ids_out,
+                                     int *count_out, struct hf_error *err);
+
 #endif

@@ -270,6 +270,13 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                FIRST_HEIRS " AND h.origin_sequence IN (SELECT s.sequence " SUPERSEDED
                                            " ORDER BY n.sequence LIMIT $3)",
                                NULL},
+    [HF_STMT_RELATIVES] =
+        {"relatives", "ii", false,
+         "WITH holders AS (SELECT DISTINCT origin_system_id AS id FROM component_states WHERE system_id = $1"
+         " AND origin_system_id IS NOT NULL) SELECT r.id FROM (SELECT id FROM holders UNION SELECT h.system_id AS id"
+         " FROM component_states AS h WHERE h.origin_system_id = $1 OR h.origin_system_id IN (SELECT id FROM holders))"
+         " AS r WHERE r.id <> $1 ORDER BY r.id LIMIT $2",
+         NULL},
     [HF_STMT_HEIR_TAKE] =
         {"heir_take", "iiii", true,
          "UPDATE component_states AS h SET content = o.content, origin_system_id = NULL, origin_sequence = NULL"

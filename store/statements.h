@@ -62,6 +62,7 @@ enum hf_statement {
     HF_STMT_HEIR_TAKE,     /* MANY: the heir gets the content, and names nobody any more */
     HF_STMT_HEIR_CHUNKS,   /* MANY: the same with chunks */
     HF_STMT_HEIR_FOLLOW,   /* MANY: the other heirs name the first */
+    HF_STMT_RELATIVES,     /* systems that share with one: holders, heirs, other heirs of the holders; at most $2 */
     /* snapshots */
     HF_STMT_SNAPSHOT_INSERT,
     HF_STMT_SNAPSHOT_GET,

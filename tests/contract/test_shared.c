@@ -126,6 +126,37 @@ START_TEST(shared_contents_are_read_through_and_stored_once)
 }
 END_TEST
 
+static void expect_relatives(int64_t system_id, int count, const int64_t *wanted)
+{
+    int64_t ids[4];
+    int found = -1;
+    HF_TEST_OK(hf_shared_relatives(test.read, system_id, 4, ids, &found, &err));
+    ck_assert_int_eq(found, count);
+    for (int i = 0; i < count; i++)
+        ck_assert_int_eq(ids[i], wanted[i]);
+}
+
+START_TEST(those_that_share_know_each_other)
+{
+    open_with_origin(_i);
+    expect_relatives(HF_TEST_SYSTEM, 0, NULL);
+    fork_rows(FORK, HF_TEST_SYSTEM);
+    expect_relatives(OTHER, 0, NULL);
+    expect_relatives(FORK, 1, (const int64_t[]){HF_TEST_SYSTEM});
+    fork_rows(OTHER, FORK);
+    expect_relatives(HF_TEST_SYSTEM, 2, (const int64_t[]){FORK, OTHER});
+    expect_relatives(FORK, 2, (const int64_t[]){HF_TEST_SYSTEM, OTHER});
+    expect_relatives(OTHER, 2, (const int64_t[]){HF_TEST_SYSTEM, FORK});
+    int64_t first;
+    int count = 0;
+    HF_TEST_OK(hf_shared_relatives(test.read, OTHER, 1, &first, &count, &err));
+    ck_assert_int_eq(count, 1);
+    delete_system(HF_TEST_SYSTEM); /* the fork holds the contents now */
+    expect_relatives(OTHER, 1, (const int64_t[]){FORK});
+    hf_test_store_done(&test);
+}
+END_TEST
+
 START_TEST(an_origin_that_says_another_hash_or_is_gone_is_not_shared)
 {
     open_with_origin(_i);
@@ -340,7 +371,7 @@ START_TEST(many_contents_are_handed_on_at_once)
 }
 END_TEST
 
-HF_TEST_STORE_MAIN("shared", shared_contents_are_read_through_and_stored_once,
+HF_TEST_STORE_MAIN("shared", shared_contents_are_read_through_and_stored_once, those_that_share_know_each_other,
                    an_origin_that_says_another_hash_or_is_gone_is_not_shared,
                    the_fork_of_a_fork_names_the_holder_itself, deleting_the_holder_hands_its_contents_on,
                    deleting_a_fork_takes_nothing_from_others, trimming_the_holder_hands_its_contents_on,

@@ -283,6 +283,46 @@ START_TEST(a_missing_row_is_healed_on_the_way)
 }
 END_TEST
 
+/* One content in one row, which both read; bodies do not stay in memory. */
+static void share_one_content(void)
+{
+    hf_test_service_open(&service, (const char *const[]){"--cache-bytes", "1", NULL});
+    hf_test_put(&service, "a", "{\"shared\":true}");
+}
+
+static void damage_shared_content(void)
+{
+    hf_test_service_crash(&service); /* no last snapshot, and nothing in memory */
+    hf_test_service_start(&service);
+    alter("UPDATE component_states SET content = zeroblob(length(content)) WHERE content IS NOT NULL");
+}
+
+START_TEST(a_fork_is_healed_from_the_snapshots_of_its_origin)
+{
+    share_one_content();
+    hf_test_full(&service);
+    struct hf_fork fork = fork_of(HF_TEST_NAME, FORK, now());
+    ck_assert_int_eq(fork.shared, 1);
+    damage_shared_content();
+    ck_assert_str_eq(text_of(FORK, "a"), "{\"shared\":true}");
+    ck_assert_int_eq(hf_test_count_events(&service, fork.system.id, "state.healed"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork)
+{
+    share_one_content();
+    fork_of(HF_TEST_NAME, FORK, now());
+    fork_of(HF_TEST_NAME, "another", now());
+    full_of(FORK);
+    damage_shared_content();
+    ck_assert_str_eq(text_of("another", "a"), "{\"shared\":true}");
+    ck_assert_str_eq(text_of(HF_TEST_NAME, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_fork_that_fails_midway_leaves_nothing)
 {
     setenv("HOLDFAST_FAULT", "fork_midway:error:1", 1); /* behind the second portion */
@@ -373,5 +413,7 @@ END_TEST
 HF_TEST_MAIN("fork", a_fork_shares_every_content_and_is_the_same_whole, what_history_lost_is_copied_from_the_snapshot,
              a_fork_outlives_history_and_origin, the_snapshot_of_a_fork_needs_nobody_else,
              what_came_later_is_no_part_of_a_fork, a_lost_content_fails_the_whole_fork_by_name,
-             a_missing_row_is_healed_on_the_way, a_fork_that_fails_midway_leaves_nothing,
-             of_two_forks_under_one_name_one_comes_into_being, a_fork_is_one_cut_whatever_goes_on_meanwhile);
+             a_missing_row_is_healed_on_the_way, a_fork_is_healed_from_the_snapshots_of_its_origin,
+             an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork,
+             a_fork_that_fails_midway_leaves_nothing, of_two_forks_under_one_name_one_comes_into_being,
+             a_fork_is_one_cut_whatever_goes_on_meanwhile);
