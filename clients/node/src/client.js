@@ -1,0 +1,296 @@
+import { followEvents } from './events.js';
+import { bringUpWaves, hydrate } from './hydrate.js';
+import { loadState } from './loading.js';
+import { itemsOf } from './pages.js';
+import { saveState, saveStates } from './saving.js';
+import { encodeState } from './state.js';
+import { Transport } from './transport.js';
+
+const DEFAULT_URL = 'http://127.0.0.1:8080';
+const DEFAULT_SYSTEM = 'default';
+
+/** Calls that are answered when they are done, however long that takes. */
+const NO_TIMEOUT = 0;
+
+/**
+ * One system of a holdfast service. Has no state but its connections: any number of calls may be under way.
+ *
+ * Each call takes a `signal` to give up and a `timeout` (ms, of one attempt). Calls that may be done twice are sent
+ * again when the connection is lost or the service answers 503; the others only when it is certain that nothing was
+ * done. All failures are HoldfastError.
+ */
+export class Holdfast {
+  #transport;
+
+  /**
+   * Connects to nothing yet.
+   *
+   * @param {string} [url] else HOLDFAST_URL, else http://127.0.0.1:8080
+   * @param {object} [options] token (else HOLDFAST_TOKEN), system (else HOLDFAST_SYSTEM, else `default`), timeout,
+   *     retry ({attempts, minMs, maxMs, totalMs} or false), tls (options of node:tls: ca, cert, key)
+   */
+  constructor(url, options = {}) {
+    this.system = options.system ?? (process.env.HOLDFAST_SYSTEM || DEFAULT_SYSTEM);
+    this.#transport = new Transport(url ?? (process.env.HOLDFAST_URL || DEFAULT_URL), {
+      ...options, token: options.token ?? process.env.HOLDFAST_TOKEN,
+    });
+  }
+
+  /** A client of a service that answered and takes the token; waits for one that is just starting. */
+  static async connect(url, options = {}) {
+    const client = new Holdfast(url, options);
+    try {
+      await client.systemIfAny({ signal: options.signal });
+      return client;
+    } catch (error) {
+      client.close();
+      throw error;
+    }
+  }
+
+  get url() {
+    return this.#transport.url;
+  }
+
+  /** Ends the connections that are kept. Calls under way break off. */
+  close() {
+    this.#transport.close();
+  }
+
+  // ---- components and their states ----
+
+  /** Registers a component: kind, dependsOn, heartbeatIntervalMs, requiredPointers. Replaces what was registered. */
+  register(component, registration = {}, options = {}) {
+    const { kind, dependsOn, heartbeatIntervalMs, requiredPointers } = registration;
+    const json = { kind, dependsOn, heartbeatIntervalMs, requiredPointers };
+    return this.#json('PUT', ['components', component], { json, safe: true, ...options });
+  }
+
+  /**
+   * Saves a state; resolves with the receipt when it is on disk.
+   *
+   * @param {object} [options] ifMatch (an ETag; else precondition_failed), ifNoneMatch ('*'), epoch (stale_epoch if the
+   *     system was restored since), event, eventSnapshot, contentType
+   */
+  save(component, state, options = {}) {
+    return this.saveEncoded(component, encodeState(state, options.contentType), options);
+  }
+
+  /** The same for what encodeState() made. */
+  saveEncoded(component, encoded, options = {}) {
+    return saveState(this.#transport, this.#path('components', component, 'state'), encoded, options);
+  }
+
+  /** Saves the states of many components ({component, state, contentType, ifMatch}), all or none. */
+  saveMany(items, options = {}) {
+    return saveStates(this.#transport, this.#path('states'), items, options);
+  }
+
+  /**
+   * Reads a state, the present one or of a moment: version, at, sequence or snapshot. Its bytes are held against the
+   * digest that the service promises.
+   */
+  load(component, options = {}) {
+    return loadState(this.#transport, this.#path('components', component, 'state'), component, options);
+  }
+
+  /** The same; null when there is none. */
+  loadIfAny(component, options) {
+    return orNull(this.load(component, options));
+  }
+
+  /** Says that a component is alive, and how it is: health (0 to 1), status, metrics. */
+  async heartbeat(component, { health, status, metrics } = {}, options = {}) {
+    const json = { health, status, metrics };
+    await this.#send('POST', ['components', component, 'heartbeat'], { json, safe: true, ...options });
+  }
+
+  component(component, options = {}) {
+    return this.#json('GET', ['components', component], options);
+  }
+
+  /** All components of the system, or those of a kind or health. */
+  components({ kind, health, ...options } = {}) {
+    return this.#items(['components'], 'components', { kind, health }, options);
+  }
+
+  /** The versions of a state, newest first, as far back as history is kept. */
+  history(component, options = {}) {
+    return this.#items(['components', component, 'versions'], 'versions', {}, options);
+  }
+
+  async deleteComponent(component, { ifMatch, epoch, ...options } = {}) {
+    const headers = { 'If-Match': ifMatch, 'State-Epoch': epoch };
+    await this.#send('DELETE', ['components', component], { headers, ...options });
+  }
+
+  // ---- snapshots ----
+
+  /** Takes a snapshot: kind ('full' or 'incremental'), label. */
+  snapshot({ kind = 'full', label, ...options } = {}) {
+    return this.#json('POST', ['snapshots'], { json: { kind, label }, timeout: NO_TIMEOUT, ...options });
+  }
+
+  /** The snapshots, newest first; kind, before. */
+  snapshots({ kind, before, ...options } = {}) {
+    return this.#items(['snapshots'], 'snapshots', { kind, before }, options);
+  }
+
+  /** Looks at a snapshot; `latest` is the newest complete one. */
+  snapshotInfo(id = 'latest', options = {}) {
+    return this.#json('GET', ['snapshots', id], options);
+  }
+
+  /** Sets label or pinned of a snapshot; a pinned one never expires. */
+  changeSnapshot(id, { label, pinned }, options = {}) {
+    const call = { json: { label, pinned }, safe: true, timeout: NO_TIMEOUT, ...options };
+    return this.#json('PATCH', ['snapshots', id], call);
+  }
+
+  /** Reads a snapshot back and heals what it can; the verdict is in `status`, also when it is damaged. */
+  validate(id = 'latest', { deep, ...options } = {}) {
+    const call = { json: { deep }, safe: true, timeout: NO_TIMEOUT, ...options };
+    return this.#json('POST', ['snapshots', id, 'validate'], call);
+  }
+
+  // ---- recoveries ----
+
+  /**
+   * Restores: from a snapshot ({snapshot: id or 'latest'}) or a moment ({at}); components, includeDependencies,
+   * maxAgeMs, salvage, reason. With dryRun it is a plan, which apply() carries out.
+   */
+  restore(request = {}, options = {}) {
+    const { snapshot, at, components, includeDependencies, maxAgeMs, dryRun, salvage, reason } = request;
+    const json = {
+      source: at === undefined ? 'snapshot' : 'at', snapshot: at === undefined ? snapshot ?? 'latest' : snapshot,
+      at, components, includeDependencies, maxAgeMs, dryRun, salvage, reason,
+    };
+    return this.#json('POST', ['recoveries'], { json, timeout: NO_TIMEOUT, ...options });
+  }
+
+  /** What a restore would bring back, and lose. Changes nothing. */
+  planRestore(request = {}, options = {}) {
+    return this.restore({ ...request, dryRun: true }, options);
+  }
+
+  /** Carries a plan out, as it was planned; plan_changed if the system moved on since, unless `force`. */
+  apply(plan, { force, reason, ...options } = {}) {
+    const id = typeof plan === 'string' ? plan : plan.id;
+    const call = { json: { force, reason }, timeout: NO_TIMEOUT, ...options };
+    return this.#json('POST', ['recoveries', id, 'apply'], call);
+  }
+
+  /** Opens a recovery with the source `head`: a start from the present states. */
+  startRecovery({ reason, components, signal } = {}) {
+    const json = { source: 'head', reason, components };
+    return this.#json('POST', ['recoveries'], { json, timeout: NO_TIMEOUT, signal });
+  }
+
+  recovery(id, options = {}) {
+    return this.#json('GET', ['recoveries', id], options);
+  }
+
+  recoveries(options = {}) {
+    return this.#items(['recoveries'], 'recoveries', {}, options);
+  }
+
+  /** Reports how a component came up: status (restored, failed, fresh), detail, durationMs. */
+  report(recovery, component, { status, detail, durationMs }, options = {}) {
+    const json = { status, detail, durationMs };
+    return this.#json('PUT', ['recoveries', recovery, 'components', component], { json, safe: true, ...options });
+  }
+
+  /** Brings the system up from its present states, in dependency order (hydrate.js). */
+  hydrate(bringUp, options = {}) {
+    return hydrate(this, bringUp, options);
+  }
+
+  /** Gives the states of a restore to their components and reports, wave by wave. */
+  bringUp(recovery, bringUp, options = {}) {
+    return bringUpWaves(this, recovery, bringUp, options);
+  }
+
+  /**
+   * What changed between two moments, each 'now', a snapshot id or 'latest', a sequence or a time. With `component`,
+   * that one and its patch; else `changes` has all that differ.
+   */
+  async diff(from, to = undefined, { component, ...options } = {}) {
+    const read = (cursor) => {
+      const query = { from, to, component, cursor };
+      return this.#json('GET', ['diff'], { query, timeout: NO_TIMEOUT, ...options });
+    };
+    const whole = await read();
+    if (component !== undefined) return whole;
+    for (let cursor = whole.nextCursor; cursor; ) {
+      const page = await read(cursor);
+      whole.changes.push(...page.changes);
+      cursor = page.nextCursor;
+    }
+    return { ...whole, nextCursor: null };
+  }
+
+  /** Makes a new system of a past of this one ({at}, {sequence}, {snapshot}) or of its present, and describes it. */
+  fork(name, { at, sequence, snapshot, description, ...options } = {}) {
+    const json = { name, description, from: { system: this.system, at, sequence, snapshot } };
+    return this.#transport.json(callOf('POST', ['v1', 'systems'], { json, timeout: NO_TIMEOUT, ...options }));
+  }
+
+  // ---- the system ----
+
+  systemInfo(options = {}) {
+    return this.#json('GET', [], options);
+  }
+
+  /** The same; null while there is no such system. */
+  systemIfAny(options = {}) {
+    return orNull(this.systemInfo(options));
+  }
+
+  /** Creates the system, or sets description, backupIntervalMs, incrementalIntervalMs, maxRetentionHours. */
+  configure(settings = {}, options = {}) {
+    return this.#json('PUT', [], { json: settings, safe: true, ...options });
+  }
+
+  /** Deletes the system with all its states, history and snapshots. */
+  async deleteSystem(options = {}) {
+    await this.#send('DELETE', [], { query: { confirm: this.system }, timeout: NO_TIMEOUT, ...options });
+  }
+
+  status(options = {}) {
+    return this.#json('GET', ['status'], options);
+  }
+
+  /** The events of the system as they happen, from now or after an id ({after}); see events.js. */
+  events(options = {}) {
+    return followEvents(this.#transport, this.system, options);
+  }
+
+  #path(...rest) {
+    return ['v1', 'systems', this.system, ...rest];
+  }
+
+  #send(method, rest, options) {
+    return this.#transport.send(callOf(method, this.#path(...rest), options));
+  }
+
+  #json(method, rest, options) {
+    return this.#transport.json(callOf(method, this.#path(...rest), options));
+  }
+
+  #items(rest, member, query, { limit, ...options }) {
+    return itemsOf((cursor) => this.#json('GET', rest, { query: { ...query, cursor, limit }, ...options }), member);
+  }
+}
+
+function callOf(method, path, { timeout, ...rest }) {
+  return { method, path, timeoutMs: timeout, ...rest };
+}
+
+async function orNull(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,291 @@
+import { EventEmitter } from 'node:events';
+import { abortReason, onAbort, throwIfAborted } from './abort.js';
+import { HoldfastError } from './errors.js';
+import { PendingStates } from './queue.js';
+import { backoff } from './retry.js';
+import { Schedule } from './schedule.js';
+import { encodeState } from './state.js';
+
+const DEFAULTS = Object.freeze({
+  coalesceMs: 50, maxQueued: 1024, maxQueuedBytes: 64 * 1024 * 1024, policy: 'block', concurrency: 4,
+  retryMinMs: 500, retryMaxMs: 15000, closeTimeoutMs: 15000, flushOnExit: true, epoch: null,
+});
+const POLICIES = ['block', 'drop-oldest', 'fail'];
+
+/**
+ * Saves for a process that has better things to do: a bounded queue, one state a component. Rapid saves of a component
+ * become one, what did not change is not sent, and while the service is away what waits stays and is tried again.
+ * States of a component are saved in the order in which they were given; never two of one component at a time.
+ *
+ * It sends the epoch that it began with. When the system was restored since, nothing more is sent: the event `epoch`
+ * tells, and saves are refused with stale_epoch until resume() says that the process has the restored states. So a
+ * restore is never overwritten unseen.
+ *
+ * Events: `saved` (receipt), `failed` ({component, error}), `retrying` ({component, error, inMs}),
+ * `dropped` ({component}), `epoch` ({epoch, error}).
+ */
+export class Saver extends EventEmitter {
+  #client;
+  #options;
+  #queue;
+  #saved = new Map();
+  #sending = new Set();
+  #blocked = new Set();
+  #idle = new Set();
+  #schedule;
+  #timer;
+  #failures = 0;
+  #pausedUntil = 0;
+  #epoch;
+  #fence = null;
+  #closing = null;
+  #closed = false;
+  #flushing = 0;
+  #stop = new AbortController();
+  #beforeExit;
+
+  /** @param {Holdfast} client @param {object} [options] see DEFAULTS; policy: block, drop-oldest or fail */
+  constructor(client, options = {}) {
+    super();
+    const given = Object.entries(options).filter(([, value]) => value !== undefined);
+    this.#options = { ...DEFAULTS, ...Object.fromEntries(given) };
+    if (!POLICIES.includes(this.#options.policy)) throw new TypeError(`policy is one of ${POLICIES.join(', ')}`);
+    this.#client = client;
+    this.#epoch = this.#options.epoch;
+    this.#queue = new PendingStates(this.#options.maxQueued, this.#options.maxQueuedBytes);
+    this.#schedule = new Schedule((component, state) => this.enqueue(component, state),
+      (component, error) => this.emit('failed', { component, error }));
+    this.#beforeExit = () => this.close().catch(() => {});
+    if (this.#options.flushOnExit) process.once('beforeExit', this.#beforeExit);
+  }
+
+  /** The epoch that is sent; null until the first receipt told it. */
+  get epoch() {
+    return this.#epoch;
+  }
+
+  /** How many states wait or are on their way. */
+  get pending() {
+    return this.#queue.size + this.#sending.size;
+  }
+
+  /**
+   * Saves a state; resolves with the receipt when it, or a later one of the component, is on disk, and at once when
+   * nothing changed. Rejects when the service refuses it, it was dropped, or the saver closed before it was saved.
+   *
+   * @param {object} [options] contentType, event, eventSnapshot; force: also if nothing changed; now: do not wait for
+   *     more; signal: ends the waiting for room, not what is in the queue
+   */
+  async save(component, state, options = {}) {
+    const entry = this.#makeEntry(component, state, options);
+    const outcome = new Promise((resolve, reject) => entry.waiters.push({ resolve, reject }));
+    outcome.catch(() => {}); // the caller hears of it by the promise that is returned, if room is found at all
+    return await this.#accept(entry, options) ?? outcome;
+  }
+
+  /** The same for those who do not wait: resolves when there is room; events tell what became of it. */
+  async enqueue(component, state, options = {}) {
+    await this.#accept(this.#makeEntry(component, state, options), options);
+  }
+
+  /** Saves what `produce` (may be async) gives, again and again, and a last time at close(). Returns how to end it. */
+  every(intervalMs, component, produce) {
+    return this.#schedule.add(intervalMs, component, produce);
+  }
+
+  /** Takes a loaded state or a receipt for saved, so that the same content is not sent once more. */
+  remember(receipt) {
+    this.#saved.set(receipt.component, receipt);
+    this.#epoch = receipt.epoch;
+  }
+
+  /** Goes on after a restore, in the epoch whose states the process now has. */
+  resume(epoch) {
+    this.#saved.clear();
+    this.#epoch = epoch;
+    this.#fence = null;
+  }
+
+  /** Resolves when nothing waits and nothing is on its way; rejects with not_saved after timeoutMs. */
+  async flush({ timeoutMs = 0, signal } = {}) {
+    throwIfAborted(signal);
+    this.#flushing += 1;
+    this.#pump();
+    try {
+      if (this.pending > 0) await this.#waitUntilIdle(timeoutMs, signal);
+    } finally {
+      this.#flushing -= 1;
+    }
+  }
+
+  /**
+   * Saves what the callbacks of every() give, then what waits, then accepts no more. What is not saved within
+   * timeoutMs is given up: its savers are told, and not_saved names the components.
+   */
+  close({ timeoutMs = this.#options.closeTimeoutMs } = {}) {
+    this.#closing ??= this.#closeNow(timeoutMs);
+    return this.#closing;
+  }
+
+  async #closeNow(timeoutMs) {
+    const until = Date.now() + timeoutMs;
+    process.removeListener('beforeExit', this.#beforeExit);
+    try {
+      await this.#lastRound(timeoutMs);
+      await this.flush({ timeoutMs: Math.max(1, until - Date.now()) });
+    } finally {
+      this.#closed = true;
+      clearTimeout(this.#timer);
+      this.#stop.abort();
+      const left = this.#queue.takeAll();
+      for (const entry of left) this.#fail(entry, new HoldfastError('not_saved', 'closed before it was saved'));
+      this.#makeRoom();
+    }
+  }
+
+  /** A queue that stays full must not keep the process from ending. */
+  async #lastRound(timeoutMs) {
+    let timer;
+    const enough = new Promise((resolve) => {
+      timer = setTimeout(resolve, timeoutMs);
+    });
+    await Promise.race([this.#schedule.end(), enough]);
+    clearTimeout(timer);
+  }
+
+  #makeEntry(component, state, { contentType, event, eventSnapshot, force = false, now = false }) {
+    const options = { ...(event !== undefined && { event }), ...(eventSnapshot !== undefined && { eventSnapshot }) };
+    const readyAt = Date.now() + (now ? 0 : this.#options.coalesceMs);
+    return { component, encoded: encodeState(state, contentType), options, force, waiters: [], readyAt };
+  }
+
+  /** Puts an entry into the queue, as the policy says; gives a receipt when there is nothing to save. */
+  async #accept(entry, { signal }) {
+    for (;;) {
+      throwIfAborted(signal);
+      if (this.#closed) throw new HoldfastError('closed', 'the saver is closed');
+      if (this.#fence) throw this.#fence;
+      const busy = this.#sending.has(entry.component) || this.#queue.has(entry.component);
+      const same = busy ? null : this.#unchanged(entry);
+      if (same) return same;
+      if (this.#queue.offer(entry)) break;
+      if (this.#options.policy === 'fail') {
+        throw new HoldfastError('queue_full', `${this.#queue.size} states wait already`, { retryable: true });
+      }
+      if (this.#options.policy === 'block') await this.#waitForRoom(signal);
+      else this.#dropOldest();
+    }
+    this.#pump();
+    return undefined;
+  }
+
+  #unchanged(entry) {
+    const saved = this.#saved.get(entry.component);
+    return !entry.force && saved?.hash === entry.encoded.hash ? { ...saved, unchanged: true } : null;
+  }
+
+  #dropOldest() {
+    const oldest = this.#queue.take(() => true);
+    this.emit('dropped', { component: oldest.component });
+    for (const waiter of oldest.waiters) waiter.reject(new HoldfastError('dropped', 'newer states needed its room'));
+  }
+
+  #waitForRoom(signal) {
+    return new Promise((resolve, reject) => {
+      const forget = onAbort(signal, () => {
+        this.#blocked.delete(wake);
+        reject(abortReason(signal));
+      });
+      const wake = () => {
+        forget();
+        resolve();
+      };
+      this.#blocked.add(wake);
+    });
+  }
+
+  #makeRoom() {
+    const blocked = [...this.#blocked];
+    this.#blocked.clear();
+    for (const wake of blocked) wake();
+  }
+
+  #waitUntilIdle(timeoutMs, signal) {
+    return new Promise((resolve, reject) => {
+      const finish = (settle, value) => {
+        clearTimeout(timer);
+        forget();
+        this.#idle.delete(wake);
+        settle(value);
+      };
+      const wake = () => finish(resolve);
+      const forget = onAbort(signal, () => finish(reject, abortReason(signal)));
+      const tooLate = () => finish(reject, new HoldfastError('not_saved',
+        `${this.pending} states could not be saved within ${timeoutMs} ms`, { retryable: true }));
+      const timer = timeoutMs > 0 ? setTimeout(tooLate, timeoutMs) : undefined;
+      this.#idle.add(wake);
+    });
+  }
+
+  /** Sends what is due, as much at a time as is allowed, and comes back when more is. */
+  #pump() {
+    clearTimeout(this.#timer);
+    if (this.#closed) return;
+    const free = (entry) => !this.#sending.has(entry.component);
+    while (this.#sending.size < this.#options.concurrency && Date.now() >= this.#pausedUntil) {
+      const due = this.#flushing > 0 ? Infinity : Date.now();
+      const entry = this.#queue.take((candidate) => free(candidate) && candidate.readyAt <= due);
+      if (!entry) break;
+      this.#send(entry);
+      this.#makeRoom();
+    }
+    if (this.pending === 0) for (const wake of [...this.#idle]) wake();
+    if (this.#sending.size >= this.#options.concurrency) return;
+    const at = Math.max(this.#pausedUntil, this.#queue.nextAt(free));
+    if (!Number.isFinite(at)) return;
+    this.#timer = setTimeout(() => this.#pump(), Math.max(0, at - Date.now()));
+    if (this.#options.flushOnExit) this.#timer.unref(); // a process that has nothing else to do saves at once, and ends
+  }
+
+  async #send(entry) {
+    this.#sending.add(entry.component);
+    try {
+      const receipt = this.#unchanged(entry) ?? await this.#client.saveEncoded(entry.component, entry.encoded,
+        { ...entry.options, epoch: this.#epoch, signal: this.#stop.signal });
+      this.#failures = 0;
+      this.#pausedUntil = 0;
+      if (!this.#fence) this.remember(receipt);
+      this.emit('saved', receipt);
+      for (const waiter of entry.waiters) waiter.resolve(receipt);
+    } catch (error) {
+      this.#handleFailure(entry, error);
+    } finally {
+      this.#sending.delete(entry.component);
+      this.#pump();
+    }
+  }
+
+  #handleFailure(entry, error) {
+    if (this.#closed) return this.#fail(entry, new HoldfastError('not_saved', 'closed on its way', { cause: error }));
+    if (error.code === 'stale_epoch') return this.#raiseFence(entry, error);
+    if (!error.retryable) return this.#fail(entry, error);
+    this.#failures += 1;
+    const inMs = backoff(this.#failures, { minMs: this.#options.retryMinMs, maxMs: this.#options.retryMaxMs });
+    this.#pausedUntil = Date.now() + inMs;
+    this.#queue.giveBack(entry);
+    this.emit('retrying', { component: entry.component, error, inMs });
+  }
+
+  #raiseFence(entry, error) {
+    const first = !this.#fence;
+    this.#fence = error;
+    for (const refused of [entry, ...this.#queue.takeAll()]) this.#fail(refused, error);
+    this.#makeRoom();
+    if (first) this.emit('epoch', { epoch: error.epoch ?? null, error });
+  }
+
+  #fail(entry, error) {
+    this.emit('failed', { component: entry.component, error });
+    for (const waiter of entry.waiters) waiter.reject(error);
+  }
+}

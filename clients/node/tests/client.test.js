@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Holdfast, HoldfastError } from '../src/index.js';
+import { Service, collect } from './support/service.js';
+
+let service;
+let client;
+
+before(async () => {
+  service = await Service.start();
+});
+after(() => service.end());
+
+/** A system of its own for each test. */
+async function fresh(name) {
+  client?.close();
+  client = await Holdfast.connect(service.url, { system: name });
+  return client;
+}
+after(() => client.close());
+
+test('what is saved is what is loaded: JSON, text and bytes', async () => {
+  await fresh('kinds');
+  const receipt = await client.save('json', { list: [1, 'ä', null] });
+  assert.deepEqual([receipt.version, receipt.unchanged, receipt.etag.startsWith('"1-')], [1, false, true]);
+  await client.save('text', 'two\nlines', { contentType: 'text/plain' });
+  await client.save('bytes', new Uint8Array([0, 255, 10]));
+  await client.save('a:b.c_d-e', 7);
+  assert.deepEqual((await client.load('json')).value, { list: [1, 'ä', null] });
+  assert.equal((await client.load('text')).bytes.toString(), 'two\nlines');
+  assert.deepEqual([...(await client.load('bytes')).value], [0, 255, 10]);
+  assert.equal((await client.load('a:b.c_d-e')).value, 7);
+  assert.equal((await client.save('json', { list: [1, 'ä', null] })).unchanged, true);
+  await assert.rejects(async () => client.save('json', undefined), TypeError);
+});
+
+test('the past is read by version, time, sequence and snapshot', async () => {
+  await fresh('past');
+  const first = await client.save('agent', { step: 1 });
+  const snapshot = await client.snapshot({ label: 'early' });
+  const second = await client.save('agent', { step: 2 });
+  assert.equal((await client.load('agent', { version: 1 })).value.step, 1);
+  assert.equal((await client.load('agent', { sequence: first.sequence })).value.step, 1);
+  assert.equal((await client.load('agent', { snapshot: snapshot.id })).value.step, 1);
+  assert.equal((await client.load('agent', { at: new Date(second.committedAt) })).value.step, 2);
+  const versions = await collect(client.history('agent', { limit: 1 }));
+  assert.deepEqual(versions.map((version) => version.version), [2, 1]);
+  assert.equal(await client.loadIfAny('nobody'), null);
+  await assert.rejects(client.load('nobody'), { name: 'HoldfastError', code: 'not_found', status: 404 });
+});
+
+test('a failure tells code, status, what to do and the request', async () => {
+  await fresh('failures');
+  const { etag } = await client.save('agent', 1);
+  await client.save('agent', 2, { ifMatch: etag });
+  const error = await client.save('agent', 3, { ifMatch: etag }).catch((reason) => reason);
+  assert.ok(error instanceof HoldfastError);
+  assert.deepEqual([error.code, error.status, error.retryable], ['precondition_failed', 412, false]);
+  assert.match(error.currentEtag, /^"2-/);
+  assert.match(error.requestId, /^[0-9a-f]+$/);
+  assert.match(error.detail, /agent/);
+  await assert.rejects(client.save('agent', 4, { ifNoneMatch: '*' }), { code: 'precondition_failed' });
+  await assert.rejects(client.save('no name', 4), { code: 'invalid_request' });
+});
+
+test('many states are saved together or not at all', async () => {
+  await fresh('batch');
+  const items = [
+    { component: 'json', state: { reward: 12.5 } },
+    { component: 'lines', state: 'one\ntwo', contentType: 'text/plain' },
+    { component: 'pretty', state: '{\n "a": 1\n}', contentType: 'application/json' },
+    { component: 'bytes', state: Buffer.from([1, 2]) },
+  ];
+  const { results } = await client.saveMany(items, { idempotencyKey: 'step-1' });
+  assert.deepEqual(results.map((result) => result.component), ['json', 'lines', 'pretty', 'bytes']);
+  const again = await client.saveMany(items, { idempotencyKey: 'step-1' });
+  assert.deepEqual(again.results.map((result) => result.sequence), results.map((result) => result.sequence));
+  assert.equal((await client.load('pretty')).bytes.toString(), '{\n "a": 1\n}');
+  assert.equal((await client.load('lines')).contentType, 'text/plain');
+  await assert.rejects(client.saveMany([{ component: 'json', state: 1 }], { idempotencyKey: 'step-1' }),
+    { code: 'idempotency_key_reused' });
+  const bad = [{ component: 'json', state: 9 }, { component: 'bytes', state: 9, ifMatch: '"7-0000000000000000"' }];
+  await assert.rejects(client.saveMany(bad), { code: 'precondition_failed', component: 'bytes' });
+  assert.deepEqual((await client.load('json')).value, { reward: 12.5 });
+  assert.throws(() => client.saveMany([]), TypeError);
+});
+
+test('a hydration goes through the waves, reports, and leaves no component out', async () => {
+  await fresh('hydration');
+  await client.register('model');
+  await client.register('agent', { dependsOn: ['model'], kind: 'agent' });
+  await client.register('judge', { dependsOn: ['agent'] });
+  for (const name of ['judge', 'agent', 'model', 'spare']) await client.save(name, { name });
+  const order = [];
+  const result = await client.hydrate(async (name, state, context) => {
+    order.push(name);
+    assert.deepEqual(state.value, { name });
+    if (name === 'agent') throw new Error('no room for it');
+    if (name === 'judge') assert.deepEqual(context.failed, ['agent']);
+    return name === 'spare' ? { status: 'fresh', detail: 'not wanted' } : undefined;
+  }, { reason: 'a test' });
+  assert.ok(order.indexOf('model') < order.indexOf('agent') && order.indexOf('agent') < order.indexOf('judge'));
+  assert.deepEqual([result.restored.sort(), result.fresh, result.failed], [['judge', 'model'], ['spare'], ['agent']]);
+  assert.deepEqual([result.recovery.status, result.recovery.reason], ['failed', 'a test']);
+  const parts = Object.fromEntries(result.recovery.waves.flat().map((part) => [part.component, part]));
+  assert.equal(parts.agent.detail, 'no room for it');
+  assert.equal(parts.spare.detail, 'not wanted');
+  assert.ok(Number.isInteger(parts.model.durationMs));
+
+  const asked = [];
+  const stopped = await client.hydrate((name) => {
+    asked.push(name);
+    if (name === 'model') throw new Error('gone');
+  }, { stopOnFailure: true, components: ['model', 'agent'] });
+  assert.deepEqual([asked, stopped.failed], [['model'], ['model', 'agent']]);
+});
+
+test('a hydration gives the version of its plan, also when another one writes meanwhile', async () => {
+  await fresh('overtaken');
+  await client.register('second', { dependsOn: ['first'] });
+  await client.saveMany([{ component: 'first', state: 1 }, { component: 'second', state: 1 }]);
+  const seen = {};
+  await client.hydrate(async (name, state) => {
+    seen[name] = state.value;
+    if (name === 'first') await client.save('second', 2);
+  });
+  assert.deepEqual(seen, { first: 1, second: 1 });
+});
+
+test('snapshots are listed, pinned, read back and restored by a plan', async () => {
+  await fresh('snapshots');
+  await client.save('agent', { step: 1 });
+  const early = await client.snapshot({ label: 'early' });
+  await client.save('agent', { step: 2 });
+  await client.save('late', 1);
+  const late = await client.snapshot({ kind: 'incremental' });
+  assert.deepEqual((await collect(client.snapshots({ limit: 1 }))).map(({ id }) => id), [late.id, early.id]);
+  assert.equal((await client.changeSnapshot(early.id, { pinned: true })).pinned, true);
+  assert.equal((await client.snapshotInfo()).id, late.id);
+  assert.equal((await client.validate(early.id, { deep: true })).status, 'valid');
+  const diff = await client.diff(early.id);
+  assert.deepEqual(diff.changes.map(({ component, change }) => [component, change]), [['agent', 'changed'], ['late', 'added']]);
+  assert.deepEqual((await client.diff(early.id, 'now', { component: 'agent' })).patch,
+    [{ op: 'replace', path: '/step', value: 2 }]);
+
+  const plan = await client.planRestore({ snapshot: early.id, reason: 'bad reward' });
+  assert.deepEqual([plan.status, plan.removed, plan.dataLoss.versions], ['planned', ['late'], 2]);
+  await client.save('agent', { step: 3 });
+  await assert.rejects(client.apply(plan), { code: 'plan_changed' });
+  const done = await client.apply(plan.id, { force: true });
+  assert.deepEqual([done.status, done.epoch], ['applied', 2]);
+  assert.equal((await client.load('agent')).value.step, 1);
+  await assert.rejects(client.save('agent', { step: 4 }, { epoch: 1 }), { code: 'stale_epoch', epoch: 2 });
+  assert.equal((await collect(client.recoveries()))[0].id, plan.id);
+});
+
+test('a fork lives on its own', async () => {
+  await fresh('origin');
+  await client.save('agent', 1);
+  const made = await client.fork('what-if', { description: 'a try' });
+  assert.deepEqual([made.name, made.components], ['what-if', 1]);
+  const other = new Holdfast(service.url, { system: 'what-if' });
+  await other.save('agent', 2);
+  assert.equal((await client.load('agent')).value, 1);
+  await other.deleteSystem();
+  assert.equal(await other.systemIfAny(), null);
+  other.close();
+});
+
+test('components, heartbeats and status', async () => {
+  await fresh('health');
+  await client.register('agent', { kind: 'agent', heartbeatIntervalMs: 60000 });
+  await client.heartbeat('agent', { health: 0.5, metrics: { judgments: 3 } });
+  assert.equal((await client.component('agent')).health, 0.5);
+  assert.deepEqual((await collect(client.components({ kind: 'agent' }))).map(({ name }) => name), ['agent']);
+  assert.equal((await client.status()).metricTotals.judgments, 3);
+  await client.configure({ backupIntervalMs: 60000 });
+  assert.equal((await client.systemInfo()).backupIntervalMs, 60000);
+  await client.save('agent', 1);
+  await client.deleteComponent('agent');
+  assert.equal(await client.loadIfAny('agent'), null);
+});
+
+test('url, token and system come from the environment where they are not given', async () => {
+  const before = { ...process.env };
+  Object.assign(process.env, { HOLDFAST_URL: `${service.url}/`, HOLDFAST_SYSTEM: 'environment' });
+  try {
+    const other = await Holdfast.connect();
+    assert.deepEqual([other.url, other.system], [service.url, 'environment']);
+    assert.equal((await other.save('agent', 1)).system, 'environment');
+    other.close();
+  } finally {
+    process.env = before;
+  }
+  assert.throws(() => new Holdfast('ftp://127.0.0.1'), TypeError);
+});

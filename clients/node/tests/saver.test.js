@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { after, before, test } from 'node:test';
+import { Holdfast, Saver } from '../src/index.js';
+import { Proxy, refusal } from './support/proxy.js';
+import { Service, collect, until } from './support/service.js';
+
+const QUICK = { minMs: 1, maxMs: 20, attempts: 2 };
+const SOON = { retryMinMs: 5, retryMaxMs: 50 };
+
+let service;
+let proxy;
+
+before(async () => {
+  service = await Service.start();
+  proxy = await Proxy.to(service);
+});
+after(async () => {
+  await proxy.end();
+  await service.end();
+});
+
+async function withSaver(system, options, use) {
+  const client = new Holdfast(proxy.url, { system, retry: QUICK });
+  const saver = new Saver(client, { ...SOON, ...options });
+  try {
+    await use(saver, client);
+  } finally {
+    proxy.refusals = 0;
+    await saver.close().catch(() => {});
+    client.close();
+  }
+}
+
+async function versions(client, component) {
+  return (await collect(client.history(component))).length;
+}
+
+test('rapid saves of a component become one, and all of them get its receipt', () => withSaver(
+  'rapid', { coalesceMs: 100 }, async (saver, client) => {
+    const receipts = await Promise.all([1, 2, 3, 4, 5].map((step) => saver.save('agent', { step })));
+    assert.deepEqual(receipts.map((receipt) => receipt.version), [1, 1, 1, 1, 1]);
+    assert.equal((await client.load('agent')).value.step, 5);
+    assert.equal(await versions(client, 'agent'), 1);
+  }));
+
+test('what did not change is not sent, unless it is forced', () => withSaver(
+  'same', { coalesceMs: 0 }, async (saver) => {
+    await saver.save('agent', { step: 1 });
+    proxy.requests = [];
+    assert.deepEqual([(await saver.save('agent', { step: 1 })).unchanged, proxy.requests.length], [true, 0]);
+    await saver.save('agent', { step: 1 }, { force: true });
+    assert.equal(proxy.requests.length, 1);
+    const both = [saver.save('agent', { step: 2 }), saver.save('agent', { step: 1 })];
+    assert.deepEqual((await Promise.all(both)).at(-1).hash, (await saver.save('agent', { step: 1 })).hash);
+  }));
+
+test('a state that is on its way is followed by the newer one, in this order', () => withSaver(
+  'order', { coalesceMs: 0 }, async (saver, client) => {
+    proxy.delayMs = 50;
+    const all = [];
+    for (let step = 1; step <= 5; step += 1) {
+      all.push(saver.save('agent', { step }));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await Promise.all(all);
+    proxy.delayMs = 0;
+    assert.equal((await client.load('agent')).value.step, 5);
+  }));
+
+test('what is changed after a save is not in it', () => withSaver('copy', { coalesceMs: 30 }, async (saver, client) => {
+  const state = { step: 1 };
+  const saving = saver.save('agent', state);
+  state.step = 2;
+  await saving;
+  assert.equal((await client.load('agent')).value.step, 1);
+}));
+
+test('a full queue waits, gives up the oldest, or refuses', async () => {
+  const full = { maxQueued: 2, coalesceMs: 0, concurrency: 1 };
+  proxy.answer = refusal('overloaded');
+  await withSaver('fail', { ...full, policy: 'fail' }, async (saver) => {
+    proxy.refusals = 1e9;
+    const kept = ['a', 'b', 'c'].map((name) => saver.save(name, 1));
+    await assert.rejects(saver.save('d', 1), { code: 'queue_full', retryable: true });
+    const newer = saver.save('c', 2);
+    proxy.refusals = 0;
+    await Promise.all([...kept, newer]);
+  });
+  await withSaver('drop', { ...full, policy: 'drop-oldest' }, async (saver, client) => {
+    proxy.refusals = 1e9;
+    const dropped = [];
+    saver.on('dropped', ({ component }) => dropped.push(component));
+    const saves = ['a', 'b', 'c', 'd'].map((name) => saver.save(name, 1));
+    await assert.rejects(saves[1], { code: 'dropped' });
+    proxy.refusals = 0;
+    await Promise.all([saves[0], saves[2], saves[3]]);
+    assert.deepEqual(dropped, ['b']);
+    assert.equal(await client.loadIfAny('b'), null);
+  });
+  await withSaver('block', { ...full, policy: 'block' }, async (saver) => {
+    proxy.refusals = 1e9;
+    const saves = ['a', 'b', 'c'].map((name) => saver.enqueue(name, 1));
+    await Promise.all(saves);
+    let entered = false;
+    const waiting = saver.save('d', 1).then(() => {
+      entered = true;
+    });
+    const control = new AbortController();
+    const impatient = saver.enqueue('e', 1, { signal: control.signal });
+    control.abort();
+    await assert.rejects(impatient, { name: 'AbortError' });
+    await once(saver, 'retrying');
+    assert.equal(entered, false);
+    proxy.refusals = 0;
+    await waiting;
+  });
+  await withSaver('bytes', { maxQueuedBytes: 100, policy: 'fail', coalesceMs: 1000 }, async (saver) => {
+    await saver.enqueue('large', 'x'.repeat(500));
+    await assert.rejects(saver.enqueue('more', 'y'), { code: 'queue_full' });
+  });
+});
+
+test('nothing that was given is lost when the service is killed in the middle', async () => {
+  const mortal = await Service.start();
+  const client = new Holdfast(mortal.url, { system: 'killed', retry: QUICK });
+  const saver = new Saver(client, { ...SOON, coalesceMs: 0 });
+  const acknowledged = {};
+  saver.on('saved', (receipt) => {
+    acknowledged[receipt.component] = Math.max(acknowledged[receipt.component] ?? 0, receipt.version);
+  });
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+  for (let step = 1; step <= 60; step += 1) {
+    for (const name of names) await saver.enqueue(name, { step });
+    if (step === 20 || step === 40) {
+      const killed = mortal.kill();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+      await killed;
+      const waiting = mortal.start();
+      await saver.enqueue('a', { step: 'while it was away' });
+      await waiting;
+    } else {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+  await saver.flush();
+  for (const name of names) {
+    const state = await client.load(name);
+    assert.equal(state.value.step, 60);
+    assert.ok(state.version >= acknowledged[name], `${name}: ${state.version} after ${acknowledged[name]}`);
+  }
+  await saver.close();
+  client.close();
+  await mortal.end();
+});
+
+test('after a restore nothing is overwritten until the process has its states', () => withSaver(
+  'fenced', { coalesceMs: 0 }, async (saver, client) => {
+    await saver.save('agent', { step: 1 });
+    const snapshot = await client.snapshot();
+    await saver.save('agent', { step: 2 });
+    await client.restore({ snapshot: snapshot.id });
+    const told = once(saver, 'epoch');
+    await assert.rejects(saver.save('agent', { step: 3 }), { code: 'stale_epoch' });
+    const [{ epoch }] = await told;
+    assert.deepEqual([epoch, saver.epoch], [2, 1]);
+    await assert.rejects(saver.save('other', 1), { code: 'stale_epoch' });
+    assert.equal((await client.load('agent')).value.step, 1);
+    saver.resume(epoch);
+    saver.remember(await client.load('agent'));
+    assert.equal((await saver.save('agent', { step: 1 })).unchanged, true);
+    assert.equal((await saver.save('agent', { step: 4 })).epoch, 2);
+  }));
+
+test('what the service refuses is told and not tried for ever', () => withSaver(
+  'refused', { coalesceMs: 0 }, async (saver) => {
+    const told = once(saver, 'failed');
+    await assert.rejects(saver.save('no name', 1), { code: 'invalid_request' });
+    assert.equal((await told)[0].component, 'no name');
+    assert.equal((await saver.save('agent', 1)).version, 1);
+  }));
+
+test('periodic saves go on, ask a last time at the end, and survive a callback that throws', () => withSaver(
+  'periodic', { coalesceMs: 0 }, async (saver, client) => {
+    let calls = 0;
+    const failures = [];
+    saver.on('failed', (failure) => failures.push(failure.error.message));
+    saver.every(5, 'agent', async () => {
+      calls += 1;
+      if (calls === 2) throw new Error('not now');
+      return { calls };
+    });
+    const stop = saver.every(5, 'other', () => 1);
+    await until(() => calls >= 4);
+    stop();
+    await saver.close();
+    assert.equal((await client.load('agent')).value.calls, calls);
+    assert.deepEqual(failures, ['not now']);
+    await assert.rejects(saver.save('agent', 1), { code: 'closed' });
+  }));
+
+test('close gives up in time, and says what was not saved', () => withSaver(
+  'given-up', { coalesceMs: 0 }, async (saver) => {
+    proxy.answer = refusal('overloaded');
+    proxy.refusals = 1e9;
+    const saving = assert.rejects(saver.save('agent', 1), { code: 'not_saved' });
+    saver.every(1e6, 'other', () => 2);
+    await assert.rejects(saver.close({ timeoutMs: 100 }), { code: 'not_saved' });
+    await saving;
+  }));
+
+test('a process that has nothing left to do saves before it ends', async () => {
+  const program = `
+    import { Holdfast, Saver } from '${new URL('../src/index.js', import.meta.url)}';
+    const saver = new Saver(new Holdfast('${service.url}', { system: 'exit' }), { coalesceMs: 60000 });
+    saver.enqueue('queued', 1);
+    saver.every(60000, 'periodic', () => 2);`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'inherit' });
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+  const client = new Holdfast(service.url, { system: 'exit' });
+  assert.deepEqual([(await client.load('queued')).value, (await client.load('periodic')).value], [1, 2]);
+  client.close();
+});
