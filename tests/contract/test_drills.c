@@ -18,13 +18,6 @@ static void add_name(struct names *names, const char *name)
     snprintf(names->joined + used, sizeof(names->joined) - used, "%s ", name);
 }
 
-static void open_with_system(int engine)
-{
-    hf_test_store_place(&test, (enum hf_test_engine)engine);
-    hf_test_store_open(&test);
-    hf_test_store_add_system(&test);
-}
-
 static bool note_drill(void *context, const struct hf_drill_row *row)
 {
     add_name(context, row->id);
@@ -77,7 +70,7 @@ static const char *drills_now(struct names *names)
 START_TEST(drills_are_listed_newest_first)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     insert_drills();
     struct names names;
     ck_assert_str_eq(drills_now(&names), "d4 d3 d2 d1 ");
@@ -98,7 +91,7 @@ END_TEST
 START_TEST(old_drills_are_trimmed_but_neither_the_newest_nor_the_newest_that_passed)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     insert_drills();
     int64_t deleted = 0;
     struct names names;
@@ -117,7 +110,7 @@ END_TEST
 START_TEST(drills_go_with_their_system_and_do_not_outlive_it)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     insert_drills();
     HF_TEST_OK(hf_systems_delete(test.write, HF_TEST_SYSTEM, &err));
     struct names names;
@@ -139,7 +132,7 @@ static int64_t floor_now(void)
 START_TEST(history_is_whole_from_the_newest_row_on_whose_predecessor_is_gone)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     ck_assert_int_eq(floor_now(), 0);
     const struct hf_state_row rows[] = {hf_test_state(1, 1, 1, 0, "1", 1), hf_test_state(2, 2, 1, 0, "1", 1),
                                         hf_test_state(3, 1, 2, 1, "2", 1), hf_test_state(4, 2, 2, 2, "2", 1),

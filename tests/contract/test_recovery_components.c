@@ -14,9 +14,7 @@ static struct hf_test_store test;
 static void open_with_recoveries(int engine)
 {
     struct hf_error err;
-    hf_test_store_place(&test, (enum hf_test_engine)engine);
-    hf_test_store_open(&test);
-    hf_test_store_add_system(&test);
+    hf_test_store_begin(&test, engine);
     static const char *const ids[] = {"old", "older", "newest"};
     for (int i = 0; i < 3; i++) {
         const struct hf_recovery_row row = {.system_id = HF_TEST_SYSTEM,

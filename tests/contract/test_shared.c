@@ -33,9 +33,7 @@ static void add_system(int64_t id)
 static void open_with_origin(int engine)
 {
     memset(big, 'x', sizeof(big));
-    hf_test_store_place(&test, engine);
-    hf_test_store_open(&test);
-    hf_test_store_add_system(&test);
+    hf_test_store_begin(&test, engine);
     add_system(FORK);
     add_system(OTHER);
     const struct hf_state_row rows[] = {hf_test_state(1, 1, 1, 0, small, sizeof(small)),

@@ -26,13 +26,6 @@ static bool note_row(void *context, const struct hf_state_row *row)
     return true;
 }
 
-static void open_with_system(int engine)
-{
-    hf_test_store_place(&test, (enum hf_test_engine)engine);
-    hf_test_store_open(&test);
-    hf_test_store_add_system(&test);
-}
-
 /* Two components in turn: component 1 has versions 1, 2, 3, … at sequences 1, 3, 5, …; component 2 at 2, 4, 6, … */
 static void commit_in_turn(int64_t sequences)
 {
@@ -86,7 +79,7 @@ START_TEST(content_of_any_size_comes_back_the_same)
                              HF_STATE_CHUNK_BYTES,
                              HF_STATE_CHUNK_BYTES + 1,
                              3 * KIB * KIB};
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_AUTO(free) unsigned char *content = patterned(3 * KIB * KIB);
     for (int i = 0; i < (int)(sizeof(sizes) / sizeof(sizes[0])); i++) {
         const struct hf_state_row stored = hf_test_state(i + 1, i + 1, 1, 0, content, sizes[i]);
@@ -109,7 +102,7 @@ END_TEST
 START_TEST(row_comes_back_with_all_its_fields)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     struct hf_state_row stored = hf_test_state(9, 4, 3, 2, "\0\xff\x01", 3);
     stored.epoch = 5;
     stored.content_type = "application/octet-stream";
@@ -137,7 +130,7 @@ END_TEST
 START_TEST(tombstone_has_no_content)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     const struct hf_state_row rows[] = {hf_test_state(1, 1, 1, 0, "{}", 2), hf_test_state(2, 1, 2, 1, NULL, 0)};
     hf_test_store_commit(&test, rows, 2);
     struct hf_state_row row;
@@ -153,7 +146,7 @@ END_TEST
 START_TEST(state_that_is_not_kept_is_not_found)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     struct hf_state_row row;
     struct hf_state_text text;
     struct hf_blob *blob = NULL;
@@ -192,7 +185,7 @@ START_TEST(damaged_content_is_never_returned)
          NULL},
     };
     HF_AUTO(free) unsigned char *content = patterned(200 * KIB);
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     for (size_t i = 0; i < sizeof(harms) / sizeof(harms[0]); i++) {
         hf_test_store_alter(&test, "DELETE FROM component_states; DELETE FROM state_chunks");
         const struct hf_state_row rows[] = {hf_test_state(1, 1, 1, 0, "{1}", 3),
@@ -216,7 +209,7 @@ END_TEST
 
 START_TEST(tail_is_a_range_in_order)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(6);
     expect_tail(0, INT64_MAX, (const int64_t[]){1, 2, 3, 4, 5, 6}, 6);
     expect_tail(2, 4, (const int64_t[]){3, 4}, 2);
@@ -228,7 +221,7 @@ END_TEST
 START_TEST(systems_do_not_see_each_other)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(2);
     struct hf_state_row other = hf_test_state(1, 1, 1, 0, "[]", 2);
     other.system_id = HF_TEST_SYSTEM + 1;
@@ -244,7 +237,7 @@ END_TEST
 START_TEST(version_is_found_from_the_head)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     for (int64_t version = 0; version <= 6; version++) {
         struct hf_state_row row = {0};
@@ -266,7 +259,7 @@ END_TEST
 START_TEST(state_at_a_sequence_is_the_newest_up_to_it)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     for (int64_t at = 0; at <= 12; at++) {
         struct hf_state_row row = {0};
@@ -311,7 +304,7 @@ static struct then replaced_after(int64_t at, int64_t newest)
 
 START_TEST(what_later_rows_replaced_is_the_state_at_a_sequence)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     const struct hf_state_row third = hf_test_state(11, 3, 1, 0, "{}", 2);
     hf_test_store_commit(&test, &third, 1);
@@ -335,7 +328,7 @@ START_TEST(what_was_replaced_and_trimmed_is_left_out)
 {
     struct hf_error err;
     int64_t deleted;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     HF_TEST_OK(hf_states_trim(test.write, HF_TEST_SYSTEM, 6, 100, &deleted, &err));
     ck_assert_int_eq(deleted, 4); /* 1 to 4 */
@@ -358,7 +351,7 @@ START_TEST(time_of_a_sequence_is_told_while_its_row_is_kept)
     struct hf_error err;
     int64_t at_ms = 0, deleted;
     bool found = false;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     HF_TEST_OK(hf_states_time_of(test.read, HF_TEST_SYSTEM, 4, &at_ms, &found, &err));
     ck_assert(found);
@@ -375,7 +368,7 @@ END_TEST
 START_TEST(history_is_newest_first_and_limited)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     struct listing all = {0}, some = {0}, older = {0};
     HF_TEST_OK(hf_states_history(test.read, HF_TEST_SYSTEM, 9, 100, note_row, &all, &err));
@@ -403,7 +396,7 @@ static void expect_sequence_at(int64_t newest, int64_t at_ms, int64_t expected)
 
 START_TEST(sequence_at_a_time_is_the_last_one_committed_by_then)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     expect_sequence_at(0, 5000, 0); /* no history at all */
     commit_in_turn(10);
     expect_sequence_at(10, 999, 0); /* before history */
@@ -419,7 +412,7 @@ END_TEST
 
 START_TEST(sequence_at_a_time_is_the_last_of_those_committed_together)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     struct hf_state_row rows[8];
     for (int i = 0; i < 8; i++) {
         rows[i] = hf_test_state(i + 1, i + 1, 1, 0, "{}", 2);
@@ -445,7 +438,7 @@ static int64_t trim(int64_t up_to, int64_t limit)
 START_TEST(trim_keeps_the_newest_version_of_every_component)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     ck_assert_int_eq(trim(INT64_MAX, 100), 8);
     expect_tail(0, INT64_MAX, (const int64_t[]){9, 10}, 2); /* although no head was ever folded */
@@ -460,7 +453,7 @@ END_TEST
 
 START_TEST(trim_keeps_what_was_current_at_its_limit)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     ck_assert_int_eq(trim(6, 100), 4); /* at sequence 6, versions 5 and 6 were the present */
     expect_tail(0, INT64_MAX, (const int64_t[]){5, 6, 7, 8, 9, 10}, 6);
@@ -470,7 +463,7 @@ END_TEST
 
 START_TEST(trim_goes_by_pieces_from_the_oldest)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     ck_assert_int_eq(trim(10, 3), 3);
     expect_tail(0, INT64_MAX, (const int64_t[]){4, 5, 6, 7, 8, 9, 10}, 7);
@@ -483,7 +476,7 @@ END_TEST
 
 START_TEST(trim_takes_chunks_along)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_AUTO(free) unsigned char *content = patterned(3 * KIB * KIB);
     const struct hf_state_row rows[] = {hf_test_state(1, 1, 1, 0, content, 3 * KIB * KIB),
                                         hf_test_state(2, 1, 2, 1, content, 200 * KIB)};
@@ -499,7 +492,7 @@ END_TEST
 START_TEST(trimmed_history_says_so)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(10);
     ck_assert_int_eq(trim(6, 100), 4);
     struct hf_state_row row;
@@ -538,7 +531,7 @@ static enum hf_row_condition condition_of(const struct hf_state_row *expected)
 START_TEST(row_is_written_again_whatever_is_there)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_AUTO(free) unsigned char *content = patterned(3 * KIB * KIB);
     const int64_t sizes[] = {0, 100, 200 * KIB, 3 * KIB * KIB};
     for (int i = 0; i < 4; i++) {
@@ -573,7 +566,7 @@ END_TEST
 
 START_TEST(row_of_another_version_or_content_is_an_altered_one)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     const struct hf_state_row row = hf_test_state(1, 1, 1, 0, "{}", 2);
     hf_test_store_commit(&test, &row, 1);
     struct hf_state_row other = row;
@@ -595,7 +588,7 @@ END_TEST
 START_TEST(newest_row_of_a_component_below_a_sequence_is_found)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     commit_in_turn(9); /* component 2 at 2, 4, 6, 8 */
     int64_t previous = -1;
     HF_TEST_OK(hf_states_previous(test.read, HF_TEST_SYSTEM, 2, 8, &previous, &err));
@@ -613,7 +606,7 @@ END_TEST
 START_TEST(rows_are_found_by_their_content)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     const struct hf_state_row rows[] = {hf_test_state(1, 1, 1, 0, "same", 4), hf_test_state(2, 2, 1, 0, "else", 4),
                                         hf_test_state(3, 3, 1, 0, "same", 4), hf_test_state(4, 1, 2, 1, "same", 4)};
     hf_test_store_commit(&test, rows, 4);

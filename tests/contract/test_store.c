@@ -30,13 +30,6 @@ static bool advance(int64_t from, int64_t to)
     return moved;
 }
 
-static void open_with_system(int engine)
-{
-    hf_test_store_place(&test, (enum hf_test_engine)engine);
-    hf_test_store_open(&test);
-    hf_test_store_add_system(&test);
-}
-
 static int count_states(struct hf_session *session)
 {
     const struct hf_value range[] = {HF_INT(HF_TEST_SYSTEM), HF_INT(0), HF_INT(INT64_MAX)};
@@ -45,7 +38,7 @@ static int count_states(struct hf_session *session)
 
 START_TEST(committed_rows_are_there_after_reopening)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     const struct hf_state_row row = hf_test_state(1, 1, 1, 0, "{}", 2);
     hf_test_store_commit(&test, &row, 1);
     hf_test_store_close(&test);
@@ -59,7 +52,7 @@ END_TEST
 START_TEST(rolled_back_rows_are_not_there)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_TEST_OK(hf_session_begin(test.write, &err));
     ck_assert(advance(0, 5));
     ck_assert_int_eq(stored_sequence(test.write), 5);
@@ -74,7 +67,7 @@ END_TEST
 START_TEST(session_closed_inside_a_transaction_leaves_nothing)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_TEST_OK(hf_session_begin(test.write, &err));
     ck_assert(advance(0, 5));
     hf_test_store_close(&test);
@@ -86,7 +79,7 @@ END_TEST
 
 START_TEST(statement_outside_a_transaction_commits_by_itself)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     ck_assert(advance(0, 3));
     ck_assert_int_eq(stored_sequence(test.read), 3);
     hf_test_store_done(&test);
@@ -95,7 +88,7 @@ END_TEST
 
 START_TEST(system_advances_only_from_the_sequence_it_has)
 {
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     ck_assert(advance(0, 4));
     ck_assert(!advance(0, 9));
     ck_assert(!advance(5, 9));
@@ -145,7 +138,7 @@ START_TEST(many_rows_keep_their_values_and_nulls)
     struct hf_error err;
     const int counts[] = {1, 2, 5000};
     for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-        open_with_system(_i);
+        hf_test_store_begin(&test, _i);
         insert_states(counts[i]);
         struct expectation expected = {0};
         HF_TEST_OK(hf_states_tail(test.read, HF_TEST_SYSTEM, 0, INT64_MAX, expect_state, &expected, &err));
@@ -158,7 +151,7 @@ END_TEST
 START_TEST(no_rows_at_all_are_no_failure)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_TEST_OK(hf_session_begin(test.write, &err));
     int64_t affected = -1;
     HF_TEST_OK(hf_session_exec_many(test.write, HF_STMT_EVENT_INSERT, NULL, 6, 0, &affected, &err));
@@ -171,7 +164,7 @@ END_TEST
 START_TEST(many_large_rows_arrive_whole)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_AUTO(free) struct hf_state_row *rows = hf_alloc(LARGE_ROWS * sizeof(*rows));
     HF_AUTO(free) unsigned char *content = hf_alloc((size_t)LARGE_ROWS * LARGE_BYTES);
     for (int i = 0; i < LARGE_ROWS; i++) {
@@ -196,7 +189,7 @@ END_TEST
 START_TEST(row_that_exists_is_a_conflict_and_the_whole_batch_is_undone)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     const struct hf_state_row first = hf_test_state(2, 1, 1, 0, "1", 1);
     hf_test_store_commit(&test, &first, 1);
     const struct hf_state_row again[] = {hf_test_state(1, 2, 1, 0, "2", 1), hf_test_state(2, 3, 1, 0, "3", 1)};
@@ -216,7 +209,7 @@ END_TEST
 START_TEST(failed_transaction_cannot_be_committed)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     const struct hf_state_row row = hf_test_state(1, 1, 1, 0, "1", 1);
     hf_test_store_commit(&test, &row, 1);
     const struct hf_state_row duplicate = hf_test_state(1, 2, 1, 0, "2", 1);
@@ -233,7 +226,7 @@ END_TEST
 START_TEST(view_stays_as_it_was_when_it_began)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_TEST_OK(hf_session_begin(test.read, &err)); /* nothing read yet: the beginning counts */
     const struct hf_state_row row = hf_test_state(1, 1, 1, 0, "1", 1);
     hf_test_store_commit(&test, &row, 1);
@@ -250,7 +243,7 @@ END_TEST
 START_TEST(reading_goes_on_while_a_write_is_open)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_TEST_OK(hf_session_begin(test.write, &err));
     ck_assert(advance(0, 5));
     ck_assert_int_eq(stored_sequence(test.read), 0);
@@ -263,7 +256,7 @@ END_TEST
 START_TEST(read_session_refuses_to_write)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     bool moved = false;
     ck_assert(!hf_systems_advance(test.read, HF_TEST_SYSTEM, 0, 5, 1, 5, 5, &moved, &err));
     ck_assert_int_eq(stored_sequence(test.write), 0);
@@ -280,7 +273,7 @@ static bool take_two(void *context, const struct hf_state_row *row)
 START_TEST(listing_may_stop_early)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     insert_states(1000);
     int seen = 0;
     HF_TEST_OK(hf_states_tail(test.read, HF_TEST_SYSTEM, 0, INT64_MAX, take_two, &seen, &err));
@@ -310,7 +303,7 @@ static bool conflict_at_first(struct hf_session *session, void *context, struct 
 START_TEST(transaction_is_tried_again_after_a_conflict)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     struct attempts attempts = {.conflicts = 2};
     HF_TEST_OK(hf_session_transaction(test.write, conflict_at_first, &attempts, &err));
     ck_assert_int_eq(attempts.made, 3);
@@ -322,7 +315,7 @@ END_TEST
 START_TEST(transaction_gives_up_after_many_conflicts)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     struct attempts attempts = {.conflicts = INT32_MAX};
     HF_TEST_FAILS(HF_CONFLICT, hf_session_transaction(test.write, conflict_at_first, &attempts, &err));
     ck_assert_int_gt(attempts.made, 1);
@@ -348,7 +341,7 @@ static bool expect_extremes(void *context, const struct hf_component_row *row)
 START_TEST(extreme_values_come_back_unchanged)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     struct hf_component_row row = {.system_id = HF_TEST_SYSTEM,
                                    .component_id = 1,
                                    .name = "agent-7",
@@ -378,7 +371,7 @@ END_TEST
 START_TEST(reset_of_a_healthy_session_rolls_back)
 {
     struct hf_error err;
-    open_with_system(_i);
+    hf_test_store_begin(&test, _i);
     HF_TEST_OK(hf_session_begin(test.write, &err));
     ck_assert(advance(0, 5));
     HF_TEST_OK(hf_session_reset(test.write, &err));

@@ -72,6 +72,13 @@ void hf_test_store_alter(const struct hf_test_store *test, const char *sql)
     ck_assert_msg(status == 0, "python3 failed on: %s", sql);
 }
 
+void hf_test_store_begin(struct hf_test_store *out, int engine)
+{
+    hf_test_store_place(out, (enum hf_test_engine)engine);
+    hf_test_store_open(out);
+    hf_test_store_add_system(out);
+}
+
 void hf_test_store_add_system(struct hf_test_store *test)
 {
     struct hf_error err;

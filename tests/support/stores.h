@@ -44,6 +44,9 @@ void hf_test_store_alter(const struct hf_test_store *test, const char *sql);
 /* The system HF_TEST_SYSTEM at sequence 0. */
 void hf_test_store_add_system(struct hf_test_store *test);
 
+/* A place, opened, with that system in it: engine is the _i of a test. */
+void hf_test_store_begin(struct hf_test_store *out, int engine);
+
 /* A row of that system with content and everything that follows from it filled in: epoch 1, JSON, and committed at
  * sequence * 1000 ms. A NULL content makes a tombstone. */
 struct hf_state_row hf_test_state(int64_t sequence, int64_t component_id, int64_t version, int64_t previous_sequence,
