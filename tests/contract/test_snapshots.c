@@ -4,7 +4,6 @@
 #include "tests/support/store_rows.h"
 
 #include <stdint.h>
-#include <string.h>
 
 static struct hf_test_store test;
 

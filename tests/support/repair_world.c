@@ -1,7 +1,6 @@
 #include "tests/support/repair_world.h"
 
 #include "core/auto.h"
-#include "core/id.h"
 #include "repository/place.h"
 #include "repository/snapshot_file.h"
 #include "tests/support/keys.h"

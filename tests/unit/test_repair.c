@@ -3,9 +3,7 @@
 #include "tests/support/temp.h"
 
 #include "core/auto.h"
-#include "core/id.h"
-#include "repository/place.h"
-#include "repository/snapshot_file.h"
+#include "repository/format.h"
 
 #include <string.h>
 #include <sys/stat.h>

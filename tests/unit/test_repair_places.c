@@ -2,7 +2,6 @@
 #include "tests/support/repair_world.h"
 
 #include "core/auto.h"
-#include "core/id.h"
 
 #include <string.h>
 #include <unistd.h>
