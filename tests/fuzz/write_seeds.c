@@ -1,6 +1,7 @@
 /* Makes the inputs that the fuzzers begin with: write_seeds DIRECTORY fills DIRECTORY/<fuzzer>. They are made anew from
  * the real writers, so that they follow the formats. */
 #include "core/auto.h"
+#include "core/delta.h"
 #include "repository/archive.h"
 #include "repository/format.h"
 #include "repository/snapshot_file.h"
@@ -14,6 +15,8 @@
 enum { WHOLE_FILE, HEADER, RECORD, FOOTER, HEADER_LINE, ENTRY_LINE, BLOBS, MANIFEST };
 /* As fuzz_archive_import.c counts them. */
 enum { ARCHIVE, ARCHIVE_IN_PIECES, ARCHIVE_MANIFEST, ARCHIVE_MEMBERS };
+/* As fuzz_delta.c counts them. */
+enum { DELTA_OF_10 = 1, DELTA_OF_ALL = 3, DELTA_SMALL_ROOM = 8, SIGNATURE = 16 };
 
 static const char *root;
 
@@ -187,6 +190,30 @@ static void write_archive_seeds(struct hf_repository *repository)
     hf_chain_free(chain);
 }
 
+/* The signature of the base, and deltas from it. */
+static void write_delta_seeds(void)
+{
+    static const char fuzzer[] = "fuzz_delta";
+    static char base[100000], changed[100001];
+    static const char by_hand[] = "rs\x02\x36\x02"
+                                  "ab\x45\x02\x05\x00";
+    struct hf_error err;
+    HF_AUTO(buf) struct hf_buf signature;
+    HF_AUTO(buf) struct hf_buf delta;
+    hf_buf_init(&signature, 1 << 20);
+    hf_buf_init(&delta, 1 << 20);
+    for (size_t i = 0; i < sizeof(base); i++)
+        changed[i + 1] = base[i] = (char)(i * i / 7 + i);
+    changed[0] = 'x';
+    changed[sizeof(changed) / 2] ^= 1;
+    HF_ASSERT(hf_delta_sign(base, sizeof(base), &signature, &err) &&
+              hf_delta_make(signature.data, signature.bytes, changed, sizeof(changed), &delta, &err));
+    write_seed(fuzzer, "signature", SIGNATURE, signature.data, signature.bytes);
+    write_seed(fuzzer, "delta", DELTA_OF_ALL, delta.data, delta.bytes);
+    write_seed(fuzzer, "delta_too_large", DELTA_OF_ALL + DELTA_SMALL_ROOM, delta.data, delta.bytes);
+    write_seed(fuzzer, "by_hand", DELTA_OF_10, by_hand, sizeof(by_hand) - 1);
+}
+
 int main(int argc, char *argv[])
 {
     if (argc != 2) {
@@ -205,6 +232,7 @@ int main(int argc, char *argv[])
     HF_AUTO(free) char *path = write_snapshot(repository, scratch);
     write_reader_seeds(path);
     write_archive_seeds(repository);
+    write_delta_seeds();
     hf_repository_close(repository);
     return 0;
 }
