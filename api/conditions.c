@@ -9,7 +9,9 @@
 static const char *skip_blanks(const char *text);
 static const char *without_weak_marks(struct hf_arena *arena, const char *list);
 static bool parse_number(const char **text, uint64_t *out);
-static bool check_sha256(const char *value, size_t length, const struct hf_hash *hash, struct hf_error *err);
+static bool read_sha256(const char *name, const char *header, struct hf_hash *out, bool *found_out,
+                        struct hf_error *err);
+static bool decode_sha256(const char *value, size_t length, struct hf_hash *out);
 
 bool hf_etag_list_check(const char *header, const char *text, struct hf_error *err)
 {
@@ -95,7 +97,28 @@ enum hf_range hf_range_for_read(const struct hf_request *request, const struct h
 /* A dictionary of RFC 8941 whose values are byte sequences: sha-256=:…:, sha-512=:…: */
 bool hf_content_digest_check(const char *header, const struct hf_hash *hash, struct hf_error *err)
 {
+    struct hf_hash given;
+    bool has_sha256;
+    if (!read_sha256("Content-Digest", header, &given, &has_sha256, err))
+        return false;
+    return !has_sha256 || hf_hash_equal(&given, hash) ||
+           hf_error_set(err, HF_DIGEST_MISMATCH,
+                        "the body that arrived does not have the SHA-256 that Content-Digest states");
+}
+
+bool hf_repr_digest_read(const char *header, struct hf_hash *out, struct hf_error *err)
+{
+    bool has_sha256;
+    return read_sha256("Repr-Digest", header, out, &has_sha256, err) &&
+           (has_sha256 || hf_error_set(err, HF_INVALID_REQUEST, "header Repr-Digest must have a sha-256"));
+}
+
+/* The sha-256 of a dictionary of digests; of several the last, as RFC 8941 has it. */
+static bool read_sha256(const char *name, const char *header, struct hf_hash *out, bool *found_out,
+                        struct hf_error *err)
+{
     const char *at = skip_blanks(header);
+    *found_out = false;
     while (*at) {
         size_t key = strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789_-.*");
         const char *value = at + key;
@@ -105,8 +128,11 @@ bool hf_content_digest_check(const char *header, const struct hf_hash *hash, str
         size_t length = strcspn(value, ":");
         if (value[length] != ':')
             break;
-        if (key == strlen("sha-256") && strncmp(at, "sha-256", key) == 0 && !check_sha256(value, length, hash, err))
-            return false;
+        if (key == strlen("sha-256") && strncmp(at, "sha-256", key) == 0) {
+            if (!decode_sha256(value, length, out))
+                return hf_error_set(err, HF_INVALID_REQUEST, "header %s: sha-256 must be 32 bytes in base64", name);
+            *found_out = true;
+        }
         at = skip_blanks(value + length + 1);
         if (*at == '\0')
             return true;
@@ -114,7 +140,7 @@ bool hf_content_digest_check(const char *header, const struct hf_hash *hash, str
             break;
         at = skip_blanks(at + 1);
     }
-    return hf_error_set(err, HF_INVALID_REQUEST, "header Content-Digest must be like sha-256=:BASE64:");
+    return hf_error_set(err, HF_INVALID_REQUEST, "header %s must be like sha-256=:BASE64:", name);
 }
 
 void hf_repr_digest_format(const struct hf_hash *hash, char out[HF_REPR_DIGEST_BYTES])
@@ -158,14 +184,12 @@ static bool parse_number(const char **text, uint64_t *out)
     return true;
 }
 
-static bool check_sha256(const char *value, size_t length, const struct hf_hash *hash, struct hf_error *err)
+static bool decode_sha256(const char *value, size_t length, struct hf_hash *out)
 {
     unsigned char given[HF_HASH_BYTES + 4];
     size_t bytes = 0;
     if (length > 48 || !hf_base64_decode(value, length, given, &bytes) || bytes != HF_HASH_BYTES)
-        return hf_error_set(err, HF_INVALID_REQUEST, "header Content-Digest: sha-256 must be 32 bytes in base64");
-    if (memcmp(given, hash->bytes, HF_HASH_BYTES) != 0)
-        return hf_error_set(err, HF_DIGEST_MISMATCH,
-                            "the body that arrived does not have the SHA-256 that Content-Digest states");
+        return false;
+    memcpy(out->bytes, given, HF_HASH_BYTES);
     return true;
 }

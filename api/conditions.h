@@ -28,6 +28,8 @@ enum hf_range hf_range_for_read(const struct hf_request *request, const struct h
 /* Content-Digest against the body's SHA-256; algorithms other than sha-256 are ignored. HF_DIGEST_MISMATCH,
  * HF_INVALID_REQUEST when malformed. */
 HF_MUST_USE bool hf_content_digest_check(const char *header, const struct hf_hash *hash, struct hf_error *err);
+/* The sha-256 of a Repr-Digest, which must have one. */
+HF_MUST_USE bool hf_repr_digest_read(const char *header, struct hf_hash *out, struct hf_error *err);
 void hf_repr_digest_format(const struct hf_hash *hash, char out[HF_REPR_DIGEST_BYTES]);
 
 #endif

@@ -14,6 +14,8 @@ hf_handler hf_api_component_heartbeat;
 hf_handler hf_api_state_put, hf_api_state_get, hf_api_state_versions, hf_api_states_batch;
 /* state_patch.c */
 hf_handler hf_api_state_patch;
+/* state_delta.c */
+hf_handler hf_api_state_signature;
 /* snapshots.c */
 hf_handler hf_api_snapshot_create, hf_api_snapshots_list, hf_api_snapshot_get, hf_api_snapshot_delete;
 hf_handler hf_api_snapshot_patch, hf_api_snapshot_components;

@@ -30,6 +30,7 @@ enum hf_method { HF_GET, HF_HEAD, HF_PUT, HF_POST, HF_DELETE, HF_PATCH, HF_METHO
     X(HF_H_ORIGIN, "Origin")                                                                                           \
     X(HF_H_PREFER, "Prefer")                                                                                           \
     X(HF_H_RANGE, "Range")                                                                                             \
+    X(HF_H_REPR_DIGEST, "Repr-Digest")                                                                                 \
     X(HF_H_STATE_EPOCH, "State-Epoch")                                                                                 \
     X(HF_H_STATE_EVENT, "State-Event")                                                                                 \
     X(HF_H_STATE_EVENT_SNAPSHOT, "State-Event-Snapshot")                                                               \

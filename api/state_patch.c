@@ -1,9 +1,11 @@
-/* Changing a part of a state: JSON Patch (RFC 6902) and JSON Merge Patch (RFC 7396). The patch is applied here to the
- * present state, and the result is saved like an upload, on the condition that the state is still the one it was made
- * from; when it is not, and the client's own conditions still hold, it is made again. */
+/* Changing a part of a state: JSON Patch (RFC 6902), JSON Merge Patch (RFC 7396), and deltas of any content
+ * (state_delta.h). The patch is applied here to the present state, and the result is saved like an upload, on the
+ * condition that the state is still the one it was made from; when it is not, and the client's own conditions still
+ * hold, it is made again. */
 #include "api/api.h"
 #include "api/conditions.h"
 #include "api/handlers.h"
+#include "api/state_delta.h"
 #include "api/turns.h"
 #include "api/upload.h"
 #include "core/fault.h"
@@ -22,13 +24,18 @@
 /* Of states and patches that are being worked on, and of a patch that waits. As trees they take up to twenty times the
  * memory. */
 #define BYTES_MAX ((size_t)64 * 1024 * 1024)
+/* Nothing becomes a tree when a delta is applied. */
+#define DELTA_LIGHTER 8
+
+enum kind { MERGE, PATCH, DELTA, NO_PATCH };
 
 struct state_patch {
     struct hf_request *request;
     struct hf_engine *engine;
     struct hf_upload upload;
     struct hf_turn turn; /* one patch of a component at a time: of several at once all but one would be made again */
-    bool is_merge;
+    enum kind kind;
+    struct hf_hash wanted; /* of a delta: what it must make */
     json_t *patch;
     struct hf_state state; /* the present one */
     struct hf_blob *body;  /* the changed one; owns */
@@ -40,7 +47,7 @@ enum outcome { SAVED, FAILED, OVERTAKEN };
 
 static atomic_size_t bytes_under_way;
 
-static bool read_patch_type(const struct hf_request *request, bool *is_merge_out);
+static enum kind kind_of(const struct hf_request *request);
 static enum hf_verdict refuse_type(struct hf_request *request, struct hf_reply *reply);
 static bool read_request(struct state_patch *p, struct hf_error *err);
 static enum hf_verdict go_on(struct state_patch *p, struct hf_reply *reply, struct hf_error *err);
@@ -61,11 +68,11 @@ enum hf_verdict hf_api_state_patch(struct hf_request *request, struct hf_reply *
 {
     if (request->resumed)
         return go_on(request->work, reply, err);
-    bool is_merge;
-    if (!read_patch_type(request, &is_merge))
+    enum kind kind = kind_of(request);
+    if (kind == NO_PATCH)
         return refuse_type(request, reply);
     struct state_patch *p = hf_arena_alloc(&request->arena, sizeof(*p));
-    *p = (struct state_patch){.request = request, .engine = hf_api_engine(request, err), .is_merge = is_merge};
+    *p = (struct state_patch){.request = request, .engine = hf_api_engine(request, err), .kind = kind};
     if (!p->engine || !read_request(p, err))
         return HF_FAIL;
     request->work = p;
@@ -79,21 +86,25 @@ enum hf_verdict hf_api_state_patch(struct hf_request *request, struct hf_reply *
     }
 }
 
-static bool read_patch_type(const struct hf_request *request, bool *is_merge_out)
+static enum kind kind_of(const struct hf_request *request)
 {
+    static const char *const types[] = {[MERGE] = MERGE_TYPE, [PATCH] = PATCH_TYPE, [DELTA] = HF_DELTA_TYPE};
     const char *type = request->headers[HF_H_CONTENT_TYPE];
     size_t bytes = type ? strcspn(type, "; \t") : 0;
-    *is_merge_out = bytes == strlen(MERGE_TYPE) && strncasecmp(type, MERGE_TYPE, bytes) == 0;
-    return *is_merge_out || (bytes == strlen(PATCH_TYPE) && strncasecmp(type, PATCH_TYPE, bytes) == 0);
+    int kind = MERGE;
+    while (kind < NO_PATCH && (bytes != strlen(types[kind]) || strncasecmp(type, types[kind], bytes) != 0))
+        kind++;
+    return (enum kind)kind;
 }
 
 /* RFC 5789 section 2.2: the answer says what would be understood. */
 static enum hf_verdict refuse_type(struct hf_request *request, struct hf_reply *reply)
 {
     struct hf_error err;
-    hf_error_set(&err, HF_UNSUPPORTED_MEDIA, "the content type of a patch must be " MERGE_TYPE " or " PATCH_TYPE);
+    hf_error_set(&err, HF_UNSUPPORTED_MEDIA,
+                 "the content type of a patch must be " MERGE_TYPE ", " PATCH_TYPE " or " HF_DELTA_TYPE);
     hf_reply_problem(request, reply, &err);
-    hf_reply_header(request, reply, "Accept-Patch", MERGE_TYPE ", " PATCH_TYPE);
+    hf_reply_header(request, reply, "Accept-Patch", MERGE_TYPE ", " PATCH_TYPE ", " HF_DELTA_TYPE);
     return HF_DONE;
 }
 
@@ -105,7 +116,8 @@ static bool read_request(struct state_patch *p, struct hf_error *err)
     const void *data = body ? (const void *)body->data : "";
     size_t bytes = body ? body->bytes : 0;
     struct hf_hash hash;
-    if (!hf_upload_read(p->request, &p->upload, err))
+    if (!hf_upload_read(p->request, &p->upload, err) ||
+        (p->kind == DELTA && !hf_state_delta_read(request, &p->wanted, err)))
         return false;
     if (bytes > BYTES_MAX)
         return too_large(p, BYTES_MAX, "a patch", err);
@@ -140,6 +152,8 @@ static enum hf_verdict go_on(struct state_patch *p, struct hf_reply *reply, stru
 static bool read_patch(struct state_patch *p, struct hf_error *err)
 {
     const struct hf_blob *body = p->request->body;
+    if (p->kind == DELTA)
+        return true;
     p->patch = hf_json_parse_exact(body ? (const void *)body->data : "", body ? body->bytes : 0, err);
     return p->patch || hf_error_wrap(err, "the patch");
 }
@@ -217,8 +231,10 @@ static bool check_conditions(struct state_patch *p, struct hf_error *err)
 static bool take_bytes(struct state_patch *p, struct hf_error *err)
 {
     size_t bytes = p->state.body->bytes + (p->request->body ? p->request->body->bytes : 0);
-    if (bytes > BYTES_MAX)
-        return too_large(p, BYTES_MAX, "a state and its patch together", err);
+    size_t lighter = p->kind == DELTA ? DELTA_LIGHTER : 1;
+    if (bytes / lighter > BYTES_MAX)
+        return too_large(p, BYTES_MAX * lighter, "a state and its patch together", err);
+    bytes /= lighter;
     p->bytes_taken = bytes;
     if (atomic_fetch_add(&bytes_under_way, bytes) + bytes > BYTES_MAX)
         return hf_error_set(err, HF_OVERLOADED, "too many large states are being patched; try again soon");
@@ -229,8 +245,11 @@ static bool take_bytes(struct state_patch *p, struct hf_error *err)
 static bool make_state(struct state_patch *p, struct hf_error *err)
 {
     const struct hf_blob *body = p->state.body;
+    if (p->kind == DELTA)
+        return (p->body = hf_state_delta_apply(p->request, &p->state, &p->wanted, err)) != NULL;
     if (!hf_content_type_is_json(p->state.head.content_type))
-        return hf_error_set(err, HF_CONFLICT, "the state is %.100s and no JSON: it can only be replaced as a whole",
+        return hf_error_set(err, HF_CONFLICT,
+                            "the state is %.100s and no JSON: it can only be replaced as a whole, or by a delta",
                             p->state.head.content_type);
     HF_AUTO(json) json_t *before = hf_json_parse_exact(body->data, body->bytes, err);
     if (!before && err->code == HF_INVALID_REQUEST) {
@@ -248,7 +267,7 @@ static bool make_state(struct state_patch *p, struct hf_error *err)
 /* Owns; NULL on failure. */
 static json_t *apply(const struct state_patch *p, json_t *document, struct hf_error *err)
 {
-    if (p->is_merge) {
+    if (p->kind == MERGE) {
         json_t *merged = hf_json_merge(document, p->patch);
         if (!merged)
             hf_error_set(err, HF_OVERLOADED, "there is not enough memory to apply the patch");

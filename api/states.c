@@ -1,4 +1,6 @@
 /* One component's state: upload, read (present and past), history. */
+#include "api/states.h"
+
 #include "api/api.h"
 #include "api/conditions.h"
 #include "api/handlers.h"
@@ -19,10 +21,7 @@ static enum hf_verdict get_waiting(struct hf_request *request, struct hf_reply *
 static void tell_cut(struct hf_request *request, struct hf_reply *reply, const struct hf_state *state);
 static enum hf_verdict answer_state(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head,
                                     int64_t epoch, struct hf_blob *body, struct hf_error *err);
-static void set_state_headers(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head,
-                              int64_t epoch, const char *etag);
 static enum hf_verdict refuse_range(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head);
-static enum hf_verdict refuse_condition(struct hf_request *request, const char *etag, struct hf_error *err);
 static json_t *version_json(const struct hf_version_info *version);
 
 enum hf_verdict hf_api_state_put(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
@@ -194,7 +193,7 @@ static enum hf_verdict answer_state(struct hf_request *request, struct hf_reply 
     if (!hf_condition_for_read(request, head, &condition, err))
         return HF_FAIL;
     if (condition == HF_READ_FAILED)
-        return refuse_condition(request, etag, err);
+        return hf_state_refuse_condition(request, etag, err);
     reply->blob_offset = 0;
     reply->blob_bytes = body->bytes;
     enum hf_range range = condition == HF_READ_NOT_MODIFIED
@@ -202,7 +201,8 @@ static enum hf_verdict answer_state(struct hf_request *request, struct hf_reply 
                               : hf_range_for_read(request, head, &reply->blob_offset, &reply->blob_bytes);
     if (range == HF_RANGE_OUTSIDE)
         return refuse_range(request, reply, head);
-    set_state_headers(request, reply, head, epoch, etag);
+    hf_state_set_headers(request, reply, head, epoch, etag);
+    hf_reply_header(request, reply, "Accept-Ranges", "bytes");
     if (condition == HF_READ_NOT_MODIFIED) {
         reply->status = 304;
         return HF_DONE;
@@ -217,8 +217,8 @@ static enum hf_verdict answer_state(struct hf_request *request, struct hf_reply 
     return HF_DONE;
 }
 
-static void set_state_headers(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head,
-                              int64_t epoch, const char *etag)
+void hf_state_set_headers(struct hf_request *request, struct hf_reply *reply, const struct hf_head *head, int64_t epoch,
+                          const char *etag)
 {
     char modified[HF_TIME_BYTES], digest[HF_REPR_DIGEST_BYTES];
     hf_time_format_http(head->committed_at_ms, modified);
@@ -229,7 +229,6 @@ static void set_state_headers(struct hf_request *request, struct hf_reply *reply
     hf_reply_header_int(request, reply, "State-Version", head->version);
     hf_reply_header_int(request, reply, "State-Sequence", head->sequence);
     hf_reply_header_int(request, reply, "State-Epoch", epoch);
-    hf_reply_header(request, reply, "Accept-Ranges", "bytes");
     hf_reply_header(request, reply, "Cache-Control", "no-cache"); /* a cache must ask again */
     if (hf_content_type_is_json(head->content_type))
         return;
@@ -247,7 +246,7 @@ static enum hf_verdict refuse_range(struct hf_request *request, struct hf_reply 
     return HF_DONE;
 }
 
-static enum hf_verdict refuse_condition(struct hf_request *request, const char *etag, struct hf_error *err)
+enum hf_verdict hf_state_refuse_condition(struct hf_request *request, const char *etag, struct hf_error *err)
 {
     /* An ETag of ours holds no character to escape but its two quotes. */
     hf_request_problem_member(request, "currentEtag",

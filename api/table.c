@@ -23,6 +23,7 @@ const struct hf_route hf_routes[] = {
     {HF_POST,   COMPONENT "/state",          hf_api_state_put,           HF_ROLE_AGENT,    HF_BODY_STATE, HF_ON_LOOP_IF_SMALL, "state_post", NULL},
     {HF_PATCH,  COMPONENT "/state",          hf_api_state_patch,         HF_ROLE_AGENT,    HF_BODY_STATE, HF_ON_WORKER,        "state_patch", NULL},
     {HF_GET,    COMPONENT "/state",          hf_api_state_get,           HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_LOOP,          "state_get", "version at sequence snapshot"},
+    {HF_GET,    COMPONENT "/state/signature", hf_api_state_signature,    HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "state_signature", NULL},
     {HF_GET,    COMPONENT "/versions",       hf_api_state_versions,      HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "state_versions", "cursor limit"},
     {HF_POST,   SYSTEM "/states",            hf_api_states_batch,        HF_ROLE_AGENT,    HF_BODY_BATCH, HF_ON_LOOP_IF_SMALL, "states_batch", NULL},
 

@@ -78,6 +78,7 @@ static void walk_states(struct hf_api_test *t)
     const char *const merge[] = {"Content-Type: application/merge-patch+json", NULL};
     hf_api_send(t, 200, "PATCH", "/v1/systems/fleet/components/agent-1/state", merge, "{}", 2);
     ck_assert(json_is_true(json_object_get(t->json, "unchanged")));
+    hf_api_call(t, 200, "GET", "/v1/systems/fleet/components/agent-1/state/signature", NULL);
     hf_api_call(t, 200, "POST", "/v1/systems/fleet/states",
                 "{\"states\":[{\"component\":\"agent-1\",\"state\":{\"reward\":3}},"
                 "{\"component\":\"agent-2\",\"state\":[]}]}");

@@ -185,7 +185,8 @@ START_TEST(other_content_types_are_refused_and_the_right_ones_named)
         patch(&t, 415, types[i], NULL, "{\"a\":2}");
         hf_api_problem(&t, "unsupported_media_type");
         ck_assert_str_eq(hf_api_header(&t, "Accept-Patch"),
-                         "application/merge-patch+json, application/json-patch+json");
+                         "application/merge-patch+json, application/json-patch+json, "
+                         "application/vnd.holdfast.rsync-delta");
     }
     patch(&t, 415, MERGE, "Content-Encoding: gzip", "{\"a\":2}");
     reads(&t, "{\"a\":1}");
