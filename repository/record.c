@@ -58,7 +58,7 @@ bool hf_packer_pack(struct hf_packer *packer, const struct hf_hash *hash, const 
                     struct hf_packed *out, struct hf_error *err)
 {
     struct hf_format_record record = {.bytes = (int64_t)bytes, .hash = *hash};
-    size_t packed;
+    size_t packed = 0; /* compilers do not see that it is set */
     if (!compress(packer, LEVEL, data, bytes, ZSTD_compressBound(bytes), &packed, err))
         return false;
     if (packed >= bytes)
@@ -78,7 +78,7 @@ bool hf_packer_pack_into(struct hf_packer *packer, const struct hf_hash *hash, c
     size_t bound = ZSTD_compressBound(bytes);
     record.encoding = HF_ENCODING_ZSTD;
     for (size_t i = 0; stored_bytes >= extra && inner < bytes && i < sizeof(levels) / sizeof(levels[0]); i++) {
-        size_t packed;
+        size_t packed = 0;
         if (!compress(packer, levels[i], data, bytes, bound, &packed, err))
             return false;
         if (packed > inner)
