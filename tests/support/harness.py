@@ -196,7 +196,7 @@ class Server:
     def kill9(self):
         self.expected_to_die = True
         self.process.kill()
-        self.process.wait()
+        self.wait(None)
 
     def send_signal(self, number):
         self.expected_to_die = True
@@ -205,9 +205,11 @@ class Server:
     def wait(self, timeout=PATIENCE_SECONDS):
         """The exit status; None when it still runs after timeout."""
         try:
-            return self.process.wait(timeout)
+            status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             return None
+        self.process.stdout.close()  # a long run starts more servers than it may hold pipes
+        return status
 
     def stop(self, number=signal.SIGTERM, timeout=PATIENCE_SECONDS):
         """Ends it in order and returns its exit status; None when it hung (and was killed)."""
