@@ -90,8 +90,9 @@ class Comparing(Driver):
             if not then or then.deleted:
                 raise Mismatch(f"{path}: {reply!r}, but snapshot {told} has no state of it")
             self.expect_state(path, reply, then)
-        elif wanted and not wanted.deleted:
-            self.expect_nothing(path, system, moment, sequence, lambda cut: component not in present_in(cut))
+        elif wanted and not wanted.deleted and \
+                not self.expect_nothing(path, system, moment, sequence, lambda cut: component not in present_in(cut)):
+            self.check_moment(system, component, moment)
 
     # ---- where a moment may come from ----
 
@@ -113,7 +114,8 @@ class Comparing(Driver):
     def expect_nearest(self, what, system, moment, sequence, told):
         if not self.may_have_left_history(system, moment, sequence):
             raise Mismatch(f"{what}: answered from {told}, but history must hold sequence {sequence}")
-        found = self.candidates(system, moment, sequence)
+        known = {*system.snapshots, told}  # what came since was perhaps under way when it was asked for
+        found = [snapshot for snapshot in self.candidates(system, moment, sequence) if snapshot.id in known]
         if told not in [snapshot.id for snapshot in found] or system.snapshots[told].sequence < found[-1].sequence:
             raise Mismatch(f"{what}: answered from {told}, nearest are {[snapshot.id for snapshot in found][-3:]}")
         self.counts["moments from snapshots"] += 1
@@ -121,13 +123,18 @@ class Comparing(Driver):
 
     def expect_nothing(self, what, system, moment, sequence, lacks=lambda cut: False):
         """Neither history nor a snapshot has it: allowed only where history was trimmed. lacks: whether a cut has not
-        got what was asked for."""
+        got what was asked for. False: a snapshot has it that may have been under way when it was asked for; history may
+        go before that is there."""
+        known = set(system.snapshots)
         if sequence and not self.may_have_left_history(system, moment, sequence):
             raise Mismatch(f"{what}: not found, but history must hold sequence {sequence}")
         found = self.candidates(system, moment, sequence)
         if found and not lacks(system.at(found[-1].sequence)):
+            if found[-1].id not in known:
+                return False
             raise Mismatch(f"{what}: not found, but snapshot {found[-1].id} has it")
         self.counts["moments nowhere"] += 1
+        return True
 
     def used_cut(self, what, system, moment, told):
         """(the cut that an answer says it used, its instant): told is {sequence, snapshot, exact}."""
