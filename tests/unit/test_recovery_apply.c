@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "tests/support/engine.h"
+#include "tests/support/recoveries.h"
 
 #include "tests/support/check_main.h"
 
@@ -30,16 +31,6 @@ static struct hf_recovery_row plan_snapshot(const char *snapshot)
     return plan_of(&(struct hf_recovery_request){.source = "snapshot", .snapshot = snapshot, .reason = "planned"});
 }
 
-static bool apply(const char *id, bool force, struct hf_recovery_row *out)
-{
-    struct hf_recovery_row plan;
-    struct hf_recovery_request request;
-    if (!hf_recovery_read_plan(service.engine, HF_TEST_NAME, id, &service.arena, &plan, &request, &err))
-        return false;
-    request.force = force;
-    return hf_recovery_run(service.engine, &request, &service.arena, out, &err);
-}
-
 static bool add_row(void *context, const struct hf_recovery_row *row)
 {
     struct hf_recovery_row *last = context;
@@ -63,14 +54,6 @@ static struct hf_recovery_row stored_row(void)
     return last;
 }
 
-static void expect_member(const char *detail_text, const char *member, const char *wanted)
-{
-    HF_AUTO(json) json_t *detail = hf_json_parse(detail_text, strlen(detail_text), &err);
-    ck_assert_ptr_nonnull(json_object_get(detail, member));
-    HF_AUTO(free) char *text = hf_json_text(json_object_get(detail, member));
-    ck_assert_str_eq(text, wanted);
-}
-
 START_TEST(a_plan_becomes_the_restore_that_it_planned)
 {
     hf_test_service_open(&service, NULL);
@@ -80,10 +63,10 @@ START_TEST(a_plan_becomes_the_restore_that_it_planned)
     hf_test_put(&service, "later", "1");
     struct hf_system_info before = hf_test_system(&service);
     struct hf_recovery_row plan = plan_snapshot(full.id), row;
-    expect_member(plan.detail, "removed", "[\"later\"]");
+    hf_test_expect_detail(&plan, "removed", "[\"later\"]");
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
 
-    ck_assert_msg(apply(plan.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_apply(&service, plan.id, false, &row, &err), "%s", err.text);
     ck_assert_str_eq(row.id, plan.id);
     ck_assert_str_eq(row.status, "applied");
     ck_assert_str_eq(row.snapshot, full.id);
@@ -101,7 +84,7 @@ START_TEST(a_plan_becomes_the_restore_that_it_planned)
     ck_assert_str_eq(stored.status, "applied");
     ck_assert_str_eq(stored.detail, row.detail);
     ck_assert_int_eq(stored.epoch, row.epoch);
-    expect_member(stored.detail, "removed", "[\"later\"]");
+    hf_test_expect_detail(&stored, "removed", "[\"later\"]");
     hf_test_service_close(&service);
 }
 END_TEST
@@ -116,14 +99,15 @@ START_TEST(the_time_between_plan_and_restore_belongs_to_neither)
     struct hf_recovery_row plan = plan_snapshot(full.id), row;
     usleep(50000);
     int64_t decided_ms = hf_clock_now_ms();
-    ck_assert_msg(apply(plan.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_apply(&service, plan.id, false, &row, &err), "%s", err.text);
     ck_assert_int_lt(plan.started_at_ms, decided_ms);
     ck_assert_int_ge(row.started_at_ms, decided_ms);
     ck_assert_int_ge(stored_row().started_at_ms, decided_ms);
     char planned[HF_TIME_BYTES];
     hf_time_format(plan.started_at_ms, planned);
     HF_AUTO(free) char *wanted = hf_format("\"%s\"", planned);
-    expect_member(stored_row().detail, "plannedAt", wanted);
+    const struct hf_recovery_row last = stored_row();
+    hf_test_expect_detail(&last, "plannedAt", wanted);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -136,14 +120,14 @@ START_TEST(a_plan_is_refused_once_the_system_moved_on_unless_forced)
     hf_test_put(&service, "a", "{\"a\":2}");
     struct hf_recovery_row plan = plan_snapshot(full.id), row;
     hf_test_put(&service, "b", "1");
-    ck_assert(!apply(plan.id, false, &row));
+    ck_assert(!hf_test_apply(&service, plan.id, false, &row, &err));
     ck_assert_int_eq(err.code, HF_PLAN_CHANGED);
     ck_assert_ptr_nonnull(strstr(err.text, "from sequence 2 (epoch 1) to 3 (epoch 1)"));
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
     ck_assert_int_eq(hf_test_system(&service).sequence, 3);
     ck_assert_str_eq(stored_row().status, "planned");
 
-    ck_assert_msg(apply(plan.id, true, &row), "%s", err.text);
+    ck_assert_msg(hf_test_apply(&service, plan.id, true, &row, &err), "%s", err.text);
     ck_assert_int_eq(row.sequence_before, 3);
     ck_assert_int_eq(row.data_loss_versions, 2); /* as of now, not as planned */
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
@@ -161,7 +145,7 @@ START_TEST(a_restore_in_between_makes_a_plan_outdated_by_its_epoch)
     struct hf_recovery_row plan = plan_snapshot(full.id), row;
     hf_test_restore(&service, full.id); /* writes nothing: only the epoch moves */
     ck_assert_int_eq(hf_test_system(&service).sequence, 1);
-    ck_assert(!apply(plan.id, false, &row));
+    ck_assert(!hf_test_apply(&service, plan.id, false, &row, &err));
     ck_assert_int_eq(err.code, HF_PLAN_CHANGED);
     ck_assert_int_eq(hf_test_system(&service).epoch, 2);
     hf_test_service_close(&service);
@@ -175,15 +159,15 @@ START_TEST(only_a_plan_of_the_past_is_applied_and_only_once)
     struct hf_snapshot_row full = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":2}");
     struct hf_recovery_row plan = plan_snapshot(full.id), head, row;
-    ck_assert_msg(apply(plan.id, false, &row), "%s", err.text);
-    ck_assert(!apply(plan.id, false, &row));
+    ck_assert_msg(hf_test_apply(&service, plan.id, false, &row, &err), "%s", err.text);
+    ck_assert(!hf_test_apply(&service, plan.id, false, &row, &err));
     ck_assert_int_eq(err.code, HF_CONFLICT);
-    ck_assert(!apply(plan.id, true, &row));
+    ck_assert(!hf_test_apply(&service, plan.id, true, &row, &err));
     ck_assert_int_eq(err.code, HF_CONFLICT);
     head = plan_of(&(struct hf_recovery_request){.source = "head"});
-    ck_assert(!apply(head.id, true, &row));
+    ck_assert(!hf_test_apply(&service, head.id, true, &row, &err));
     ck_assert_int_eq(err.code, HF_CONFLICT);
-    ck_assert(!apply("rec-none", true, &row));
+    ck_assert(!hf_test_apply(&service, "rec-none", true, &row, &err));
     ck_assert_int_eq(err.code, HF_NOT_FOUND);
     ck_assert_int_eq(hf_test_system(&service).epoch, 2);
     hf_test_service_close(&service);
@@ -206,12 +190,12 @@ START_TEST(a_partial_plan_touches_only_what_it_named)
                                                                              .snapshot = full.id,
                                                                              .components = names,
                                                                              .component_count = 2});
-    ck_assert_msg(apply(plan.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_apply(&service, plan.id, false, &row, &err), "%s", err.text);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
     ck_assert_str_eq(hf_test_get(&service, "b"), "{\"b\":2}");
     ck_assert_str_eq(hf_test_get(&service, "c"), "{\"c\":1}");
     ck_assert_str_eq(hf_test_get(&service, "later"), "1");
-    expect_member(row.detail, "request", "{\"salvage\":false,\"components\":[\"c\",\"a\"]}");
+    hf_test_expect_detail(&row, "request", "{\"salvage\":false,\"components\":[\"c\",\"a\"]}");
     hf_test_service_close(&service);
 }
 END_TEST
@@ -225,7 +209,7 @@ START_TEST(a_plan_of_a_past_moment_is_applied_from_history)
     usleep(5000);
     hf_test_put(&service, "a", "{\"a\":2}");
     struct hf_recovery_row row, plan = plan_of(&(struct hf_recovery_request){.source = "at", .at_ms = at_ms});
-    ck_assert_msg(apply(plan.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_apply(&service, plan.id, false, &row, &err), "%s", err.text);
     ck_assert_str_eq(row.source, "at");
     ck_assert_int_eq(row.at_ms, at_ms);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
@@ -247,7 +231,7 @@ START_TEST(a_plan_of_latest_means_the_snapshot_that_was_the_latest_then)
     struct hf_recovery_row plan = plan_snapshot("latest"), row;
     ck_assert_str_eq(plan.snapshot, good.id);
     hf_test_full(&service); /* of the present: it moves nothing */
-    ck_assert_msg(apply(plan.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_apply(&service, plan.id, false, &row, &err), "%s", err.text);
     ck_assert_str_eq(row.snapshot, good.id);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
     HF_AUTO(free) char *skipped = hf_format("\"skipped\":[{\"snapshot\":\"%s\"", bad.id);
@@ -268,13 +252,13 @@ START_TEST(a_plan_outlives_a_restart_and_a_failure)
     char *path = hf_test_engine_snapshot_path(&service, &full);
     hf_test_forget_history(&service);
     hf_test_damage_content(path, "{\"a\":1}");
-    ck_assert(!apply(plan.id, false, &row));
+    ck_assert(!hf_test_apply(&service, plan.id, false, &row, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
     ck_assert_str_eq(stored_row().status, "planned");
     ck_assert_int_ge(hf_test_count_events(&service, hf_test_system(&service).id, "recovery.failed"), 1);
     hf_test_damage_content(path, "{\"a\":1}"); /* flipped back */
-    ck_assert_msg(apply(plan.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_apply(&service, plan.id, false, &row, &err), "%s", err.text);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
     ck_assert_str_eq(stored_row().status, "applied");
     hf_test_service_close(&service);

@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "tests/support/engine.h"
+#include "tests/support/recoveries.h"
 
 #include "tests/support/check_main.h"
 
@@ -20,8 +21,7 @@ static bool run(struct hf_recovery_request request, struct hf_recovery_row *out)
 /* The plan in short: waves by "|", "component<because", then "!component>dependency" for each warning. */
 static const char *in_short(const struct hf_recovery_row *row)
 {
-    HF_AUTO(json) json_t *detail = hf_json_parse(row->detail, strlen(row->detail), &err);
-    ck_assert_msg(detail != NULL, "%s", err.text);
+    HF_AUTO(json) json_t *detail = hf_test_recovery_detail(row);
     char *text = hf_arena_strdup(&service.arena, "");
     size_t w, i;
     const json_t *wave, *item;

@@ -2,6 +2,7 @@
 #include "core/auto.h"
 #include "core/json.h"
 #include "tests/support/engine.h"
+#include "tests/support/recoveries.h"
 
 #include "tests/support/check_main.h"
 
@@ -10,13 +11,6 @@
 
 static struct hf_test_service service;
 static struct hf_error err;
-
-static json_t *detail_of(const struct hf_recovery_row *row)
-{
-    json_t *detail = hf_json_parse(row->detail, strlen(row->detail), &err);
-    ck_assert_msg(detail != NULL, "%s", err.text);
-    return detail;
-}
 
 /* The wave of a component, its object in *out; -1 when it is in none. */
 static int find_in_waves(const json_t *detail, const char *component, const json_t **out)
@@ -134,7 +128,7 @@ START_TEST(data_loss_is_told_per_component_and_in_all)
     ck_assert_int_eq(row.data_loss_components, 3);
     ck_assert_int_eq(row.data_loss_bytes, 9 + 0 + 5);
     ck_assert_int_eq(row.data_loss_ms, last_ms - full.cut_at_ms);
-    HF_AUTO(json) json_t *detail = detail_of(&row);
+    HF_AUTO(json) json_t *detail = hf_test_recovery_detail(&row);
     const json_t *item = NULL;
     ck_assert_int_eq(find_in_waves(detail, "a", &item), 0);
     ck_assert_int_eq(number_in(item, "version"), 3);
@@ -170,7 +164,7 @@ START_TEST(the_plan_comes_in_waves_of_dependencies)
     struct hf_system_info before = hf_test_system(&service);
     ck_assert(run(&(struct hf_recovery_request){.system = HF_TEST_NAME, .source = "head", .dry_run = true}, &row));
     ck_assert_str_eq(row.status, "planned");
-    HF_AUTO(json) json_t *detail = detail_of(&row);
+    HF_AUTO(json) json_t *detail = hf_test_recovery_detail(&row);
     ck_assert_int_eq(json_array_size(json_object_get(detail, "waves")), 3);
     ck_assert_int_eq(find_in_waves(detail, "memory", NULL), 0);
     ck_assert_int_eq(find_in_waves(detail, "agent", NULL), 1);
@@ -310,7 +304,7 @@ START_TEST(latest_falls_back_past_damage_and_lists_what_it_skipped)
     row = hf_test_restore(&service, "latest");
     ck_assert_str_eq(row.snapshot, good.id);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
-    HF_AUTO(json) json_t *detail = detail_of(&row);
+    HF_AUTO(json) json_t *detail = hf_test_recovery_detail(&row);
     const json_t *skipped = json_object_get(detail, "skipped");
     ck_assert_int_eq(json_array_size(skipped), 1);
     ck_assert_str_eq(json_string_value(json_object_get(json_array_get(skipped, 0), "snapshot")), bad.id);

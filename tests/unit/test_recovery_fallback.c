@@ -5,6 +5,7 @@
 #include "engine/validation.h"
 #include "store/snapshots.h"
 #include "tests/support/engine.h"
+#include "tests/support/recoveries.h"
 #include "tests/support/snapshots.h"
 
 #include "tests/support/check_main.h"
@@ -16,72 +17,13 @@ static const char *const own_generations[] = {"--anchor-interval", "0", "--enabl
 static struct hf_test_service service;
 static struct hf_error err;
 
-static bool run(const struct hf_recovery_request *request, struct hf_recovery_row *out)
-{
-    struct hf_recovery_request wanted = *request;
-    wanted.system = HF_TEST_NAME;
-    return hf_recovery_run(service.engine, &wanted, &service.arena, out, &err);
-}
-
-static bool restore(const char *snapshot, struct hf_recovery_row *out)
-{
-    return run(&(struct hf_recovery_request){.source = "snapshot", .snapshot = snapshot}, out);
-}
-
-static bool salvage(const char *snapshot, bool dry_run, struct hf_recovery_row *out)
-{
-    return run(
-        &(struct hf_recovery_request){.source = "snapshot", .snapshot = snapshot, .salvage = true, .dry_run = dry_run},
-        out);
-}
-
-static bool apply(const char *id, struct hf_recovery_row *out)
-{
-    struct hf_recovery_row plan;
-    struct hf_recovery_request request;
-    return hf_recovery_read_plan(service.engine, HF_TEST_NAME, id, &service.arena, &plan, &request, &err) &&
-           hf_recovery_run(service.engine, &request, &service.arena, out, &err);
-}
-
-static json_t *detail_of(const struct hf_recovery_row *row)
-{
-    json_t *detail = hf_json_parse(row->detail, strlen(row->detail), &err);
-    ck_assert_msg(detail != NULL, "%s", err.text);
-    return detail;
-}
-
-static void expect_member(const struct hf_recovery_row *row, const char *member, const char *wanted)
-{
-    HF_AUTO(json) json_t *detail = detail_of(row);
-    ck_assert_ptr_nonnull(json_object_get(detail, member));
-    HF_AUTO(free) char *text = hf_json_text(json_object_get(detail, member));
-    ck_assert_str_eq(text, wanted);
-}
-
-static void expect_unchanged(const struct hf_system_info *before)
-{
-    struct hf_system_info after = hf_test_system(&service);
-    ck_assert_int_eq(after.epoch, before->epoch);
-    ck_assert_int_eq(after.sequence, before->sequence);
-}
-
-static char *path_of(const struct hf_snapshot_row *row)
-{
-    return hf_test_engine_snapshot_path(&service, row);
-}
-
-static void cut_off(const struct hf_snapshot_row *row)
-{
-    hf_test_remove_outline(&service, row);
-    ck_assert_int_eq(truncate(path_of(row), 60), 0);
-}
-
 /* Reading it fails, which says nothing about its bytes. */
 static void make_unreadable(const struct hf_snapshot_row *row)
 {
     const char *loop = hf_test_service_path(&service, "loop");
     ck_assert_int_eq(symlink(loop, loop), 0);
-    ck_assert_int_eq(rename(loop, path_of(row)), 0); /* in one step: a file that is gone for a moment is damage */
+    ck_assert_int_eq(rename(loop, hf_test_engine_snapshot_path(&service, row)),
+                     0); /* in one step: a file that is gone for a moment is damage */
 }
 
 static void expect_skipped(const json_t *skipped, const struct hf_snapshot_row *bad, const struct hf_snapshot_row *used)
@@ -111,7 +53,7 @@ static void make_good_and_bad(struct hf_snapshot_row *good, struct hf_snapshot_r
     *bad = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":\"now\"}");
     hf_test_forget_history(&service);
-    hf_test_damage_content(path_of(bad), "{\"a\":\"bad\"}");
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, bad), "{\"a\":\"bad\"}");
 }
 
 START_TEST(latest_is_healed_where_a_good_copy_is_left)
@@ -122,13 +64,13 @@ START_TEST(latest_is_healed_where_a_good_copy_is_left)
     hf_test_put(&service, "a", "{\"a\":\"second\"}");
     struct hf_snapshot_row newer = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":\"now\"}"); /* the history still has the second */
-    hf_test_damage_content(path_of(&newer), "{\"a\":\"second\"}");
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, &newer), "{\"a\":\"second\"}");
     struct hf_recovery_row row;
-    ck_assert_msg(restore("latest", &row), "%s", err.text);
+    ck_assert_msg(hf_test_try_restore(&service, "latest", &row, &err), "%s", err.text);
     ck_assert_str_eq(row.snapshot, newer.id);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"second\"}");
-    expect_member(&row, "skipped", "[]");
-    expect_member(&row, "salvage", "null");
+    hf_test_expect_detail(&row, "skipped", "[]");
+    hf_test_expect_detail(&row, "salvage", "null");
     ck_assert_ptr_nonnull(strstr(row.detail, "is whole again: 1 contents healed"));
     hf_test_service_close(&service);
 }
@@ -140,10 +82,12 @@ START_TEST(each_snapshot_passed_over_is_told_with_its_reason_and_its_cost)
     make_good_and_bad(&good, &bad);
     for (int again = 0; again < 2; again++) { /* the second time it is known to be damaged */
         struct hf_recovery_row row;
-        ck_assert_msg(run(&(struct hf_recovery_request){.source = "at", .at_ms = bad.cut_at_ms}, &row), "%s", err.text);
+        ck_assert_msg(hf_test_recover(&service, &(struct hf_recovery_request){.source = "at", .at_ms = bad.cut_at_ms},
+                                      &row, &err),
+                      "%s", err.text);
         ck_assert_str_eq(row.snapshot, good.id);
         ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"good\"}");
-        HF_AUTO(json) json_t *detail = detail_of(&row);
+        HF_AUTO(json) json_t *detail = hf_test_recovery_detail(&row);
         const json_t *skipped = json_object_get(detail, "skipped");
         ck_assert_int_eq(json_array_size(skipped), 1);
         expect_skipped(json_array_get(skipped, 0), &bad, &good);
@@ -159,12 +103,14 @@ START_TEST(a_plan_keeps_the_cost_of_what_it_passed_over)
     struct hf_snapshot_row good, bad;
     struct hf_recovery_row plan, row;
     make_good_and_bad(&good, &bad);
-    ck_assert_msg(run(&(struct hf_recovery_request){.source = "snapshot", .snapshot = "latest", .dry_run = true},
-                      &plan),
-                  "%s", err.text);
+    ck_assert_msg(
+        hf_test_recover(&service,
+                        &(struct hf_recovery_request){.source = "snapshot", .snapshot = "latest", .dry_run = true},
+                        &plan, &err),
+        "%s", err.text);
     ck_assert_str_eq(plan.snapshot, good.id);
-    ck_assert_msg(apply(plan.id, &row), "%s", err.text);
-    HF_AUTO(json) json_t *detail = detail_of(&row);
+    ck_assert_msg(hf_test_apply(&service, plan.id, false, &row, &err), "%s", err.text);
+    HF_AUTO(json) json_t *detail = hf_test_recovery_detail(&row);
     expect_skipped(json_array_get(json_object_get(detail, "skipped"), 0), &bad, &good);
     hf_test_service_close(&service);
 }
@@ -180,9 +126,9 @@ START_TEST(what_is_marked_damaged_is_tried_again_when_a_copy_is_back)
     ck_assert(hf_validation_run(service.engine, HF_TEST_NAME, bad.id, true, 0, &service.arena, &verdict, &err));
     ck_assert_str_eq(verdict.status, "damaged");
     hf_test_put(&service, "b", "{\"a\":\"bad\"}"); /* the same content */
-    ck_assert_msg(restore("latest", &row), "%s", err.text);
+    ck_assert_msg(hf_test_try_restore(&service, "latest", &row, &err), "%s", err.text);
     ck_assert_str_eq(row.snapshot, bad.id);
-    expect_member(&row, "skipped", "[]");
+    hf_test_expect_detail(&row, "skipped", "[]");
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"bad\"}");
     hf_test_service_close(&service);
 }
@@ -201,13 +147,14 @@ START_TEST(only_the_newest_three_that_are_marked_damaged_are_tried_again)
     hf_test_put(&service, "a", "{\"a\":\"now\"}");
     hf_test_forget_history(&service);
     for (int i = 1; i < 5; i++) {
-        hf_test_damage_content(path_of(&rows[i]), hf_arena_format(&service.arena, "{\"a\":\"%d\"}", i));
+        hf_test_damage_content(hf_test_engine_snapshot_path(&service, &rows[i]),
+                               hf_arena_format(&service.arena, "{\"a\":\"%d\"}", i));
         ck_assert(hf_snapshot_mark_damaged(service.engine, HF_TEST_NAME, rows[i].id, "a test", &err));
     }
-    ck_assert_msg(restore("latest", &row), "%s", err.text);
+    ck_assert_msg(hf_test_try_restore(&service, "latest", &row, &err), "%s", err.text);
     ck_assert_str_eq(row.snapshot, rows[0].id);
     ck_assert_ptr_nonnull(strstr(row.detail, "was not tried again: 3 newer ones were"));
-    HF_AUTO(json) json_t *detail = detail_of(&row);
+    HF_AUTO(json) json_t *detail = hf_test_recovery_detail(&row);
     ck_assert_int_eq(json_array_size(json_object_get(detail, "skipped")), 4);
     hf_test_service_close(&service);
 }
@@ -224,7 +171,7 @@ static void make_unmendable(struct hf_snapshot_row *newer)
     hf_test_put(&service, "a", "{\"a\":\"second\"}");
     *newer = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":\"now\"}");
-    hf_test_damage_content(path_of(newer), "{\"a\":\"second\"}");
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, newer), "{\"a\":\"second\"}");
 }
 
 static void expect_second(const struct hf_recovery_row *row, const struct hf_snapshot_row *newer)
@@ -232,8 +179,8 @@ static void expect_second(const struct hf_recovery_row *row, const struct hf_sna
     ck_assert_str_eq(row->snapshot, newer->id);
     ck_assert_str_eq(row->status, "applied");
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"second\"}");
-    expect_member(row, "lost", "[]");
-    expect_member(row, "skipped", "[]");
+    hf_test_expect_detail(row, "lost", "[]");
+    hf_test_expect_detail(row, "skipped", "[]");
     ck_assert_ptr_nonnull(strstr(row->detail, "cannot be mended now"));
 }
 
@@ -243,12 +190,12 @@ START_TEST(what_cannot_be_written_again_is_restored_all_the_same)
     struct hf_recovery_row row;
     for (int i = 0; i < 2; i++) {
         make_unmendable(&newer);
-        ck_assert_msg(restore(i ? newer.id : "latest", &row), "%s", err.text);
+        ck_assert_msg(hf_test_try_restore(&service, i ? newer.id : "latest", &row, &err), "%s", err.text);
         expect_second(&row, &newer);
         hf_test_service_close(&service);
     }
     make_unmendable(&newer);
-    ck_assert_msg(salvage(newer.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_salvage(&service, newer.id, false, &row, &err), "%s", err.text);
     expect_second(&row, &newer);
     hf_test_service_close(&service);
 }
@@ -261,12 +208,13 @@ START_TEST(what_only_a_rewrite_could_bring_says_that_it_cannot_be_mended)
     make_unmendable(&newer);
     hf_test_forget_history(&service);
     struct hf_system_info before = hf_test_system(&service);
-    hf_test_damage_content(path_of(&newer), "{\"b\":\"first\"}"); /* mendable, so that a rewrite is tried */
-    ck_assert(!restore("latest", &row));
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, &newer),
+                           "{\"b\":\"first\"}"); /* mendable, so that a rewrite is tried */
+    ck_assert(!hf_test_try_restore(&service, "latest", &row, &err));
     ck_assert_int_eq(err.code, HF_IO);
     ck_assert_msg(strstr(err.text, "it cannot be mended") != NULL, "%s", err.text);
-    expect_unchanged(&before);
-    ck_assert_msg(salvage(newer.id, false, &row), "%s", err.text);
+    hf_test_expect_unchanged(&service, &before);
+    ck_assert_msg(hf_test_salvage(&service, newer.id, false, &row, &err), "%s", err.text);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"now\"}"); /* lost: it stays */
     hf_test_service_close(&service);
 }
@@ -282,10 +230,10 @@ START_TEST(a_file_that_cannot_be_read_ends_the_search)
     struct hf_system_info before = hf_test_system(&service);
     make_unreadable(&newer);
     struct hf_recovery_row row;
-    ck_assert(!restore("latest", &row));
+    ck_assert(!hf_test_try_restore(&service, "latest", &row, &err));
     ck_assert_int_eq(err.code, HF_IO);
     ck_assert_ptr_nonnull(strstr(err.text, "does not prove it damaged"));
-    expect_unchanged(&before);
+    hf_test_expect_unchanged(&service, &before);
     struct hf_snapshot_row marked;
     ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, newer.id, &service.arena, &marked, &err));
     ck_assert_str_eq(marked.state, "complete");
@@ -305,12 +253,12 @@ START_TEST(a_content_that_cannot_be_read_ends_the_search)
     struct hf_system_info before = hf_test_system(&service);
     make_unreadable(&first);
     struct hf_recovery_row row;
-    ck_assert(!restore("latest", &row));
+    ck_assert(!hf_test_try_restore(&service, "latest", &row, &err));
     ck_assert_int_eq(err.code, HF_IO);
     ck_assert_ptr_nonnull(strstr(err.text, "does not prove it damaged"));
-    ck_assert(!salvage(second.id, false, &row)); /* nor does it prove anything lost */
+    ck_assert(!hf_test_salvage(&service, second.id, false, &row, &err)); /* nor does it prove anything lost */
     ck_assert_int_eq(err.code, HF_IO);
-    expect_unchanged(&before);
+    hf_test_expect_unchanged(&service, &before);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -338,16 +286,16 @@ START_TEST(a_snapshot_whose_key_is_not_at_hand_ends_the_search)
     hf_test_put(&service, "a", "{\"a\":3}");
     struct hf_system_info before = hf_test_system(&service);
     struct hf_recovery_row row;
-    ck_assert(!restore("latest", &row));
+    ck_assert(!hf_test_try_restore(&service, "latest", &row, &err));
     ck_assert_msg(err.code == HF_KEY_MISSING, "%s", err.text);
-    ck_assert(!salvage(sealed.id, false, &row));
+    ck_assert(!hf_test_salvage(&service, sealed.id, false, &row, &err));
     ck_assert_int_eq(err.code, HF_KEY_MISSING);
-    expect_unchanged(&before);
+    hf_test_expect_unchanged(&service, &before);
     struct hf_snapshot_row marked;
     ck_assert(hf_snapshot_find(service.engine, HF_TEST_NAME, sealed.id, &service.arena, &marked, &err));
     ck_assert_str_eq(marked.state, "complete");
     start_again_with_key(key_file);
-    ck_assert_msg(restore("latest", &row), "%s", err.text);
+    ck_assert_msg(hf_test_try_restore(&service, "latest", &row, &err), "%s", err.text);
     ck_assert_str_eq(row.snapshot, sealed.id);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
     hf_test_service_close(&service);
@@ -378,7 +326,8 @@ START_TEST(a_moment_whose_history_is_damaged_comes_from_the_snapshot_before_it)
     hf_test_put(&service, "a", "{\"a\":3}");
     alter_database("update component_states set content=cast(char(123,125) as blob) where version=2");
     struct hf_recovery_row row;
-    ck_assert_msg(run(&(struct hf_recovery_request){.source = "at", .at_ms = at_ms}, &row), "%s", err.text);
+    ck_assert_msg(hf_test_recover(&service, &(struct hf_recovery_request){.source = "at", .at_ms = at_ms}, &row, &err),
+                  "%s", err.text);
     ck_assert_str_eq(row.snapshot, full.id);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
     ck_assert_ptr_nonnull(strstr(row.detail, "the history in the database does not serve"));
@@ -397,9 +346,9 @@ START_TEST(a_damaged_history_without_a_snapshot_is_an_error)
     alter_database("update component_states set content=cast(char(123,125) as blob) where version=1");
     struct hf_recovery_row row;
     struct hf_system_info before = hf_test_system(&service);
-    ck_assert(!run(&(struct hf_recovery_request){.source = "at", .at_ms = at_ms}, &row));
+    ck_assert(!hf_test_recover(&service, &(struct hf_recovery_request){.source = "at", .at_ms = at_ms}, &row, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
-    expect_unchanged(&before);
+    hf_test_expect_unchanged(&service, &before);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":3}");
     hf_test_service_close(&service);
 }
@@ -414,17 +363,17 @@ START_TEST(when_none_is_whole_the_answer_says_what_can_be_done)
     struct hf_snapshot_row two = hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":\"now\"}");
     hf_test_forget_history(&service);
-    hf_test_damage_content(path_of(&one), "{\"a\":\"one\"}");
-    cut_off(&two);
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, &one), "{\"a\":\"one\"}");
+    hf_test_cut_off(&service, &two);
     struct hf_system_info before = hf_test_system(&service);
     struct hf_recovery_row row;
-    ck_assert(!restore("latest", &row));
+    ck_assert(!hf_test_try_restore(&service, "latest", &row, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
     ck_assert_int_eq(hf_code_status(err.code), 500);
     ck_assert_ptr_nonnull(strstr(err.text, "none of the 2 snapshots"));
     ck_assert_ptr_nonnull(strstr(err.text, "\"salvage\": true"));
     ck_assert_ptr_nonnull(strstr(err.text, "validate"));
-    expect_unchanged(&before);
+    hf_test_expect_unchanged(&service, &before);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"now\"}");
     hf_test_service_close(&service);
 }
@@ -448,10 +397,10 @@ START_TEST(an_import_is_restored_by_its_id_alone)
     ck_assert_msg(hf_committer_call(service.engine->committer, &call, &err), "%s", err.text);
     hf_test_put(&service, "a", "{\"a\":3}");
     struct hf_recovery_row row;
-    ck_assert_msg(restore("latest", &row), "%s", err.text);
+    ck_assert_msg(hf_test_try_restore(&service, "latest", &row, &err), "%s", err.text);
     ck_assert_str_eq(row.snapshot, own.id);
-    expect_member(&row, "skipped", "[]");
-    ck_assert_msg(restore(import.id, &row), "%s", err.text);
+    hf_test_expect_detail(&row, "skipped", "[]");
+    ck_assert_msg(hf_test_try_restore(&service, import.id, &row, &err), "%s", err.text);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
     hf_test_service_close(&service);
 }
@@ -468,12 +417,12 @@ START_TEST(a_plan_remembers_its_age_limit_and_checks_it_again)
                                           .snapshot = full.id,
                                           .age_ms_max = 3600000,
                                           .dry_run = true};
-    ck_assert_msg(run(&request, &plan), "%s", err.text);
+    ck_assert_msg(hf_test_recover(&service, &request, &plan, &err), "%s", err.text);
     ck_assert(hf_recovery_read_plan(service.engine, HF_TEST_NAME, plan.id, &service.arena, &row, &request, &err));
     ck_assert_int_eq(request.age_ms_max, 3600000);
     request.age_ms_max = 1; /* as if it had waited too long */
     usleep(5000);
-    ck_assert(!run(&request, &row));
+    ck_assert(!hf_test_recover(&service, &request, &row, &err));
     ck_assert_int_eq(err.code, HF_PRECONDITION);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
     hf_test_service_close(&service);
@@ -550,7 +499,7 @@ START_TEST(versions_of_another_system_do_not_count_against_the_loss)
     hf_test_put(&service, "a", "{\"a\":3}");
     const char *id = add_foreign_snapshot();
     struct hf_recovery_row row;
-    ck_assert_msg(restore(id, &row), "%s", err.text);
+    ck_assert_msg(hf_test_try_restore(&service, id, &row, &err), "%s", err.text);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":9}");
     ck_assert_int_eq(row.data_loss_versions, 3);
     ck_assert_int_eq(row.data_loss_components, 1);
@@ -596,7 +545,7 @@ START_TEST(a_rebuild_tells_what_it_passed_over_and_its_cost)
     struct hf_recovery_row row = newest_recovery();
     ck_assert_str_eq(row.status, "applied");
     ck_assert_str_eq(row.snapshot, good.id);
-    HF_AUTO(json) json_t *detail = detail_of(&row);
+    HF_AUTO(json) json_t *detail = hf_test_recovery_detail(&row);
     ck_assert_int_eq(json_array_size(json_object_get(detail, "skipped")), 1);
     expect_skipped(json_array_get(json_object_get(detail, "skipped"), 0), &bad, &good);
     hf_test_service_close(&service);
@@ -607,12 +556,12 @@ START_TEST(a_rebuild_from_nothing_whole_starts_fresh_and_lists_all)
 {
     struct hf_snapshot_row good, bad;
     make_good_and_bad(&good, &bad);
-    cut_off(&good);
+    hf_test_cut_off(&service, &good);
     lose_the_database();
     struct hf_recovery_row row = newest_recovery();
     ck_assert_str_eq(row.status, "fresh");
     ck_assert_ptr_null(hf_test_get(&service, "a"));
-    HF_AUTO(json) json_t *detail = detail_of(&row);
+    HF_AUTO(json) json_t *detail = hf_test_recovery_detail(&row);
     ck_assert_int_eq(json_array_size(json_object_get(detail, "skipped")), 2);
     /* A file whose header cannot be read counts as cut at the end of its second: so it comes first when both were. */
     json_t *skipped = json_object_get(detail, "skipped");

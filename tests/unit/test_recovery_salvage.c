@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "tests/support/engine.h"
+#include "tests/support/recoveries.h"
 
 #include "tests/support/check_main.h"
 
@@ -11,66 +12,6 @@
 static const char *const own_generations[] = {"--anchor-interval", "0", NULL};
 static struct hf_test_service service;
 static struct hf_error err;
-
-static bool run(const struct hf_recovery_request *request, struct hf_recovery_row *out)
-{
-    struct hf_recovery_request wanted = *request;
-    wanted.system = HF_TEST_NAME;
-    return hf_recovery_run(service.engine, &wanted, &service.arena, out, &err);
-}
-
-static bool restore(const char *snapshot, struct hf_recovery_row *out)
-{
-    return run(&(struct hf_recovery_request){.source = "snapshot", .snapshot = snapshot}, out);
-}
-
-static bool salvage(const char *snapshot, bool dry_run, struct hf_recovery_row *out)
-{
-    return run(
-        &(struct hf_recovery_request){.source = "snapshot", .snapshot = snapshot, .salvage = true, .dry_run = dry_run},
-        out);
-}
-
-static bool apply(const char *id, struct hf_recovery_row *out)
-{
-    struct hf_recovery_row plan;
-    struct hf_recovery_request request;
-    return hf_recovery_read_plan(service.engine, HF_TEST_NAME, id, &service.arena, &plan, &request, &err) &&
-           hf_recovery_run(service.engine, &request, &service.arena, out, &err);
-}
-
-static json_t *detail_of(const struct hf_recovery_row *row)
-{
-    json_t *detail = hf_json_parse(row->detail, strlen(row->detail), &err);
-    ck_assert_msg(detail != NULL, "%s", err.text);
-    return detail;
-}
-
-static void expect_member(const struct hf_recovery_row *row, const char *member, const char *wanted)
-{
-    HF_AUTO(json) json_t *detail = detail_of(row);
-    ck_assert_ptr_nonnull(json_object_get(detail, member));
-    HF_AUTO(free) char *text = hf_json_text(json_object_get(detail, member));
-    ck_assert_str_eq(text, wanted);
-}
-
-static void expect_unchanged(const struct hf_system_info *before)
-{
-    struct hf_system_info after = hf_test_system(&service);
-    ck_assert_int_eq(after.epoch, before->epoch);
-    ck_assert_int_eq(after.sequence, before->sequence);
-}
-
-static char *path_of(const struct hf_snapshot_row *row)
-{
-    return hf_test_engine_snapshot_path(&service, row);
-}
-
-static void cut_off(const struct hf_snapshot_row *row)
-{
-    hf_test_remove_outline(&service, row);
-    ck_assert_int_eq(truncate(path_of(row), 60), 0);
-}
 
 /* A full of a, b, c; all of them changed since, and "later" came; the old content of b is nowhere any more. */
 static struct hf_snapshot_row lose_b(void)
@@ -85,7 +26,7 @@ static struct hf_snapshot_row lose_b(void)
     hf_test_put(&service, "c", "{\"c\":\"new\"}");
     hf_test_put(&service, "later", "1");
     hf_test_forget_history(&service);
-    hf_test_damage_content(path_of(&full), "{\"b\":\"old\"}");
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, &full), "{\"b\":\"old\"}");
     return full;
 }
 
@@ -103,11 +44,11 @@ START_TEST(a_damaged_snapshot_that_is_named_says_how_much_is_lost)
     struct hf_snapshot_row full = lose_b();
     struct hf_system_info before = hf_test_system(&service);
     struct hf_recovery_row row;
-    ck_assert(!restore(full.id, &row));
+    ck_assert(!hf_test_try_restore(&service, full.id, &row, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
     ck_assert_msg(strstr(err.text, "1 of its components is lost") != NULL, "%s", err.text);
     ck_assert_ptr_nonnull(strstr(err.text, "\"salvage\": true restores the rest"));
-    expect_unchanged(&before);
+    hf_test_expect_unchanged(&service, &before);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -116,7 +57,7 @@ START_TEST(a_salvage_restores_all_but_what_is_lost)
 {
     struct hf_snapshot_row full = lose_b();
     struct hf_recovery_row row;
-    ck_assert_msg(salvage(full.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_salvage(&service, full.id, false, &row, &err), "%s", err.text);
     ck_assert_str_eq(row.status, "applied");
     ck_assert_str_eq(row.snapshot, full.id);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"old\"}");
@@ -125,9 +66,9 @@ START_TEST(a_salvage_restores_all_but_what_is_lost)
     ck_assert_ptr_null(hf_test_get(&service, "later")); /* the list is whole: it came later */
     ck_assert_int_eq(row.sequence_after, row.sequence_before + 3);
     ck_assert_int_eq(row.data_loss_components, 3); /* a, c, later: b loses nothing */
-    expect_member(&row, "lost", lost_b());
-    expect_member(&row, "salvage", "{\"whole\":true,\"detail\":\"\"}");
-    expect_member(&row, "removed", "[\"later\"]");
+    hf_test_expect_detail(&row, "lost", lost_b());
+    hf_test_expect_detail(&row, "salvage", "{\"whole\":true,\"detail\":\"\"}");
+    hf_test_expect_detail(&row, "removed", "[\"later\"]");
     ck_assert_int_eq(hf_test_put(&service, "b", "2"), 3);
     hf_test_service_close(&service);
 }
@@ -138,15 +79,15 @@ START_TEST(a_salvage_is_planned_first_and_applied_as_planned)
     struct hf_snapshot_row full = lose_b();
     struct hf_system_info before = hf_test_system(&service);
     struct hf_recovery_row plan, row;
-    ck_assert_msg(salvage(full.id, true, &plan), "%s", err.text);
+    ck_assert_msg(hf_test_salvage(&service, full.id, true, &plan, &err), "%s", err.text);
     ck_assert_str_eq(plan.status, "planned");
-    expect_member(&plan, "lost", lost_b());
-    expect_unchanged(&before);
-    ck_assert_msg(apply(plan.id, &row), "%s", err.text);
+    hf_test_expect_detail(&plan, "lost", lost_b());
+    hf_test_expect_unchanged(&service, &before);
+    ck_assert_msg(hf_test_apply(&service, plan.id, false, &row, &err), "%s", err.text);
     ck_assert_str_eq(row.status, "applied");
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"old\"}");
     ck_assert_str_eq(hf_test_get(&service, "b"), "{\"b\":\"new\"}");
-    expect_member(&row, "lost", lost_b());
+    hf_test_expect_detail(&row, "lost", lost_b());
     hf_test_service_close(&service);
 }
 END_TEST
@@ -155,9 +96,9 @@ START_TEST(a_salvage_that_was_planned_with_other_losses_is_refused)
 {
     struct hf_snapshot_row full = lose_b();
     struct hf_recovery_row plan, row;
-    ck_assert_msg(salvage(full.id, true, &plan), "%s", err.text);
-    hf_test_damage_content(path_of(&full), "{\"c\":\"old\"}");
-    ck_assert(!apply(plan.id, &row));
+    ck_assert_msg(hf_test_salvage(&service, full.id, true, &plan, &err), "%s", err.text);
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, &full), "{\"c\":\"old\"}");
+    ck_assert(!hf_test_apply(&service, plan.id, false, &row, &err));
     ck_assert_int_eq(err.code, HF_PLAN_CHANGED);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"new\"}");
     hf_test_service_close(&service);
@@ -172,16 +113,16 @@ START_TEST(a_salvage_of_what_is_lost_alone_is_an_error)
     struct hf_recovery_request request = {
         .source = "snapshot", .snapshot = full.id, .components = names, .component_count = 1, .salvage = true};
     struct hf_recovery_row row;
-    ck_assert(!run(&request, &row));
+    ck_assert(!hf_test_recover(&service, &request, &row, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
     ck_assert_ptr_nonnull(strstr(err.text, "nothing that was asked for is left"));
-    expect_unchanged(&before);
+    hf_test_expect_unchanged(&service, &before);
     request.components = other; /* whole, whatever became of b */
-    ck_assert_msg(run(&request, &row), "%s", err.text);
+    ck_assert_msg(hf_test_recover(&service, &request, &row, &err), "%s", err.text);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"old\"}");
     ck_assert_str_eq(hf_test_get(&service, "c"), "{\"c\":\"new\"}");
     ck_assert_str_eq(hf_test_get(&service, "later"), "1");
-    expect_member(&row, "lost", "[]");
+    hf_test_expect_detail(&row, "lost", "[]");
     hf_test_service_close(&service);
 }
 END_TEST
@@ -202,17 +143,17 @@ START_TEST(where_the_list_is_not_whole_nothing_is_deleted)
     hf_test_put(&service, "c", "{\"c\":\"new\"}");
     hf_test_put(&service, "later", "1");
     hf_test_forget_history(&service);
-    cut_off(&middle);
+    hf_test_cut_off(&service, &middle);
     struct hf_recovery_row row;
-    ck_assert(!restore(last.id, &row));
+    ck_assert(!hf_test_try_restore(&service, last.id, &row, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
-    ck_assert_msg(salvage(last.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_salvage(&service, last.id, false, &row, &err), "%s", err.text);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"old\"}");
     ck_assert_str_eq(hf_test_get(&service, "b"), "{\"b\":\"new\"}");
     ck_assert_str_eq(hf_test_get(&service, "c"), "{\"c\":\"old\"}");
     ck_assert_str_eq(hf_test_get(&service, "later"), "1");
-    expect_member(&row, "removed", "[]");
-    HF_AUTO(json) json_t *detail = detail_of(&row);
+    hf_test_expect_detail(&row, "removed", "[]");
+    HF_AUTO(json) json_t *detail = hf_test_recovery_detail(&row);
     const json_t *salvaged = json_object_get(detail, "salvage");
     ck_assert(json_is_false(json_object_get(salvaged, "whole")));
     ck_assert_int_gt(json_string_length(json_object_get(salvaged, "detail")), 0);
@@ -225,12 +166,12 @@ START_TEST(without_its_own_list_nothing_of_a_snapshot_can_be_salvaged)
 {
     struct hf_snapshot_row full = lose_b();
     struct hf_system_info before = hf_test_system(&service);
-    cut_off(&full);
+    hf_test_cut_off(&service, &full);
     struct hf_recovery_row row;
-    ck_assert(!salvage(full.id, false, &row));
+    ck_assert(!hf_test_salvage(&service, full.id, false, &row, &err));
     ck_assert_int_eq(err.code, HF_DAMAGED);
     ck_assert_ptr_nonnull(strstr(err.text, "not even its list of components can be read"));
-    expect_unchanged(&before);
+    hf_test_expect_unchanged(&service, &before);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -242,11 +183,11 @@ START_TEST(a_salvage_of_a_whole_snapshot_is_a_restore)
     struct hf_snapshot_row full = hf_test_full(&service);
     hf_test_put(&service, "later", "1");
     struct hf_recovery_row row;
-    ck_assert_msg(salvage(full.id, false, &row), "%s", err.text);
+    ck_assert_msg(hf_test_salvage(&service, full.id, false, &row, &err), "%s", err.text);
     struct hf_hash root = hf_test_root_hash(&service);
     ck_assert(hf_hash_equal(&root, &full.root_hash));
-    expect_member(&row, "lost", "[]");
-    expect_member(&row, "salvage", "null");
+    hf_test_expect_detail(&row, "lost", "[]");
+    hf_test_expect_detail(&row, "salvage", "null");
     hf_test_service_close(&service);
 }
 END_TEST
@@ -263,7 +204,7 @@ START_TEST(only_a_snapshot_named_by_its_id_is_salvaged)
     };
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         struct hf_recovery_row row;
-        ck_assert(!run(&requests[i], &row));
+        ck_assert(!hf_test_recover(&service, &requests[i], &row, &err));
         ck_assert_int_eq(err.code, HF_INVALID_REQUEST);
     }
     hf_test_service_close(&service);
