@@ -50,7 +50,7 @@ bool hf_call_send(struct holdfast *service, const struct hf_call *call, struct h
             return ok;
         }
         if (!was_refused && !call->repeatable)
-            return answer->status ? false : say_unknown(err);
+            return say_unknown(err);
         bool began = answer->began_reading || answer->began_writing;
         if (began || retry_ms < 0 || !pause_before_next(service, &attempts, answer, request.stop)) {
             answer->maybe_twice = attempts.may_have_arrived;
@@ -175,10 +175,16 @@ static bool pause_before_next(struct holdfast *service, const struct attempts *a
     return hf_wire_pause(service->wire, pause_ms < left_ms ? pause_ms : left_ms, stop);
 }
 
+/* No answer came from the service itself; what it said stays. */
 static bool say_unknown(struct holdfast_error *err)
 {
-    return hf_problem_set(err, HF_PROBLEM_UNKNOWN, true,
-                          "%.380s; it may have been done all the same: look before you repeat it", err->text);
+    if (!hf_problem_is(err, HF_PROBLEM_UNREACHABLE) && !hf_problem_is(err, HF_PROBLEM_TIMED_OUT))
+        return false;
+    int status = err->status;
+    hf_problem_set(err, HF_PROBLEM_UNKNOWN, true,
+                   "%.380s; it may have been done all the same: look before you repeat it", err->text);
+    err->status = status;
+    return false;
 }
 
 static bool give_up(struct holdfast *service, const struct attempts *attempts, const atomic_bool *stop,

@@ -1,0 +1,38 @@
+/* A small HTTP server that does what a script says with each request: answers, is silent, breaks off before or after
+ * the request was read, or passes it on to a real server and keeps what that says for itself. For tests of clients. */
+#ifndef HF_TESTS_SUPPORT_FAULTY_H
+#define HF_TESTS_SUPPORT_FAULTY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum hf_faulty_action {
+    HF_FAULTY_ANSWER,           /* sends `answer` and closes */
+    HF_FAULTY_ANSWER_AND_KEEP,  /* sends `answer` and waits for the next request on the connection */
+    HF_FAULTY_CLOSE_UNREAD,     /* closes once the connection is there */
+    HF_FAULTY_CLOSE,            /* reads the request and closes */
+    HF_FAULTY_SILENCE,          /* reads the request and answers nothing until the client leaves */
+    HF_FAULTY_PASS_ON,          /* asks the real server, and passes its answer back */
+    HF_FAULTY_PASS_ON_AND_CLOSE /* asks the real server, and closes without an answer */
+};
+
+struct hf_faulty_step {
+    enum hf_faulty_action action;
+    const char *answer;  /* all of it, from the status line on; borrowed */
+    size_t answer_bytes; /* 0: up to its NUL */
+};
+
+struct hf_faulty; /* opaque */
+
+/* One step for each request, the last one for all that follow. real_port: 0 where no step passes on. Borrows the steps.
+ * Owns: hf_faulty_stop. */
+struct hf_faulty *hf_faulty_start(const struct hf_faulty_step *steps, int count, int real_port);
+void hf_faulty_stop(struct hf_faulty *faulty);
+
+const char *hf_faulty_url(const struct hf_faulty *faulty);
+int hf_faulty_requests(struct hf_faulty *faulty);                      /* read so far, and connections closed unread */
+void hf_faulty_await(struct hf_faulty *faulty, int requests);          /* until so many came */
+const char *hf_faulty_request(struct hf_faulty *faulty, int index);    /* head and body as they came; borrowed */
+bool hf_faulty_has(struct hf_faulty *faulty, int index, const char *); /* whether the request holds the text */
+
+#endif
