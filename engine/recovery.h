@@ -45,7 +45,7 @@ struct hf_recovery_request {
  * removed, warnings, lost, salvage, skipped, steps}. Dependencies without a state in what the system will be are
  * warnings. With a plan: HF_PLAN_CHANGED when the system is at another sequence or epoch than the plan was made for
  * (checked where nothing else can move it) and force is not set; HF_CONFLICT when the plan was applied meanwhile. A
- * failure leaves the plan as it was. */
+ * failure leaves the plan as it was. A dry run that fails leaves nothing behind. */
 HF_MUST_USE bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request *request,
                                  struct hf_arena *arena, struct hf_recovery_row *out, struct hf_error *err);
 
