@@ -51,14 +51,18 @@ export class MasterSyndicateOrchestrator {
     const status = this.statePersistence.getSystemStatus();
     const { judge } = this.system;
     const number = (value) => value.toLocaleString('en-US');
-    console.log(['SYSTEM STATUS:',
-      `   Active Agents: ${status.activeAgents}`,
-      `   Total Judgments: ${number(judge.state.total)}`,
-      `   Learning Events: ${number(status.metricTotals.learningEvents ?? 0)}`,
-      `   Uptime: ${number(Math.round((Date.now() - this.#startedAt) / 1000))}s`,
-      `   Central Nervous System: ${judge.state.steps > 0 ? '[x] OPERATIONAL' : '[ ] STARTING'}`,
-      `   Next Backup: ${Math.round((status.nextFullBackup - Date.now()) / 60000)} minutes`,
-      `   System Health: ${(status.systemHealth.overallHealth * 100).toFixed(1)}%`].join('\n'));
+    console.log(
+      [
+        'SYSTEM STATUS:',
+        `   Active Agents: ${status.activeAgents}`,
+        `   Total Judgments: ${number(judge.state.total)}`,
+        `   Learning Events: ${number(status.metricTotals.learningEvents ?? 0)}`,
+        `   Uptime: ${number(Math.round((Date.now() - this.#startedAt) / 1000))}s`,
+        `   Central Nervous System: ${judge.state.steps > 0 ? '[x] OPERATIONAL' : '[ ] STARTING'}`,
+        `   Next Backup: ${Math.round((status.nextFullBackup - Date.now()) / 60000)} minutes`,
+        `   System Health: ${(status.systemHealth.overallHealth * 100).toFixed(1)}%`,
+      ].join('\n'),
+    );
   }
 
   async stop() {

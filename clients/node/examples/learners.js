@@ -56,7 +56,9 @@ class Evolution extends Component {
   work(state) {
     const cost = (point) => point.reduce((sum, x) => sum + (x - 1) ** 2, 0);
     const children = state.population.map((point) => point.map((x) => x + (chance(state) - 0.5) * state.reach));
-    state.population = [...state.population, ...children].sort((a, b) => cost(a) - cost(b)).slice(0, state.population.length);
+    state.population = [...state.population, ...children]
+      .sort((a, b) => cost(a) - cost(b))
+      .slice(0, state.population.length);
     state.best = cost(state.population[0]);
   }
 }
@@ -87,8 +89,13 @@ class NeuralNetwork extends Component {
 class DecisionProcess extends Component {
   work(state) {
     const reward = (index) => (index === state.values.length - 1 ? 1 : 0);
-    state.values = state.values.map((value, index) => reward(index) + 0.9 * Math.max(
-      state.values[Math.max(0, index - 1)], state.values[Math.min(state.values.length - 1, index + 1)]) * (1 - reward(index)));
+    state.values = state.values.map(
+      (value, index) =>
+        reward(index) +
+        0.9 *
+          Math.max(state.values[Math.max(0, index - 1)], state.values[Math.min(state.values.length - 1, index + 1)]) *
+          (1 - reward(index)),
+    );
   }
 }
 
@@ -96,7 +103,10 @@ class DecisionProcess extends Component {
 class Optimizer extends Component {
   work(state) {
     const height = ({ x, y }) => -((x - 3) ** 2) - (y + 2) ** 2;
-    const next = { x: state.at.x + (chance(state) - 0.5) * state.stride, y: state.at.y + (chance(state) - 0.5) * state.stride };
+    const next = {
+      x: state.at.x + (chance(state) - 0.5) * state.stride,
+      y: state.at.y + (chance(state) - 0.5) * state.stride,
+    };
     if (height(next) > height(state.at)) state.at = next;
     else state.stride = Math.max(0.01, state.stride * 0.99);
   }
@@ -119,8 +129,10 @@ class TradingAgent extends Component {
 class CentralNervousSystem extends Component {
   work(state, { trader, network }) {
     state.total += 1;
-    state.judgments = [...state.judgments, { step: state.steps, reward: trader.state.totalReward, loss: network.state.loss }]
-      .slice(-JUDGMENTS_KEPT);
+    state.judgments = [
+      ...state.judgments,
+      { step: state.steps, reward: trader.state.totalReward, loss: network.state.loss },
+    ].slice(-JUDGMENTS_KEPT);
     state.profiles.trader = { totalReward: trader.state.totalReward };
     state.suggestions = network.state.loss > 0.1 ? ['train the network longer'] : [];
   }
@@ -134,13 +146,51 @@ class CentralNervousSystem extends Component {
 export function createComponents() {
   return [
     ['infrastructure', 'infrastructure', new Infrastructure({ price: 100, feed: [] }), [], 'infrastructure'],
-    ['alpha-gnome', 'evolution', new Evolution({ population: [[4, -3], [0, 5], [-2, 2], [6, 6]], reach: 1, best: null }), [], 'learner'],
-    ['quantum-evolution', 'strategies', new Strategies({ cycles: 0, strategies: Array.from({ length: 3 }, () => ({ tries: 0, mean: 0 })) }), [], 'learner'],
+    [
+      'alpha-gnome',
+      'evolution',
+      new Evolution({
+        population: [
+          [4, -3],
+          [0, 5],
+          [-2, 2],
+          [6, 6],
+        ],
+        reach: 1,
+        best: null,
+      }),
+      [],
+      'learner',
+    ],
+    [
+      'quantum-evolution',
+      'strategies',
+      new Strategies({ cycles: 0, strategies: Array.from({ length: 3 }, () => ({ tries: 0, mean: 0 })) }),
+      [],
+      'learner',
+    ],
     ['neural-network', 'network', new NeuralNetwork({ weights: [0, 0, 0], loss: 0.25 }), [], 'learner'],
     ['mdp-framework', 'process', new DecisionProcess({ values: [0, 0, 0, 0, 0] }), [], 'learner'],
-    ['optimization-engine', 'optimizer', new Optimizer({ at: { x: 0, y: 0 }, stride: 1 }), ['neural-network'], 'learner'],
-    ['agent-arbitrage', 'trader', new TradingAgent({ qTable: { low: [0, 0], high: [0, 0] }, totalReward: 0 }), ['infrastructure'], 'agent'],
-    ['central-nervous-system', 'judge', new CentralNervousSystem({ total: 0, judgments: [], profiles: {}, suggestions: [] }),
-      ['agent-arbitrage', 'neural-network', 'mdp-framework'], 'judge'],
+    [
+      'optimization-engine',
+      'optimizer',
+      new Optimizer({ at: { x: 0, y: 0 }, stride: 1 }),
+      ['neural-network'],
+      'learner',
+    ],
+    [
+      'agent-arbitrage',
+      'trader',
+      new TradingAgent({ qTable: { low: [0, 0], high: [0, 0] }, totalReward: 0 }),
+      ['infrastructure'],
+      'agent',
+    ],
+    [
+      'central-nervous-system',
+      'judge',
+      new CentralNervousSystem({ total: 0, judgments: [], profiles: {}, suggestions: [] }),
+      ['agent-arbitrage', 'neural-network', 'mdp-framework'],
+      'judge',
+    ],
   ];
 }

@@ -1,3 +1,4 @@
+import { orNull } from './errors.js';
 import { followEvents } from './events.js';
 import { bringUpWaves, hydrate } from './hydrate.js';
 import { loadState } from './loading.js';
@@ -32,7 +33,8 @@ export class Holdfast {
   constructor(url, options = {}) {
     this.system = options.system ?? (process.env.HOLDFAST_SYSTEM || DEFAULT_SYSTEM);
     this.#transport = new Transport(url ?? (process.env.HOLDFAST_URL || DEFAULT_URL), {
-      ...options, token: options.token ?? process.env.HOLDFAST_TOKEN,
+      ...options,
+      token: options.token ?? process.env.HOLDFAST_TOKEN,
     });
   }
 
@@ -162,8 +164,15 @@ export class Holdfast {
   restore(request = {}, options = {}) {
     const { snapshot, at, components, includeDependencies, maxAgeMs, dryRun, salvage, reason } = request;
     const json = {
-      source: at === undefined ? 'snapshot' : 'at', snapshot: at === undefined ? snapshot ?? 'latest' : snapshot,
-      at, components, includeDependencies, maxAgeMs, dryRun, salvage, reason,
+      source: at === undefined ? 'snapshot' : 'at',
+      snapshot: at === undefined ? (snapshot ?? 'latest') : snapshot,
+      at,
+      components,
+      includeDependencies,
+      maxAgeMs,
+      dryRun,
+      salvage,
+      reason,
     };
     return this.#json('POST', ['recoveries'], { json, timeout: NO_TIMEOUT, ...options });
   }
@@ -221,7 +230,7 @@ export class Holdfast {
     };
     const whole = await read();
     if (component !== undefined) return whole;
-    for (let cursor = whole.nextCursor; cursor; ) {
+    for (let cursor = whole.nextCursor; cursor;) {
       const page = await read(cursor);
       whole.changes.push(...page.changes);
       cursor = page.nextCursor;
@@ -284,13 +293,4 @@ export class Holdfast {
 
 function callOf(method, path, { timeout, ...rest }) {
   return { method, path, timeoutMs: timeout, ...rest };
-}
-
-async function orNull(promise) {
-  try {
-    return await promise;
-  } catch (error) {
-    if (error.status === 404) return null;
-    throw error;
-  }
 }

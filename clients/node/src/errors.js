@@ -67,3 +67,13 @@ function readProblem(reply) {
     return null;
   }
 }
+
+/** What the promise gives; null when there is no such thing. */
+export async function orNull(promise) {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error.status === 404) return null;
+    throw error;
+  }
+}

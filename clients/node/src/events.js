@@ -69,8 +69,10 @@ function watchStream(stream, { signal, idleTimeout = IDLE_MS }) {
     stream.destroy();
   };
   const forget = onAbort(signal, () => stop(abortReason(signal)));
-  const timer = setTimeout(() => stop(new HoldfastError('timeout', `no sign of life for ${idleTimeout} ms`,
-    { retryable: true })), idleTimeout);
+  const timer = setTimeout(
+    () => stop(new HoldfastError('timeout', `no sign of life for ${idleTimeout} ms`, { retryable: true })),
+    idleTimeout,
+  );
   return {
     alive: () => timer.refresh(),
     reason: () => reason,
@@ -83,6 +85,8 @@ function watchStream(stream, { signal, idleTimeout = IDLE_MS }) {
 
 function asLost(error) {
   if (error instanceof HoldfastError || error instanceof SyntaxError) return error;
-  return new HoldfastError('connection_lost', `the stream of events broke off: ${error.message}`,
-    { retryable: true, cause: error });
+  return new HoldfastError('connection_lost', `the stream of events broke off: ${error.message}`, {
+    retryable: true,
+    cause: error,
+  });
 }

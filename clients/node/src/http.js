@@ -26,7 +26,10 @@ export function exchange(call) {
     if (signal?.aborted) return reject(abortReason(signal));
     const library = call.url.protocol === 'https:' ? https : http;
     const request = library.request(call.url, {
-      method: call.method, headers: call.headers, agent: call.agent, ...call.tls,
+      method: call.method,
+      headers: call.headers,
+      agent: call.agent,
+      ...call.tls,
     });
     let timer;
     let settled = false;
@@ -43,8 +46,12 @@ export function exchange(call) {
     });
     if (call.timeoutMs > 0) {
       timer = setTimeout(() => {
-        settle(reject, new HoldfastError('timeout', `no whole answer to ${name(call)} within ${call.timeoutMs} ms`,
-          { retryable: true }));
+        settle(
+          reject,
+          new HoldfastError('timeout', `no whole answer to ${name(call)} within ${call.timeoutMs} ms`, {
+            retryable: true,
+          }),
+        );
         request.destroy();
       }, call.timeoutMs);
     }
@@ -57,9 +64,13 @@ export function exchange(call) {
       }
       const parts = [];
       response.on('data', (part) => parts.push(part));
-      response.on('end', () => settle(resolve, {
-        status: response.statusCode, headers: response.headers, body: Buffer.concat(parts),
-      }));
+      response.on('end', () =>
+        settle(resolve, {
+          status: response.statusCode,
+          headers: response.headers,
+          body: Buffer.concat(parts),
+        }),
+      );
       response.on('close', () => settle(reject, lost(call, new Error('the answer broke off'))));
     });
     request.end(call.body);
@@ -67,8 +78,11 @@ export function exchange(call) {
 }
 
 function lost(call, cause) {
-  return new HoldfastError('connection_lost', `${name(call)}: ${cause.code ?? cause.message}`,
-    { retryable: true, neverSent: NEVER_SENT.has(cause.code), cause });
+  return new HoldfastError('connection_lost', `${name(call)}: ${cause.code ?? cause.message}`, {
+    retryable: true,
+    neverSent: NEVER_SENT.has(cause.code),
+    cause,
+  });
 }
 
 function name(call) {

@@ -41,9 +41,10 @@ export async function bringUpWaves(client, recovery, bringUp, options = {}) {
 
 async function bringUpOne(client, part, bringUp, options, context) {
   const began = performance.now();
-  const outcome = options.stopOnFailure && context.failed.length > 0
-    ? { status: 'failed', detail: `not tried: ${context.failed.join(', ')} failed` }
-    : await tryOne(client, part, bringUp, context);
+  const outcome =
+    options.stopOnFailure && context.failed.length > 0
+      ? { status: 'failed', detail: `not tried: ${context.failed.join(', ')} failed` }
+      : await tryOne(client, part, bringUp, context);
   throwIfAborted(options.signal);
   const report = { ...outcome, durationMs: Math.round(performance.now() - began) };
   await client.report(context.recovery.id, part.component, report, { signal: options.signal });
@@ -64,11 +65,11 @@ async function loadPart(client, part, signal) {
   const wanted = part.restoredVersion ?? part.version;
   const present = await client.loadIfAny(part.component, { signal });
   if (!present || present.version === wanted) return present;
-  return await client.loadIfAny(part.component, { version: wanted, signal }) ?? present;
+  return (await client.loadIfAny(part.component, { version: wanted, signal })) ?? present;
 }
 
 function asReport(answer, state) {
-  const { status, detail } = typeof answer === 'string' ? { status: answer } : answer ?? {};
+  const { status, detail } = typeof answer === 'string' ? { status: answer } : (answer ?? {});
   return { status: status ?? (state ? 'restored' : 'fresh'), ...(detail ? { detail: shorten(detail) } : {}) };
 }
 

@@ -280,8 +280,11 @@ export interface HydrationContext {
   signal?: AbortSignal;
 }
 
-export type BringUp = (component: string, state: LoadedState | null, context: HydrationContext) =>
-  ReportStatus | Report | void | Promise<ReportStatus | Report | void>;
+export type BringUp = (
+  component: string,
+  state: LoadedState | null,
+  context: HydrationContext,
+) => ReportStatus | Report | void | Promise<ReportStatus | Report | void>;
 
 export interface HydrationOptions {
   reason?: string;
@@ -386,8 +389,10 @@ export class Holdfast {
   register(component: string, registration?: Registration, options?: CallOptions): Promise<Component>;
   save(component: string, state: State, options?: SaveOptions): Promise<Receipt>;
   saveEncoded(component: string, encoded: EncodedState, options?: SaveOptions): Promise<Receipt>;
-  saveMany(items: BatchItem[], options?: CallOptions & { idempotencyKey?: string; epoch?: number }):
-    Promise<{ sequence: number; results: Receipt[] }>;
+  saveMany(
+    items: BatchItem[],
+    options?: CallOptions & { idempotencyKey?: string; epoch?: number },
+  ): Promise<{ sequence: number; results: Receipt[] }>;
   load<T = any>(component: string, options?: LoadOptions): Promise<LoadedState<T>>;
   loadIfAny<T = any>(component: string, options?: LoadOptions): Promise<LoadedState<T> | null>;
   heartbeat(component: string, beat?: Heartbeat, options?: CallOptions): Promise<void>;
@@ -397,8 +402,9 @@ export class Holdfast {
   deleteComponent(component: string, options?: CallOptions & { ifMatch?: string; epoch?: number }): Promise<void>;
 
   snapshot(options?: CallOptions & { kind?: 'full' | 'incremental'; label?: string }): Promise<Snapshot>;
-  snapshots(options?: PageOptions & { kind?: 'full' | 'incremental'; before?: Instant }):
-    AsyncGenerator<Snapshot, void>;
+  snapshots(
+    options?: PageOptions & { kind?: 'full' | 'incremental'; before?: Instant },
+  ): AsyncGenerator<Snapshot, void>;
   snapshotInfo(id?: string, options?: CallOptions): Promise<Snapshot>;
   changeSnapshot(id: string, change: { label?: string; pinned?: boolean }, options?: CallOptions): Promise<Snapshot>;
   validate(id?: string, options?: CallOptions & { deep?: boolean }): Promise<ValidationResult>;
@@ -409,13 +415,19 @@ export class Holdfast {
   startRecovery(options?: { reason?: string; components?: string[]; signal?: AbortSignal }): Promise<Recovery>;
   recovery(id: string, options?: CallOptions): Promise<Recovery>;
   recoveries(options?: PageOptions): AsyncGenerator<Recovery, void>;
-  report(recovery: string, component: string, report: Report, options?: CallOptions):
-    Promise<Report & { component: string; wave: number; recoveryStatus: string }>;
+  report(
+    recovery: string,
+    component: string,
+    report: Report,
+    options?: CallOptions,
+  ): Promise<Report & { component: string; wave: number; recoveryStatus: string }>;
   hydrate(bringUp: BringUp, options?: HydrationOptions): Promise<HydrationResult>;
   bringUp(recovery: Recovery, bringUp: BringUp, options?: HydrationOptions): Promise<HydrationResult>;
   diff(from: string | number, to?: string | number, options?: CallOptions & { component?: string }): Promise<Diff>;
-  fork(name: string, options?: CallOptions & { at?: Instant; sequence?: number; snapshot?: string; description?: string }):
-    Promise<SystemInfo>;
+  fork(
+    name: string,
+    options?: CallOptions & { at?: Instant; sequence?: number; snapshot?: string; description?: string },
+  ): Promise<SystemInfo>;
 
   systemInfo(options?: CallOptions): Promise<SystemInfo>;
   systemIfAny(options?: CallOptions): Promise<SystemInfo | null>;

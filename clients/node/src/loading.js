@@ -20,7 +20,10 @@ export async function loadState(transport, path, component, options) {
   });
   const contentType = headers['content-type'];
   return {
-    component, bytes, contentType, hash,
+    component,
+    bytes,
+    contentType,
+    hash,
     value: decodeState(bytes, contentType),
     version: Number(headers['state-version']),
     sequence: Number(headers['state-sequence']),
@@ -35,7 +38,9 @@ export async function loadState(transport, path, component, options) {
 function checkDigest(reply, hash) {
   const wanted = hashOfHeader(reply.headers['repr-digest']);
   if (wanted && wanted !== hash) {
-    throw new HoldfastError('damaged_answer', `the state that came has ${hash}, the service promised ${wanted}`,
-      { retryable: true, requestId: reply.headers['x-request-id'] ?? null });
+    throw new HoldfastError('damaged_answer', `the state that came has ${hash}, the service promised ${wanted}`, {
+      retryable: true,
+      requestId: reply.headers['x-request-id'] ?? null,
+    });
   }
 }

@@ -2,7 +2,7 @@
  * What waits to be saved: one entry a component, oldest first, bounded in number and in bytes. A newer state of a
  * component takes the place of the one that waits (its age stays), and whoever waits for the older one waits for it.
  *
- * An entry: component, encoded ({bytes, …}), options, force, waiters ([{resolve, reject}]), readyAt (ms).
+ * An entry: component, encoded ({bytes, …}), options, force, waiters ([{resolve, reject}]), readyAt (ms), generation.
  */
 export class PendingStates {
   #entries = new Map();

@@ -1,14 +1,24 @@
 import { EventEmitter } from 'node:events';
-import { abortReason, onAbort, throwIfAborted } from './abort.js';
+import { throwIfAborted } from './abort.js';
 import { HoldfastError } from './errors.js';
 import { PendingStates } from './queue.js';
 import { backoff } from './retry.js';
 import { Schedule } from './schedule.js';
 import { encodeState } from './state.js';
+import { Waiting } from './waiting.js';
+import { within } from './within.js';
 
 const DEFAULTS = Object.freeze({
-  coalesceMs: 50, maxQueued: 1024, maxQueuedBytes: 64 * 1024 * 1024, policy: 'block', concurrency: 4,
-  retryMinMs: 500, retryMaxMs: 15000, closeTimeoutMs: 15000, flushOnExit: true, epoch: null,
+  coalesceMs: 50,
+  maxQueued: 1024,
+  maxQueuedBytes: 64 * 1024 * 1024,
+  policy: 'block',
+  concurrency: 4,
+  retryMinMs: 500,
+  retryMaxMs: 15000,
+  closeTimeoutMs: 15000,
+  flushOnExit: true,
+  epoch: null,
 });
 const POLICIES = ['block', 'drop-oldest', 'fail'];
 
@@ -30,8 +40,8 @@ export class Saver extends EventEmitter {
   #queue;
   #saved = new Map();
   #sending = new Set();
-  #blocked = new Set();
-  #idle = new Set();
+  #room = new Waiting();
+  #idle = new Waiting();
   #schedule;
   #timer;
   #failures = 0;
@@ -41,6 +51,7 @@ export class Saver extends EventEmitter {
   #closing = null;
   #closed = false;
   #flushing = 0;
+  #generation = 0;
   #stop = new AbortController();
   #beforeExit;
 
@@ -53,8 +64,10 @@ export class Saver extends EventEmitter {
     this.#client = client;
     this.#epoch = this.#options.epoch;
     this.#queue = new PendingStates(this.#options.maxQueued, this.#options.maxQueuedBytes);
-    this.#schedule = new Schedule((component, state) => this.enqueue(component, state),
-      (component, error) => this.emit('failed', { component, error }));
+    this.#schedule = new Schedule(
+      (component, state) => this.enqueue(component, state),
+      (component, error) => this.emit('failed', { component, error }),
+    );
     this.#beforeExit = () => this.close().catch(() => {});
     if (this.#options.flushOnExit) process.once('beforeExit', this.#beforeExit);
   }
@@ -80,7 +93,7 @@ export class Saver extends EventEmitter {
     const entry = this.#makeEntry(component, state, options);
     const outcome = new Promise((resolve, reject) => entry.waiters.push({ resolve, reject }));
     outcome.catch(() => {}); // the caller hears of it by the promise that is returned, if room is found at all
-    return await this.#accept(entry, options) ?? outcome;
+    return (await this.#accept(entry, options)) ?? outcome;
   }
 
   /** The same for those who do not wait: resolves when there is room; events tell what became of it. */
@@ -93,17 +106,24 @@ export class Saver extends EventEmitter {
     return this.#schedule.add(intervalMs, component, produce);
   }
 
-  /** Takes a loaded state or a receipt for saved, so that the same content is not sent once more. */
+  /**
+   * Takes a loaded state or a receipt for saved, so that the same content is not sent once more. One of another epoch
+   * is not taken: what else the process has is not of that one.
+   */
   remember(receipt) {
-    this.#saved.set(receipt.component, receipt);
-    this.#epoch = receipt.epoch;
+    this.#epoch ??= receipt.epoch;
+    if (receipt.epoch === this.#epoch) this.#saved.set(receipt.component, receipt);
   }
 
-  /** Goes on after a restore, in the epoch whose states the process now has. */
+  /** Goes on after a restore, in the epoch whose states the process now has. What waits is from before: refused. */
   resume(epoch) {
+    for (const entry of this.#queue.takeAll()) this.#fail(entry, fromBefore());
+    this.#generation += 1;
     this.#saved.clear();
     this.#epoch = epoch;
     this.#fence = null;
+    this.#room.wake();
+    this.#pump();
   }
 
   /** Resolves when nothing waits and nothing is on its way; rejects with not_saved after timeoutMs. */
@@ -112,7 +132,9 @@ export class Saver extends EventEmitter {
     this.#flushing += 1;
     this.#pump();
     try {
-      if (this.pending > 0) await this.#waitUntilIdle(timeoutMs, signal);
+      const tooLate = () =>
+        new HoldfastError('not_saved', `${this.pending} states could not be saved within ${timeoutMs} ms`);
+      if (this.pending > 0) await this.#idle.wait({ signal, timeoutMs, tooLate });
     } finally {
       this.#flushing -= 1;
     }
@@ -131,7 +153,7 @@ export class Saver extends EventEmitter {
     const until = Date.now() + timeoutMs;
     process.removeListener('beforeExit', this.#beforeExit);
     try {
-      await this.#lastRound(timeoutMs);
+      await within(timeoutMs, this.#schedule.end()); // a queue that stays full must not keep the process
       await this.flush({ timeoutMs: Math.max(1, until - Date.now()) });
     } finally {
       this.#closed = true;
@@ -139,24 +161,15 @@ export class Saver extends EventEmitter {
       this.#stop.abort();
       const left = this.#queue.takeAll();
       for (const entry of left) this.#fail(entry, new HoldfastError('not_saved', 'closed before it was saved'));
-      this.#makeRoom();
+      this.#room.wake();
     }
-  }
-
-  /** A queue that stays full must not keep the process from ending. */
-  async #lastRound(timeoutMs) {
-    let timer;
-    const enough = new Promise((resolve) => {
-      timer = setTimeout(resolve, timeoutMs);
-    });
-    await Promise.race([this.#schedule.end(), enough]);
-    clearTimeout(timer);
   }
 
   #makeEntry(component, state, { contentType, event, eventSnapshot, force = false, now = false }) {
     const options = { ...(event !== undefined && { event }), ...(eventSnapshot !== undefined && { eventSnapshot }) };
     const readyAt = Date.now() + (now ? 0 : this.#options.coalesceMs);
-    return { component, encoded: encodeState(state, contentType), options, force, waiters: [], readyAt };
+    const generation = this.#generation;
+    return { component, encoded: encodeState(state, contentType), options, force, waiters: [], readyAt, generation };
   }
 
   /** Puts an entry into the queue, as the policy says; gives a receipt when there is nothing to save. */
@@ -165,6 +178,7 @@ export class Saver extends EventEmitter {
       throwIfAborted(signal);
       if (this.#closed) throw new HoldfastError('closed', 'the saver is closed');
       if (this.#fence) throw this.#fence;
+      if (entry.generation !== this.#generation) throw fromBefore();
       const busy = this.#sending.has(entry.component) || this.#queue.has(entry.component);
       const same = busy ? null : this.#unchanged(entry);
       if (same) return same;
@@ -172,7 +186,7 @@ export class Saver extends EventEmitter {
       if (this.#options.policy === 'fail') {
         throw new HoldfastError('queue_full', `${this.#queue.size} states wait already`, { retryable: true });
       }
-      if (this.#options.policy === 'block') await this.#waitForRoom(signal);
+      if (this.#options.policy === 'block') await this.#room.wait({ signal });
       else this.#dropOldest();
     }
     this.#pump();
@@ -190,43 +204,6 @@ export class Saver extends EventEmitter {
     for (const waiter of oldest.waiters) waiter.reject(new HoldfastError('dropped', 'newer states needed its room'));
   }
 
-  #waitForRoom(signal) {
-    return new Promise((resolve, reject) => {
-      const forget = onAbort(signal, () => {
-        this.#blocked.delete(wake);
-        reject(abortReason(signal));
-      });
-      const wake = () => {
-        forget();
-        resolve();
-      };
-      this.#blocked.add(wake);
-    });
-  }
-
-  #makeRoom() {
-    const blocked = [...this.#blocked];
-    this.#blocked.clear();
-    for (const wake of blocked) wake();
-  }
-
-  #waitUntilIdle(timeoutMs, signal) {
-    return new Promise((resolve, reject) => {
-      const finish = (settle, value) => {
-        clearTimeout(timer);
-        forget();
-        this.#idle.delete(wake);
-        settle(value);
-      };
-      const wake = () => finish(resolve);
-      const forget = onAbort(signal, () => finish(reject, abortReason(signal)));
-      const tooLate = () => finish(reject, new HoldfastError('not_saved',
-        `${this.pending} states could not be saved within ${timeoutMs} ms`, { retryable: true }));
-      const timer = timeoutMs > 0 ? setTimeout(tooLate, timeoutMs) : undefined;
-      this.#idle.add(wake);
-    });
-  }
-
   /** Sends what is due, as much at a time as is allowed, and comes back when more is. */
   #pump() {
     clearTimeout(this.#timer);
@@ -237,9 +214,9 @@ export class Saver extends EventEmitter {
       const entry = this.#queue.take((candidate) => free(candidate) && candidate.readyAt <= due);
       if (!entry) break;
       this.#send(entry);
-      this.#makeRoom();
+      this.#room.wake();
     }
-    if (this.pending === 0) for (const wake of [...this.#idle]) wake();
+    if (this.pending === 0) this.#idle.wake();
     if (this.#sending.size >= this.#options.concurrency) return;
     const at = Math.max(this.#pausedUntil, this.#queue.nextAt(free));
     if (!Number.isFinite(at)) return;
@@ -248,27 +225,34 @@ export class Saver extends EventEmitter {
   }
 
   async #send(entry) {
+    const epoch = this.#epoch;
     this.#sending.add(entry.component);
     try {
-      const receipt = this.#unchanged(entry) ?? await this.#client.saveEncoded(entry.component, entry.encoded,
-        { ...entry.options, epoch: this.#epoch, signal: this.#stop.signal });
+      const receipt =
+        this.#unchanged(entry) ??
+        (await this.#client.saveEncoded(entry.component, entry.encoded, {
+          ...entry.options,
+          epoch,
+          signal: this.#stop.signal,
+        }));
       this.#failures = 0;
       this.#pausedUntil = 0;
-      if (!this.#fence) this.remember(receipt);
+      this.remember(receipt);
       this.emit('saved', receipt);
       for (const waiter of entry.waiters) waiter.resolve(receipt);
     } catch (error) {
-      this.#handleFailure(entry, error);
+      this.#handleFailure(entry, error, epoch);
     } finally {
       this.#sending.delete(entry.component);
       this.#pump();
     }
   }
 
-  #handleFailure(entry, error) {
+  #handleFailure(entry, error, epoch) {
     if (this.#closed) return this.#fail(entry, new HoldfastError('not_saved', 'closed on its way', { cause: error }));
-    if (error.code === 'stale_epoch') return this.#raiseFence(entry, error);
+    if (error.code === 'stale_epoch' && epoch === this.#epoch) return this.#raiseFence(entry, error);
     if (!error.retryable) return this.#fail(entry, error);
+    if (entry.generation !== this.#generation) return this.#fail(entry, fromBefore());
     this.#failures += 1;
     const inMs = backoff(this.#failures, { minMs: this.#options.retryMinMs, maxMs: this.#options.retryMaxMs });
     this.#pausedUntil = Date.now() + inMs;
@@ -280,7 +264,7 @@ export class Saver extends EventEmitter {
     const first = !this.#fence;
     this.#fence = error;
     for (const refused of [entry, ...this.#queue.takeAll()]) this.#fail(refused, error);
-    this.#makeRoom();
+    this.#room.wake();
     if (first) this.emit('epoch', { epoch: error.epoch ?? null, error });
   }
 
@@ -288,4 +272,8 @@ export class Saver extends EventEmitter {
     this.emit('failed', { component: entry.component, error });
     for (const waiter of entry.waiters) waiter.reject(error);
   }
+}
+
+function fromBefore() {
+  return new HoldfastError('stale_epoch', 'it was given before the system was restored');
 }

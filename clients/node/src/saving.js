@@ -30,8 +30,10 @@ export async function saveState(transport, path, encoded, options) {
     });
     return { ...JSON.parse(reply.body.toString('utf8')), etag: reply.headers.etag };
   } catch (error) {
-    const own = error.code === 'precondition_failed' && error.uncertain
-      ? await findOwnWrite(transport, path, encoded, options) : null;
+    const own =
+      error.code === 'precondition_failed' && error.uncertain
+        ? await findOwnWrite(transport, path, encoded, options)
+        : null;
     if (own) return own;
     throw error;
   }
@@ -42,7 +44,10 @@ async function findOwnWrite(transport, path, encoded, options) {
   let reply;
   try {
     reply = await transport.send({
-      method: 'HEAD', path, query: { version: before ? Number(before[1]) + 1 : undefined }, signal: options.signal,
+      method: 'HEAD',
+      path,
+      query: { version: before ? Number(before[1]) + 1 : undefined },
+      signal: options.signal,
     });
   } catch (error) {
     if (error.status === 404) return null;

@@ -27,11 +27,13 @@ export class Schedule {
   async end() {
     const jobs = [...this.#jobs];
     this.#jobs.clear();
-    await Promise.all(jobs.map(async (job) => {
-      clearInterval(job.timer);
-      await job.running;
-      await this.#run(job);
-    }));
+    await Promise.all(
+      jobs.map(async (job) => {
+        clearInterval(job.timer);
+        await job.running;
+        await this.#run(job);
+      }),
+    );
   }
 
   #run(job) {

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Holdfast } from '../src/index.js';
 import { Proxy, refusal } from './support/proxy.js';
-import { Service, collect } from './support/service.js';
+import { Service, collect, hasFaultPoints } from './support/service.js';
 
 const QUICK = { minMs: 1, maxMs: 20 };
 
@@ -29,15 +29,16 @@ async function withClient(options, use) {
   }
 }
 
-test('a save is sent again after a 503', () => withClient({ system: 'busy' }, async (client) => {
-  proxy.answer = refusal('store_unavailable');
-  proxy.refusals = 2;
-  assert.equal((await client.save('agent', 1)).version, 1);
-  assert.equal(proxy.requests.length, 3);
-}));
+test('a save is sent again after a 503', () =>
+  withClient({ system: 'busy' }, async (client) => {
+    proxy.answer = refusal('store_unavailable');
+    proxy.refusals = 2;
+    assert.equal((await client.save('agent', 1)).version, 1);
+    assert.equal(proxy.requests.length, 3);
+  }));
 
-test('Retry-After is waited for, and ends the matter when it is beyond the time', () => withClient(
-  { system: 'busy', retry: { ...QUICK, totalMs: 500 } }, async (client) => {
+test('Retry-After is waited for, and ends the matter when it is beyond the time', () =>
+  withClient({ system: 'busy', retry: { ...QUICK, totalMs: 500 } }, async (client) => {
     proxy.answer = refusal('overloaded', { 'Retry-After': 3600 });
     proxy.refusals = 1;
     await assert.rejects(client.save('agent', 2), { code: 'overloaded', retryAfterMs: 3600000, attempts: 1 });
@@ -50,8 +51,8 @@ test('Retry-After is waited for, and ends the matter when it is beyond the time'
     assert.ok(Date.now() - began >= 1000, 'it came back before Retry-After'); // a lower bound holds on any machine
   }));
 
-test('the number of attempts is bounded, and the last failure is told', () => withClient(
-  { retry: { ...QUICK, attempts: 3 } }, async (client) => {
+test('the number of attempts is bounded, and the last failure is told', () =>
+  withClient({ retry: { ...QUICK, attempts: 3 } }, async (client) => {
     proxy.answer = refusal('starting');
     proxy.refusals = 100;
     await assert.rejects(client.save('agent', 1), { code: 'starting', status: 503, attempts: 3, retryable: true });
@@ -59,8 +60,8 @@ test('the number of attempts is bounded, and the last failure is told', () => wi
     proxy.refusals = 0;
   }));
 
-test('a lost answer is asked for again, and the same content makes no second version', () => withClient(
-  { system: 'cut' }, async (client) => {
+test('a lost answer is asked for again, and the same content makes no second version', () =>
+  withClient({ system: 'cut' }, async (client) => {
     proxy.cuts = 1;
     const receipt = await client.save('agent', { step: 1 });
     assert.deepEqual([receipt.version, receipt.unchanged], [1, true]);
@@ -69,8 +70,8 @@ test('a lost answer is asked for again, and the same content makes no second ver
     assert.equal((await collect(client.history('agent'))).length, 2);
   }));
 
-test('a condition does not refuse its own write whose answer was lost', () => withClient(
-  { system: 'own' }, async (client) => {
+test('a condition does not refuse its own write whose answer was lost', () =>
+  withClient({ system: 'own' }, async (client) => {
     proxy.cuts = 1;
     const first = await client.save('agent', { step: 1 }, { ifNoneMatch: '*' });
     assert.equal(first.version, 1);
@@ -82,8 +83,8 @@ test('a condition does not refuse its own write whose answer was lost', () => wi
     assert.equal((await collect(client.history('agent'))).length, 3);
   }));
 
-test('a condition refuses the write of another one, also when an answer was lost', () => withClient(
-  { system: 'others' }, async (client) => {
+test('a condition refuses the write of another one, also when an answer was lost', () =>
+  withClient({ system: 'others' }, async (client) => {
     const first = await client.save('agent', { step: 1 });
     await client.save('agent', { step: 2 });
     proxy.cuts = 1;
@@ -91,13 +92,16 @@ test('a condition refuses the write of another one, also when an answer was lost
     assert.equal((await client.load('agent')).value.step, 2);
   }));
 
-test('what would do its work twice is sent again only when nothing was done', () => withClient(
-  { system: 'unsafe' }, async (client) => {
+test('what would do its work twice is sent again only when nothing was done', () =>
+  withClient({ system: 'unsafe' }, async (client) => {
     await client.save('agent', 1);
     proxy.answer = refusal('overloaded');
     proxy.refusals = 2;
     const snapshot = await client.snapshot();
-    assert.deepEqual((await collect(client.snapshots())).map(({ id }) => id), [snapshot.id]);
+    assert.deepEqual(
+      (await collect(client.snapshots())).map(({ id }) => id),
+      [snapshot.id],
+    );
     proxy.answer = refusal('outcome_unknown');
     proxy.refusals = 1;
     await assert.rejects(client.snapshot(), { code: 'outcome_unknown', attempts: 1 });
@@ -106,8 +110,8 @@ test('what would do its work twice is sent again only when nothing was done', ()
     assert.equal((await client.systemInfo()).epoch, 2, 'the restore was done, once');
   }));
 
-test('a slow answer is waited for as long as the timeout allows', () => withClient(
-  { system: 'slow', timeout: 20000 }, async (client) => {
+test('a slow answer is waited for as long as the timeout allows', () =>
+  withClient({ system: 'slow', timeout: 20000 }, async (client) => {
     proxy.delayMs = 150;
     assert.equal((await client.save('agent', 1)).version, 1);
     proxy.delayMs = 60000;
@@ -117,25 +121,26 @@ test('a slow answer is waited for as long as the timeout allows', () => withClie
     assert.equal((await client.load('agent')).value, 2, 'it had been saved all the same');
   }));
 
-test('a signal ends a call, and its waiting for another attempt', () => withClient({}, async (client) => {
-  proxy.delayMs = 60000;
-  const control = new AbortController();
-  const call = client.save('agent', 1, { signal: control.signal });
-  control.abort(new Error('enough'));
-  await assert.rejects(call, { message: 'enough' });
-  proxy.delayMs = 0;
-  proxy.answer = refusal('overloaded', { 'Retry-After': 20 });
-  proxy.refusals = 1;
-  const second = new AbortController();
-  const waiting = client.save('agent', 1, { signal: second.signal });
-  setTimeout(() => second.abort(), 50);
-  await assert.rejects(waiting, { name: 'AbortError' });
-  await assert.rejects(client.load('agent', { signal: AbortSignal.abort() }), { name: 'AbortError' });
-  proxy.refusals = 0;
-}));
+test('a signal ends a call, and its waiting for another attempt', () =>
+  withClient({}, async (client) => {
+    proxy.delayMs = 60000;
+    const control = new AbortController();
+    const call = client.save('agent', 1, { signal: control.signal });
+    control.abort(new Error('enough'));
+    await assert.rejects(call, { message: 'enough' });
+    proxy.delayMs = 0;
+    proxy.answer = refusal('overloaded', { 'Retry-After': 20 });
+    proxy.refusals = 1;
+    const second = new AbortController();
+    const waiting = client.save('agent', 1, { signal: second.signal });
+    setTimeout(() => second.abort(), 50);
+    await assert.rejects(waiting, { name: 'AbortError' });
+    await assert.rejects(client.load('agent', { signal: AbortSignal.abort() }), { name: 'AbortError' });
+    proxy.refusals = 0;
+  }));
 
-test('bytes that were damaged on the way are noticed, and asked for again', () => withClient(
-  { system: 'damage', retry: { ...QUICK, attempts: 2 } }, async (client) => {
+test('bytes that were damaged on the way are noticed, and asked for again', () =>
+  withClient({ system: 'damage', retry: { ...QUICK, attempts: 2 } }, async (client) => {
     await client.save('agent', { word: 'whole' });
     proxy.damage = ['whole', 'holes'];
     await assert.rejects(client.load('agent'), { code: 'damaged_answer', attempts: 2 });
@@ -143,8 +148,8 @@ test('bytes that were damaged on the way are noticed, and asked for again', () =
     assert.equal((await client.load('agent')).value.word, 'whole');
   }));
 
-test('an answer that is not the service\'s is no success', () => withClient(
-  { retry: { ...QUICK, attempts: 2 } }, async (client) => {
+test("an answer that is not the service's is no success", () =>
+  withClient({ retry: { ...QUICK, attempts: 2 } }, async (client) => {
     proxy.answer = 'HTTP/1.1 502 Bad Gateway\r\nContent-Length: 5\r\nConnection: close\r\n\r\n<p>hm';
     proxy.refusals = 2;
     await assert.rejects(client.status(), { code: 'http_error', status: 502, attempts: 2 });
@@ -152,6 +157,20 @@ test('an answer that is not the service\'s is no success', () => withClient(
     proxy.refusals = 2;
     await assert.rejects(client.status(), { code: 'connection_lost' });
   }));
+
+test('a service that dies between the commit and the answer', { skip: !hasFaultPoints() }, async () => {
+  const mortal = new Service();
+  await mortal.start({ fault: 'commit_after:exit' });
+  const retry = { minMs: 20, maxMs: 200, attempts: 1000, totalMs: 60000 };
+  const client = new Holdfast(mortal.url, { system: 'died', retry });
+  const saving = client.save('agent', { step: 1 }, { ifNoneMatch: '*' });
+  await mortal.ended();
+  await mortal.start();
+  const receipt = await saving;
+  assert.deepEqual([receipt.version, (await collect(client.history('agent'))).length], [1, 1]);
+  client.close();
+  await mortal.end();
+});
 
 test('connect waits for a service that is just starting', async () => {
   const late = await Service.start();
@@ -163,8 +182,10 @@ test('connect waits for a service that is just starting', async () => {
   assert.equal((await client.save('agent', 1)).version, 1);
   client.close();
   await late.end();
-  await assert.rejects(Holdfast.connect(late.url, { retry: { ...QUICK, attempts: 2 } }),
-    { code: 'connection_lost', attempts: 2 });
+  await assert.rejects(Holdfast.connect(late.url, { retry: { ...QUICK, attempts: 2 } }), {
+    code: 'connection_lost',
+    attempts: 2,
+  });
 });
 
 test('a tokens file: no token, a wrong one, and one that is too small', async () => {
@@ -172,9 +193,14 @@ test('a tokens file: no token, a wrong one, and one that is too small', async ()
   const { join } = await import('node:path');
   const tokens = new Service();
   const file = join(tokens.directory, 'tokens');
-  const token = execFileSync(process.env.HOLDFAST_TEST_SERVER,
-    ['token', 'create', '--role', 'agent', '--system', 'default', '--tokens-file', file], { encoding: 'utf8' })
-    .trim().split(/\s+/).at(-1);
+  const token = execFileSync(
+    process.env.HOLDFAST_TEST_SERVER,
+    ['token', 'create', '--role', 'agent', '--system', 'default', '--tokens-file', file],
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+  )
+    .trim()
+    .split(/\s+/)
+    .at(-1);
   tokens.flags = ['--tokens-file', file];
   await tokens.start();
   await assert.rejects(Holdfast.connect(tokens.url), { code: 'unauthorized', status: 401 });

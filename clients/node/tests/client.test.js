@@ -44,7 +44,10 @@ test('the past is read by version, time, sequence and snapshot', async () => {
   assert.equal((await client.load('agent', { snapshot: snapshot.id })).value.step, 1);
   assert.equal((await client.load('agent', { at: new Date(second.committedAt) })).value.step, 2);
   const versions = await collect(client.history('agent', { limit: 1 }));
-  assert.deepEqual(versions.map((version) => version.version), [2, 1]);
+  assert.deepEqual(
+    versions.map((version) => version.version),
+    [2, 1],
+  );
   assert.equal(await client.loadIfAny('nobody'), null);
   await assert.rejects(client.load('nobody'), { name: 'HoldfastError', code: 'not_found', status: 404 });
 });
@@ -72,14 +75,24 @@ test('many states are saved together or not at all', async () => {
     { component: 'bytes', state: Buffer.from([1, 2]) },
   ];
   const { results } = await client.saveMany(items, { idempotencyKey: 'step-1' });
-  assert.deepEqual(results.map((result) => result.component), ['json', 'lines', 'pretty', 'bytes']);
+  assert.deepEqual(
+    results.map((result) => result.component),
+    ['json', 'lines', 'pretty', 'bytes'],
+  );
   const again = await client.saveMany(items, { idempotencyKey: 'step-1' });
-  assert.deepEqual(again.results.map((result) => result.sequence), results.map((result) => result.sequence));
+  assert.deepEqual(
+    again.results.map((result) => result.sequence),
+    results.map((result) => result.sequence),
+  );
   assert.equal((await client.load('pretty')).bytes.toString(), '{\n "a": 1\n}');
   assert.equal((await client.load('lines')).contentType, 'text/plain');
-  await assert.rejects(client.saveMany([{ component: 'json', state: 1 }], { idempotencyKey: 'step-1' }),
-    { code: 'idempotency_key_reused' });
-  const bad = [{ component: 'json', state: 9 }, { component: 'bytes', state: 9, ifMatch: '"7-0000000000000000"' }];
+  await assert.rejects(client.saveMany([{ component: 'json', state: 1 }], { idempotencyKey: 'step-1' }), {
+    code: 'idempotency_key_reused',
+  });
+  const bad = [
+    { component: 'json', state: 9 },
+    { component: 'bytes', state: 9, ifMatch: '"7-0000000000000000"' },
+  ];
   await assert.rejects(client.saveMany(bad), { code: 'precondition_failed', component: 'bytes' });
   assert.deepEqual((await client.load('json')).value, { reward: 12.5 });
   assert.throws(() => client.saveMany([]), TypeError);
@@ -92,13 +105,16 @@ test('a hydration goes through the waves, reports, and leaves no component out',
   await client.register('judge', { dependsOn: ['agent'] });
   for (const name of ['judge', 'agent', 'model', 'spare']) await client.save(name, { name });
   const order = [];
-  const result = await client.hydrate(async (name, state, context) => {
-    order.push(name);
-    assert.deepEqual(state.value, { name });
-    if (name === 'agent') throw new Error('no room for it');
-    if (name === 'judge') assert.deepEqual(context.failed, ['agent']);
-    return name === 'spare' ? { status: 'fresh', detail: 'not wanted' } : undefined;
-  }, { reason: 'a test' });
+  const result = await client.hydrate(
+    async (name, state, context) => {
+      order.push(name);
+      assert.deepEqual(state.value, { name });
+      if (name === 'agent') throw new Error('no room for it');
+      if (name === 'judge') assert.deepEqual(context.failed, ['agent']);
+      return name === 'spare' ? { status: 'fresh', detail: 'not wanted' } : undefined;
+    },
+    { reason: 'a test' },
+  );
   assert.ok(order.indexOf('model') < order.indexOf('agent') && order.indexOf('agent') < order.indexOf('judge'));
   assert.deepEqual([result.restored.sort(), result.fresh, result.failed], [['judge', 'model'], ['spare'], ['agent']]);
   assert.deepEqual([result.recovery.status, result.recovery.reason], ['failed', 'a test']);
@@ -108,17 +124,23 @@ test('a hydration goes through the waves, reports, and leaves no component out',
   assert.ok(Number.isInteger(parts.model.durationMs));
 
   const asked = [];
-  const stopped = await client.hydrate((name) => {
-    asked.push(name);
-    if (name === 'model') throw new Error('gone');
-  }, { stopOnFailure: true, components: ['model', 'agent'] });
+  const stopped = await client.hydrate(
+    (name) => {
+      asked.push(name);
+      if (name === 'model') throw new Error('gone');
+    },
+    { stopOnFailure: true, components: ['model', 'agent'] },
+  );
   assert.deepEqual([asked, stopped.failed], [['model'], ['model', 'agent']]);
 });
 
 test('a hydration gives the version of its plan, also when another one writes meanwhile', async () => {
   await fresh('overtaken');
   await client.register('second', { dependsOn: ['first'] });
-  await client.saveMany([{ component: 'first', state: 1 }, { component: 'second', state: 1 }]);
+  await client.saveMany([
+    { component: 'first', state: 1 },
+    { component: 'second', state: 1 },
+  ]);
   const seen = {};
   await client.hydrate(async (name, state) => {
     seen[name] = state.value;
@@ -134,14 +156,24 @@ test('snapshots are listed, pinned, read back and restored by a plan', async () 
   await client.save('agent', { step: 2 });
   await client.save('late', 1);
   const late = await client.snapshot({ kind: 'incremental' });
-  assert.deepEqual((await collect(client.snapshots({ limit: 1 }))).map(({ id }) => id), [late.id, early.id]);
+  assert.deepEqual(
+    (await collect(client.snapshots({ limit: 1 }))).map(({ id }) => id),
+    [late.id, early.id],
+  );
   assert.equal((await client.changeSnapshot(early.id, { pinned: true })).pinned, true);
   assert.equal((await client.snapshotInfo()).id, late.id);
   assert.equal((await client.validate(early.id, { deep: true })).status, 'valid');
   const diff = await client.diff(early.id);
-  assert.deepEqual(diff.changes.map(({ component, change }) => [component, change]), [['agent', 'changed'], ['late', 'added']]);
-  assert.deepEqual((await client.diff(early.id, 'now', { component: 'agent' })).patch,
-    [{ op: 'replace', path: '/step', value: 2 }]);
+  assert.deepEqual(
+    diff.changes.map(({ component, change }) => [component, change]),
+    [
+      ['agent', 'changed'],
+      ['late', 'added'],
+    ],
+  );
+  assert.deepEqual((await client.diff(early.id, 'now', { component: 'agent' })).patch, [
+    { op: 'replace', path: '/step', value: 2 },
+  ]);
 
   const plan = await client.planRestore({ snapshot: early.id, reason: 'bad reward' });
   assert.deepEqual([plan.status, plan.removed, plan.dataLoss.versions], ['planned', ['late'], 2]);
@@ -172,7 +204,10 @@ test('components, heartbeats and status', async () => {
   await client.register('agent', { kind: 'agent', heartbeatIntervalMs: 60000 });
   await client.heartbeat('agent', { health: 0.5, metrics: { judgments: 3 } });
   assert.equal((await client.component('agent')).health, 0.5);
-  assert.deepEqual((await collect(client.components({ kind: 'agent' }))).map(({ name }) => name), ['agent']);
+  assert.deepEqual(
+    (await collect(client.components({ kind: 'agent' }))).map(({ name }) => name),
+    ['agent'],
+  );
   assert.equal((await client.status()).metricTotals.judgments, 3);
   await client.configure({ backupIntervalMs: 60000 });
   assert.equal((await client.systemInfo()).backupIntervalMs, 60000);

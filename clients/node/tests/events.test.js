@@ -53,7 +53,10 @@ test('every event comes once and in order, across lost connections and a killed 
   }
   await follow;
   assert.equal(names.length, 9);
-  assert.deepEqual(ids, [...new Set(ids)].sort((a, b) => a - b));
+  assert.deepEqual(
+    ids,
+    [...new Set(ids)].sort((a, b) => a - b),
+  );
   for (let round = 1; round <= 9; round += 1) assert.match(names[round - 1], new RegExp(`step-${round}`));
   control.abort();
   client.close();

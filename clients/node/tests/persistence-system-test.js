@@ -31,7 +31,10 @@ let backup;
 const proofs = {
   'a system without a past starts fresh': async () => {
     await run.persistence.initialize();
-    assert.ok(run.log.some((line) => /starting fresh/.test(line)), run.log.join('\n'));
+    assert.ok(
+      run.log.some((line) => /starting fresh/.test(line)),
+      run.log.join('\n'),
+    );
   },
   'a state is on disk when its save resolves': async () => {
     Object.assign(run.agent, { memory: { trades: 3 }, qTable: { low: [0.1, 0.9] } });

@@ -25,8 +25,11 @@ function newRun(system, options = {}) {
   const line = (text) => lines.push(text);
   const run = { lines, warnings: [], model: { weights: [0] }, agent: { step: 0 } };
   run.persistence = new SystemStatePersistence({
-    url: service.url, system, logger: { info: line, warn: line, error: line },
-    retry: { attempts: 3, minMs: 1, maxMs: 20 }, ...options,
+    url: service.url,
+    system,
+    logger: { info: line, warn: line, error: line },
+    retry: { attempts: 3, minMs: 1, maxMs: 20 },
+    ...options,
   });
   run.persistence.on('warning', (warning) => run.warnings.push(warning.code));
   run.persistence.registerComponent('agent', run.agent, { dependsOn: ['model'] });
@@ -69,13 +72,19 @@ test('a run gives its state to the next, in the order of the dependencies, and t
     },
   });
   second.persistence.registerComponent('agent', {
-    dependsOn: ['model'], getState: () => second.agent, setState: (state) => order.push('agent') && Object.assign(second.agent, state),
+    dependsOn: ['model'],
+    getState: () => second.agent,
+    setState: (state) => order.push('agent') && Object.assign(second.agent, state),
   });
   const [, [result]] = await Promise.all([second.persistence.initialize(), once(second.persistence, 'recovery')]);
   assert.deepEqual([second.agent, second.model, order], [{ step: 7 }, { weights: [1, 2] }, ['model', 'agent']]);
   assert.deepEqual([result.dataLoss, result.componentsRestored, result.success], [0, 2, true]);
-  assert.deepEqual(second.lines, ['Attempting system state recovery...', '[x] System state recovered successfully!',
-    'Data loss: 0 minutes', 'Components restored: 2']);
+  assert.deepEqual(second.lines, [
+    'Attempting system state recovery...',
+    '[x] System state recovered successfully!',
+    'Data loss: 0 minutes',
+    'Components restored: 2',
+  ]);
 
   second.agent.step = 8; // lost: this run does not end in order
   await new Promise((resolve) => setTimeout(resolve, 5));
@@ -87,24 +96,30 @@ test('a run gives its state to the next, in the order of the dependencies, and t
   await second.persistence.shutdown();
 });
 
-test('the intervals become those of the system, and leave its other settings alone', () => withClient('settings', async (client) => {
-  await client.configure({ description: 'mine', maxRetentionHours: 5, incrementalIntervalMs: 1000 });
-  const run = newRun('settings', { backupInterval: 7200000, incrementalSaveInterval: 60000 });
-  await run.persistence.initialize();
-  const info = await client.systemInfo();
-  assert.deepEqual([info.description, info.backupIntervalMs, info.incrementalIntervalMs, info.maxRetentionHours],
-    ['mine', 7200000, 60000, 5]);
-  const left = run.persistence.getSystemStatus().nextFullBackup - Date.now();
-  assert.ok(left > 3600000 && left <= 7200000, `${left}`);
-  await run.persistence.shutdown();
-}));
+test('the intervals become those of the system, and leave its other settings alone', () =>
+  withClient('settings', async (client) => {
+    await client.configure({ description: 'mine', maxRetentionHours: 5, incrementalIntervalMs: 1000 });
+    const run = newRun('settings', { backupInterval: 7200000, incrementalSaveInterval: 60000 });
+    await run.persistence.initialize();
+    const info = await client.systemInfo();
+    assert.deepEqual(
+      [info.description, info.backupIntervalMs, info.incrementalIntervalMs, info.maxRetentionHours],
+      ['mine', 7200000, 60000, 5],
+    );
+    const left = run.persistence.getSystemStatus().nextFullBackup - Date.now();
+    assert.ok(left > 3600000 && left <= 7200000, `${left}`);
+    await run.persistence.shutdown();
+  }));
 
 test('settings come from the environment, and wrong ones are refused', () => {
   process.env.PERSISTENCE_BACKUP_INTERVAL = '1800000';
   process.env.PERSISTENCE_VALIDATE_ON_RESTORE = 'false';
   try {
     const { options } = new SystemStatePersistence();
-    assert.deepEqual([options.backupInterval, options.validateOnRestore, options.maxBackupRetention], [1800000, false, 168]);
+    assert.deepEqual(
+      [options.backupInterval, options.validateOnRestore, options.maxBackupRetention],
+      [1800000, false, 168],
+    );
     assert.equal(new SystemStatePersistence({ backupInterval: 5 }).options.backupInterval, 5);
   } finally {
     delete process.env.PERSISTENCE_BACKUP_INTERVAL;
@@ -136,11 +151,16 @@ test('a restore to a named backup brings the components back and can be undone',
   assert.deepEqual([backup.kind, backup.label, backup.validation.status], ['full', 'good', 'valid']);
   run.agent.step = 2; // not saved: the restore does that first
   const back = await run.persistence.restoreSystemState(backup.id);
-  assert.deepEqual([run.agent.step, back.success, back.backupId, back.componentsRestored, back.versionsLost],
-    [1, true, backup.id, 2, 1]);
+  assert.deepEqual(
+    [run.agent.step, back.success, back.backupId, back.componentsRestored, back.versionsLost],
+    [1, true, backup.id, 2, 1],
+  );
   assert.ok(back.dataLoss >= 0 && back.recoveryId.startsWith('rec-'));
   await withClient('restore', async (client) => {
-    assert.deepEqual((await collect(client.history('agent'))).map(({ version }) => version), [3, 2, 1]);
+    assert.deepEqual(
+      (await collect(client.history('agent'))).map(({ version }) => version),
+      [3, 2, 1],
+    );
     assert.equal((await client.load('agent', { version: 2 })).value.step, 2);
   });
   run.agent.step = 4;
@@ -188,7 +208,10 @@ test('a recovery that fails is logged and told, the system starts fresh, and the
 
 test('a component that cannot take its state starts fresh; the others recover, and its past is kept', async () => {
   await withClient('picky', async (client) => {
-    await client.saveMany([{ component: 'agent', state: { step: 5 } }, { component: 'model', state: { weights: [9] } }]);
+    await client.saveMany([
+      { component: 'agent', state: { step: 5 } },
+      { component: 'model', state: { weights: [9] } },
+    ]);
     const run = newRun('picky');
     run.persistence.registerComponent('model', {
       getState: () => run.model,
@@ -197,7 +220,10 @@ test('a component that cannot take its state starts fresh; the others recover, a
       },
     });
     const [, [result]] = await Promise.all([run.persistence.initialize(), once(run.persistence, 'recovery')]);
-    assert.deepEqual([result.success, result.failed, result.componentsRestored, run.agent.step], [false, ['model'], 1, 5]);
+    assert.deepEqual(
+      [result.success, result.failed, result.componentsRestored, run.agent.step],
+      [false, ['model'], 1, 5],
+    );
     assert.ok(run.warnings.includes('component_not_restored'));
     await run.persistence.shutdown();
     const kept = (await collect(client.snapshots())).find(({ label }) => label === 'before a fresh start');
@@ -242,9 +268,74 @@ test('a restore by someone else is never overwritten', async () => {
   });
 });
 
+test('nothing is saved over a state that is just being given back', async () => {
+  const run = newRun('turn', { incrementalSaveInterval: 5, configureSystem: false });
+  let during;
+  run.persistence.registerComponent('agent', {
+    getState: () => run.agent,
+    setState: async (state) => {
+      during = [run.persistence.saveChanges(), run.persistence.saveComponentState('agent')];
+      await assert.rejects(run.persistence.saveComponentState('agent', { step: 'of before' }), { code: 'stale_epoch' });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      Object.assign(run.agent, state);
+    },
+  });
+  await run.persistence.initialize();
+  run.agent.step = 1;
+  const backup = await run.persistence.saveFullBackup();
+  run.agent.step = 2;
+  await run.persistence.restoreSystemState(backup.id);
+  await Promise.all(during);
+  await withClient('turn', async (client) => {
+    const steps = [];
+    for await (const { version } of client.history('agent'))
+      steps.push((await client.load('agent', { version })).value.step);
+    assert.deepEqual(steps, [1, 2, 1]);
+  });
+  await run.persistence.shutdown();
+});
+
+test('a restore that breaks off on its way to the components leaves nothing to be overwritten', async () => {
+  const run = newRun('broken', { url: proxy.url });
+  await run.persistence.initialize();
+  run.agent.step = 1;
+  const backup = await run.persistence.saveFullBackup();
+  run.agent.step = 2;
+  let broken = false;
+  run.persistence.client.bringUp = async () => {
+    broken = true;
+    throw new Error('the connection broke');
+  };
+  await assert.rejects(run.persistence.restoreSystemState(backup.id), { message: 'the connection broke' });
+  delete run.persistence.client.bringUp;
+  assert.equal(broken, true);
+  run.agent.step = 3;
+  await assert.rejects(run.persistence.saveChanges(), { code: 'stale_epoch' });
+  await run.persistence.acceptRestore();
+  assert.equal(run.agent.step, 1);
+  await run.persistence.shutdown();
+});
+
+test('health that throws is a warning', async () => {
+  const run = newRun('throwing');
+  run.persistence.registerComponent('moody', {
+    getState: () => 1,
+    setState: () => {},
+    getHealth: () => {
+      throw new Error('not today');
+    },
+  });
+  await run.persistence.initialize();
+  assert.ok(run.warnings.includes('heartbeat'));
+  await run.persistence.shutdown();
+});
+
 test('components that come later are given their state, and those of other processes are left alone', async () => {
   await withClient('shared', async (client) => {
-    await client.saveMany([{ component: 'late', state: { here: true } }, { component: 'foreign', state: 1 }]);
+    await client.saveMany([
+      { component: 'late', state: { here: true } },
+      { component: 'foreign', state: 1 },
+    ]);
     const run = newRun('shared');
     await run.persistence.initialize();
     const late = {};
@@ -254,7 +345,10 @@ test('components that come later are given their state, and those of other proce
     await run.persistence.restoreSystemState((await run.persistence.saveFullBackup()).id);
     const [recovery] = await collect(client.recoveries(), 1);
     const parts = recovery.waves.flat();
-    assert.deepEqual(parts.filter((part) => part.status === 'pending').map((part) => part.component), ['foreign']);
+    assert.deepEqual(
+      parts.filter((part) => part.status === 'pending').map((part) => part.component),
+      ['foreign'],
+    );
     await run.persistence.shutdown();
   });
 });
@@ -268,7 +362,10 @@ test('a shutdown while the service is away ends in time and says so', async () =
   await run.persistence.shutdown();
   proxy.refusals = 0;
   assert.ok(run.warnings.length > 0);
-  assert.ok(run.lines.some((line) => /not everything was saved|was not saved|failed/.test(line)), run.lines.join('\n'));
+  assert.ok(
+    run.lines.some((line) => /not everything was saved|was not saved|failed/.test(line)),
+    run.lines.join('\n'),
+  );
 });
 
 test('a process that has nothing left to do takes its final backup, and is not kept from ending', async () => {
@@ -279,7 +376,9 @@ test('a process that has nothing left to do takes its final backup, and is not k
     persistence.registerComponent('agent', agent);
     await persistence.initialize();
     agent.step = 1;`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', program], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   assert.deepEqual(await once(child, 'exit'), [0, null]);
   await withClient('short', async (client) => {
     assert.equal((await client.load('agent')).value.step, 1);

@@ -37,16 +37,19 @@ async function versions(client, component) {
   return (await collect(client.history(component))).length;
 }
 
-test('rapid saves of a component become one, and all of them get its receipt', () => withSaver(
-  'rapid', { coalesceMs: 100 }, async (saver, client) => {
+test('rapid saves of a component become one, and all of them get its receipt', () =>
+  withSaver('rapid', { coalesceMs: 100 }, async (saver, client) => {
     const receipts = await Promise.all([1, 2, 3, 4, 5].map((step) => saver.save('agent', { step })));
-    assert.deepEqual(receipts.map((receipt) => receipt.version), [1, 1, 1, 1, 1]);
+    assert.deepEqual(
+      receipts.map((receipt) => receipt.version),
+      [1, 1, 1, 1, 1],
+    );
     assert.equal((await client.load('agent')).value.step, 5);
     assert.equal(await versions(client, 'agent'), 1);
   }));
 
-test('what did not change is not sent, unless it is forced', () => withSaver(
-  'same', { coalesceMs: 0 }, async (saver) => {
+test('what did not change is not sent, unless it is forced', () =>
+  withSaver('same', { coalesceMs: 0 }, async (saver) => {
     await saver.save('agent', { step: 1 });
     proxy.requests = [];
     assert.deepEqual([(await saver.save('agent', { step: 1 })).unchanged, proxy.requests.length], [true, 0]);
@@ -56,8 +59,8 @@ test('what did not change is not sent, unless it is forced', () => withSaver(
     assert.deepEqual((await Promise.all(both)).at(-1).hash, (await saver.save('agent', { step: 1 })).hash);
   }));
 
-test('a state that is on its way is followed by the newer one, in this order', () => withSaver(
-  'order', { coalesceMs: 0 }, async (saver, client) => {
+test('a state that is on its way is followed by the newer one, in this order', () =>
+  withSaver('order', { coalesceMs: 0 }, async (saver, client) => {
     proxy.delayMs = 50;
     const all = [];
     for (let step = 1; step <= 5; step += 1) {
@@ -69,13 +72,14 @@ test('a state that is on its way is followed by the newer one, in this order', (
     assert.equal((await client.load('agent')).value.step, 5);
   }));
 
-test('what is changed after a save is not in it', () => withSaver('copy', { coalesceMs: 30 }, async (saver, client) => {
-  const state = { step: 1 };
-  const saving = saver.save('agent', state);
-  state.step = 2;
-  await saving;
-  assert.equal((await client.load('agent')).value.step, 1);
-}));
+test('what is changed after a save is not in it', () =>
+  withSaver('copy', { coalesceMs: 30 }, async (saver, client) => {
+    const state = { step: 1 };
+    const saving = saver.save('agent', state);
+    state.step = 2;
+    await saving;
+    assert.equal((await client.load('agent')).value.step, 1);
+  }));
 
 test('a full queue waits, gives up the oldest, or refuses', async () => {
   const full = { maxQueued: 2, coalesceMs: 0, concurrency: 1 };
@@ -155,8 +159,8 @@ test('nothing that was given is lost when the service is killed in the middle', 
   await mortal.end();
 });
 
-test('after a restore nothing is overwritten until the process has its states', () => withSaver(
-  'fenced', { coalesceMs: 0 }, async (saver, client) => {
+test('after a restore nothing is overwritten until the process has its states', () =>
+  withSaver('fenced', { coalesceMs: 0 }, async (saver, client) => {
     await saver.save('agent', { step: 1 });
     const snapshot = await client.snapshot();
     await saver.save('agent', { step: 2 });
@@ -173,16 +177,53 @@ test('after a restore nothing is overwritten until the process has its states', 
     assert.equal((await saver.save('agent', { step: 4 })).epoch, 2);
   }));
 
-test('what the service refuses is told and not tried for ever', () => withSaver(
-  'refused', { coalesceMs: 0 }, async (saver) => {
+test('what was given before a restore is not saved after it', () =>
+  withSaver('before', { coalesceMs: 0, concurrency: 1, maxQueued: 1 }, async (saver, client) => {
+    await saver.save('agent', { step: 1 });
+    const snapshot = await client.snapshot();
+    proxy.answer = refusal('overloaded');
+    proxy.refusals = 1e9;
+    const refused = ['on its way', 'queued', 'waits for room'].map((name, index) =>
+      assert.rejects(saver.save(['agent', 'b', 'c'][index], { name }), { code: 'stale_epoch' }),
+    );
+    await once(saver, 'retrying');
+    const other = new Holdfast(service.url, { system: 'before' });
+    const { epoch } = await other.restore({ snapshot: snapshot.id });
+    other.close();
+    saver.resume(epoch);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    proxy.refusals = 0;
+    await Promise.all(refused);
+    await saver.flush();
+    assert.deepEqual(
+      (await collect(client.components())).map(({ name, version }) => [name, version]),
+      [['agent', 1]],
+    );
+    saver.remember({ component: 'agent', hash: 'sha256:x', epoch: epoch + 1 });
+    assert.equal(saver.epoch, epoch, 'what else the process has is of the epoch before');
+  }));
+
+test('storage that is full is waited for', () =>
+  withSaver('full', { coalesceMs: 0 }, async (saver) => {
+    proxy.answer = refusal('storage_full')
+      .replace('503 Service Unavailable', '507 Insufficient Storage')
+      .replace('"status":503', '"status":507');
+    proxy.refusals = 3;
+    const told = once(saver, 'retrying');
+    assert.equal((await saver.save('agent', 1)).version, 1);
+    assert.equal((await told)[0].error.status, 507);
+  }));
+
+test('what the service refuses is told and not tried for ever', () =>
+  withSaver('refused', { coalesceMs: 0 }, async (saver) => {
     const told = once(saver, 'failed');
     await assert.rejects(saver.save('no name', 1), { code: 'invalid_request' });
     assert.equal((await told)[0].component, 'no name');
     assert.equal((await saver.save('agent', 1)).version, 1);
   }));
 
-test('periodic saves go on, ask a last time at the end, and survive a callback that throws', () => withSaver(
-  'periodic', { coalesceMs: 0 }, async (saver, client) => {
+test('periodic saves go on, ask a last time at the end, and survive a callback that throws', () =>
+  withSaver('periodic', { coalesceMs: 0 }, async (saver, client) => {
     let calls = 0;
     const failures = [];
     saver.on('failed', (failure) => failures.push(failure.error.message));
@@ -200,8 +241,8 @@ test('periodic saves go on, ask a last time at the end, and survive a callback t
     await assert.rejects(saver.save('agent', 1), { code: 'closed' });
   }));
 
-test('close gives up in time, and says what was not saved', () => withSaver(
-  'given-up', { coalesceMs: 0 }, async (saver) => {
+test('close gives up in time, and says what was not saved', () =>
+  withSaver('given-up', { coalesceMs: 0 }, async (saver) => {
     proxy.answer = refusal('overloaded');
     proxy.refusals = 1e9;
     const saving = assert.rejects(saver.save('agent', 1), { code: 'not_saved' });

@@ -61,8 +61,8 @@ test('the snippet of manual operations runs', async () => {
   agent.memory = 2;
   const lines = [];
   const AsyncFunction = (async () => {}).constructor;
-  const run = (snippet) => new AsyncFunction('orchestrator', 'console', snippet)(
-    { statePersistence }, { log: (line) => lines.push(line) });
+  const run = (snippet) =>
+    new AsyncFunction('orchestrator', 'console', snippet)({ statePersistence }, { log: (line) => lines.push(line) });
   await run(OPERATIONS.replace('backup_id_here', backup.id)); // the id is for the reader to fill in
   assert.equal(agent.memory, 1);
   assert.match(lines[0], /^Next backup in: [1-9]\d*ms$/);
@@ -74,17 +74,24 @@ test('the snippet of manual operations runs', async () => {
 test('the snippet of the configuration makes one that works', async () => {
   process.env.HOLDFAST_SYSTEM = 'configured';
   try {
-    const persistence = new Function('SystemStatePersistence', `return ${CONFIGURATION.trim()}`)(SystemStatePersistence);
+    const persistence = new Function('SystemStatePersistence', `return ${CONFIGURATION.trim()}`)(
+      SystemStatePersistence,
+    );
     assert.ok(persistence instanceof SystemStatePersistence);
     const { options } = persistence;
-    assert.deepEqual([options.maxBackupRetention, options.backupDirectory, options.incrementalDirectory],
-      [168, './data/system-state-backups', './data/incremental-state']);
+    assert.deepEqual(
+      [options.maxBackupRetention, options.backupDirectory, options.incrementalDirectory],
+      [168, './data/system-state-backups', './data/incremental-state'],
+    );
     persistence.registerComponent('agent', { memory: 1 });
     await persistence.initialize();
     await persistence.shutdown();
     const client = new Holdfast();
     const info = await client.systemInfo();
-    assert.deepEqual([info.backupIntervalMs, info.incrementalIntervalMs, info.maxRetentionHours], [3600000, 300000, 168]);
+    assert.deepEqual(
+      [info.backupIntervalMs, info.incrementalIntervalMs, info.maxRetentionHours],
+      [3600000, 300000, 168],
+    );
     assert.equal((await collect(client.snapshots())).length, 1);
     client.close();
   } finally {
@@ -94,8 +101,11 @@ test('the snippet of the configuration makes one that works', async () => {
 
 test('node startfullsyndicate.js starts, ends with a final backup, and recovers', async () => {
   const run = () => {
-    const child = spawn(process.execPath, ['startfullsyndicate.js'],
-      { cwd: ROOT, env: newEnvironment('syndicate', { SYNDICATE_STEP_MS: '2' }), stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, ['startfullsyndicate.js'], {
+      cwd: ROOT,
+      env: newEnvironment('syndicate', { SYNDICATE_STEP_MS: '2' }),
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     child.text = '';
     child.stdout.setEncoding('utf8').on('data', (part) => {
       child.text += part;
@@ -118,8 +128,17 @@ test('node startfullsyndicate.js starts, ends with a final backup, and recovers'
   assert.equal(saved.judgments.length, Math.min(100, saved.total));
   const second = run();
   await until(() => second.text.includes('SYSTEM STATUS:'));
-  assert.match(second.text, new RegExp(['Attempting system state recovery...', '\\[x\\] System state recovered successfully!',
-    'Data loss: 0 minutes', 'Components restored: 8\n'].join('\n')));
+  assert.match(
+    second.text,
+    new RegExp(
+      [
+        'Attempting system state recovery...',
+        '\\[x\\] System state recovered successfully!',
+        'Data loss: 0 minutes',
+        'Components restored: 8\n',
+      ].join('\n'),
+    ),
+  );
   const total = Number(/Total Judgments: ([\d,]+)/.exec(second.text)[1].replace(',', ''));
   assert.ok(total > saved.total, `${total} after ${saved.total}`);
   second.kill('SIGKILL');
@@ -128,8 +147,11 @@ test('node startfullsyndicate.js starts, ends with a final backup, and recovers'
 });
 
 test('node tests/persistence-system-test.js passes its eight proofs', async () => {
-  const child = spawn(process.execPath, ['tests/persistence-system-test.js'],
-    { cwd: ROOT, env: newEnvironment('default'), stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['tests/persistence-system-test.js'], {
+    cwd: ROOT,
+    env: newEnvironment('default'),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (part) => {
     text += part;

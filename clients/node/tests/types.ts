@@ -21,7 +21,11 @@ saver.on('epoch', ({ epoch }) => saver.resume(epoch ?? 1));
 saver.every(1000, 'agent', async () => ({ step: 1 }))();
 
 const persistence: Core = new SystemStatePersistence({ backupInterval: 1000, logger: false });
-persistence.registerComponent('agent', { getState: () => 1, setState: (value: number) => value }, { dependsOn: ['model'] });
+persistence.registerComponent(
+  'agent',
+  { getState: () => 1, setState: (value: number) => value },
+  { dependsOn: ['model'] },
+);
 persistence.on('warning', ({ code, text }) => console.log(code, text));
 const status: PersistenceStatus = persistence.getSystemStatus();
 console.log(`${status.nextFullBackup - Date.now()} ${status.systemHealth.overallHealth * 100}`);

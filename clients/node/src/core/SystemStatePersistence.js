@@ -2,14 +2,17 @@ import { EventEmitter } from 'node:events';
 import { Holdfast } from '../client.js';
 import { HoldfastError } from '../errors.js';
 import { Saver } from '../saver.js';
+import { within } from '../within.js';
 import { adapterOf } from './adapter.js';
-import { findFile } from './directories.js';
+import { Backups } from './backups.js';
 import { finalLabel } from './lastRun.js';
-import { loggerOf, minutes, plural } from './log.js';
+import { loggerOf } from './log.js';
 import { Protection } from './protection.js';
-import { recoverPresent, takePresent, takeRestored } from './recover.js';
+import { recoverPresent, refuseDamaged, takeAllPresent, takePresent, takeRestored, tellRecovery } from './recover.js';
 import { configureSystem, settingsOf } from './settings.js';
 import { StatusCopy } from './statusCopy.js';
+import { Timers } from './timers.js';
+import { Turn } from './turn.js';
 
 /**
  * Keeps the states of the components of this process in a holdfast service: gives them back at the start, saves them
@@ -28,10 +31,13 @@ export class SystemStatePersistence extends EventEmitter {
   #settings;
   #systemSettings;
   #adapters = new Map();
-  #timers = [];
+  #timers = new Timers();
   #initializing = null;
   #ending = null;
   #protection;
+  #backups;
+  /** Taken while states are given back: what a component had before must not be saved over what it is to be given. */
+  #giving = new Turn();
   #exit = () => this.shutdown().catch(() => {});
 
   /** Connects to nothing yet. @param {object} [options] see SystemStatePersistence.d.ts */
@@ -45,15 +51,14 @@ export class SystemStatePersistence extends EventEmitter {
     this.#saver = new Saver(this.#client, { ...options.saver, flushOnExit: false });
     this.#listenToSaver();
     this.#protection = new Protection(this.#client, this.#log, (...warning) => this.#warn(...warning));
+    this.#backups = new Backups(this.#client, this.#saver, this.#adapters, values, this.#protection);
     this.#status = new StatusCopy(this.#client, values, (text) => this.#warn('service', text));
   }
 
-  /** The settings in force. */
   get options() {
     return this.#settings;
   }
 
-  /** The client below, for everything else. */
   get client() {
     return this.#client;
   }
@@ -64,12 +69,13 @@ export class SystemStatePersistence extends EventEmitter {
    */
   async registerComponent(name, component, more = {}) {
     const adapter = adapterOf(component, more);
+    if (this.#initializing) {
+      await this.#initializing;
+      await this.#register(name, adapter);
+      const state = await takePresent(this.#client, name, adapter);
+      if (state) this.#saver.remember(state);
+    }
     this.#adapters.set(name, adapter);
-    if (!this.#initializing) return;
-    await this.#initializing;
-    await this.#register(name, adapter);
-    const state = await takePresent(this.#client, name, adapter);
-    if (state) this.#saver.remember(state);
   }
 
   /**
@@ -93,31 +99,25 @@ export class SystemStatePersistence extends EventEmitter {
 
   /** Saves one component now, after something significant; resolves with the receipt when it is on disk. */
   async saveComponentState(name, state = undefined, { event, eventSnapshot, contentType } = {}) {
-    const value = state === undefined ? await this.#adapter(name).read() : state;
-    await this.#protection.ensure();
-    const receipt = await this.#saver.save(name, value, { event, eventSnapshot, contentType, now: true });
-    this.#status.refresh();
+    if (state === undefined && !this.#adapters.has(name)) throw new TypeError(`no component ${name} is registered`);
+    if (state !== undefined && this.#giving.taken) {
+      throw new HoldfastError('stale_epoch', `states are being given back; ${name} was of before`);
+    }
+    await this.#giving.free();
+    const receipt = await this.#backups.saveOne(name, state, { event, eventSnapshot, contentType });
+    this.#status.refreshIfOld();
     return receipt;
   }
 
   /** Saves every component that changed; resolves with the receipts when all are on disk. */
   async saveChanges() {
-    await this.#protection.ensure();
-    const saves = [...this.#adapters].map(
-      async ([name, adapter]) => this.#saver.save(name, await adapter.read(), { now: true }));
-    const done = await Promise.allSettled(saves);
-    const bad = done.find((result) => result.status === 'rejected');
-    if (bad) throw bad.reason;
-    return done.map((result) => result.value);
+    await this.#giving.free();
+    return this.#backups.saveAll();
   }
 
   /** How the system is, without waiting: a copy that is asked for in the background (`fetchedAt`, `connected`). */
   getSystemStatus() {
-    return {
-      ...this.#status.read(),
-      componentsRegistered: this.#adapters.size,
-      pendingSaves: this.#saver.pending,
-    };
+    return { ...this.#status.read(), componentsRegistered: this.#adapters.size, pendingSaves: this.#saver.pending };
   }
 
   /**
@@ -127,35 +127,42 @@ export class SystemStatePersistence extends EventEmitter {
    * @param {string} [backupId]
    * @throws {HoldfastError} data_damaged, not_found, precondition_failed (too old): nothing was changed then
    */
-  async restoreSystemState(backupId = 'latest', { reason = 'asked for by the process', maxAgeMs } = {}) {
+  restoreSystemState(backupId = 'latest', options = {}) {
+    return this.#giving.take(() => this.#restore(backupId, options));
+  }
+
+  async #restore(backupId, { reason = 'asked for by the process', maxAgeMs }) {
     const began = Date.now();
     const latest = backupId === 'latest';
-    await this.#attempt('save_failed', 'the present could not be saved before the restore', () => this.saveChanges());
-    if (this.#settings.validateOnRestore && !latest) await this.#refuseDamaged(backupId);
-    const recovery = await this.#client.restore({
-      snapshot: backupId, reason, maxAgeMs: maxAgeMs ?? (latest ? this.#settings.recoveryMaxAge : undefined),
+    await this.#attempt('save_failed', 'not everything could be saved before the restore', async () => {
+      await within(this.#settings.shutdownTimeout, this.#backups.saveAll());
+      await this.#saver.flush({ timeoutMs: this.#settings.shutdownTimeout });
     });
-    this.#saver.resume(recovery.epoch);
+    if (this.#settings.validateOnRestore && !latest) await refuseDamaged(this.#client, backupId);
+    const recovery = await this.#client.restore({
+      snapshot: backupId,
+      reason,
+      maxAgeMs: maxAgeMs ?? (latest ? this.#settings.recoveryMaxAge : undefined),
+    });
     const result = await takeRestored(this.#client, this.#adapters, recovery);
+    this.#saver.resume(recovery.epoch); // not before: where it broke off, old states must stay refused
     this.#accept(result);
-    const summary = {
-      success: result.failed.length === 0, ...result,
-      versionsLost: recovery.dataLoss.versions, removed: recovery.removed, skipped: recovery.skipped,
-      durationMs: Date.now() - began,
-    };
+    const summary = { success: result.failed.length === 0, ...result, durationMs: Date.now() - began };
     this.#tellRecovery(summary);
     await this.#status.refresh();
     return summary;
   }
 
   /** After the event `epoch`: takes over the states that another one's restore brought back, and goes on from them. */
-  async acceptRestore() {
+  acceptRestore() {
+    return this.#giving.take(() => this.#acceptRestore());
+  }
+
+  async #acceptRestore() {
     const { epoch } = await this.#client.systemInfo();
+    const states = await takeAllPresent(this.#client, this.#adapters);
     this.#saver.resume(epoch);
-    for (const [name, adapter] of this.#adapters) {
-      const state = await takePresent(this.#client, name, adapter);
-      if (state) this.#saver.remember(state);
-    }
+    for (const state of states) this.#saver.remember(state);
   }
 
   /** Saves what changed, takes the final backup, and ends. What could not be saved within shutdownTimeout is told. */
@@ -166,18 +173,20 @@ export class SystemStatePersistence extends EventEmitter {
 
   async #initialize() {
     if (this.#settings.configureSystem) {
-      await this.#attempt('system_settings', 'the settings of the system were not changed',
-        () => configureSystem(this.#client, this.#systemSettings));
+      await this.#attempt('system_settings', 'the settings of the system were not changed', () =>
+        configureSystem(this.#client, this.#systemSettings),
+      );
     }
     for (const [name, adapter] of this.#adapters) {
       await this.#attempt('registration', `${name} was not registered`, () => this.#register(name, adapter));
     }
-    await this.#recover();
-    this.#every(this.#settings.incrementalSaveInterval, () => this.#attempt('backup',
-      'saving failed; it is tried again in the next interval', () => this.saveChanges()));
+    await this.#giving.take(() => this.#recover());
+    this.#timers.every(this.#settings.incrementalSaveInterval, () =>
+      this.#attempt('backup', 'saving failed; it is tried again in the next interval', () => this.saveChanges()),
+    );
     if (this.#settings.heartbeatInterval > 0) {
       await this.#beat();
-      this.#every(this.#settings.heartbeatInterval, () => this.#beat());
+      this.#timers.every(this.#settings.heartbeatInterval, () => this.#beat());
     }
     await this.#status.refresh();
     this.#status.start();
@@ -225,20 +234,14 @@ export class SystemStatePersistence extends EventEmitter {
   }
 
   #tellRecovery(result) {
-    this.#log.info(result.success ? '[x] System state recovered successfully!' : '[ ] System state recovered in part');
-    this.#log.info(`Data loss: ${minutes(result.dataLoss)}`);
-    this.#log.info(`Components restored: ${result.componentsRestored}`);
+    tellRecovery(this.#log, result);
     this.emit('recovery', result);
   }
 
   async #backup(kind, label) {
     try {
       await this.saveChanges();
-      const snapshot = await this.#client.snapshot({ kind, label });
-      if (kind === 'full' && this.#settings.enableStateValidation) {
-        snapshot.validation = await this.#client.validate(snapshot.id, { deep: false });
-      }
-      snapshot.path = findFile(snapshot, this.#settings);
+      const snapshot = await this.#backups.take(kind, label);
       this.emit('backup', snapshot);
       if (snapshot.validation.status === 'damaged') this.#warn('backup_damaged', `${snapshot.id} proved damaged`);
       await this.#status.refresh();
@@ -249,17 +252,8 @@ export class SystemStatePersistence extends EventEmitter {
     }
   }
 
-  async #refuseDamaged(backupId) {
-    const verdict = await this.#client.validate(backupId);
-    if (verdict.status !== 'damaged') return;
-    const lost = plural(verdict.lost.length, 'state');
-    throw new HoldfastError('data_damaged', `${backupId} is damaged: ${lost} of it cannot be had any more`);
-  }
-
-  async #beat() {
-    const beats = [...this.#adapters].map(([name, adapter]) => this.#client.heartbeat(name, adapter.health()));
-    const failed = (await Promise.allSettled(beats)).find((beat) => beat.status === 'rejected');
-    if (failed) this.#warn('heartbeat', 'a heartbeat was not taken', failed.reason);
+  #beat() {
+    return this.#attempt('heartbeat', 'a heartbeat was not taken', () => this.#backups.beat());
   }
 
   #listenToSaver() {
@@ -271,18 +265,6 @@ export class SystemStatePersistence extends EventEmitter {
       this.#warn('epoch', 'someone else restored the system; nothing is saved until acceptRestore()', change.error);
       this.emit('epoch', change);
     });
-  }
-
-  #every(intervalMs, job) {
-    const timer = setInterval(job, intervalMs);
-    timer.unref();
-    this.#timers.push(timer);
-  }
-
-  #adapter(name) {
-    const adapter = this.#adapters.get(name);
-    if (!adapter) throw new TypeError(`no component ${name} is registered`);
-    return adapter;
   }
 
   async #attempt(code, text, action) {
@@ -302,23 +284,14 @@ export class SystemStatePersistence extends EventEmitter {
   async #shutdown() {
     await this.#initializing;
     process.removeListener('beforeExit', this.#exit);
-    for (const timer of this.#timers) clearInterval(timer);
+    this.#timers.stop();
     this.#status.stop();
     const names = [...this.#adapters.keys()];
     const backup = names.length > 0 ? this.saveFullBackup({ label: finalLabel(names) }) : Promise.resolve();
-    await within(this.#settings.shutdownTimeout, backup.catch(() => {})); // what failed was told by a warning
+    const told = backup.catch(() => {}); // by a warning
+    await within(this.#settings.shutdownTimeout, told);
     await this.#attempt('final_backup', 'not everything was saved', () => this.#saver.close({ timeoutMs: 1 }));
     this.#client.close();
     this.emit('shutdown');
   }
-}
-
-/** Waits for the promise, but no longer than this. */
-async function within(ms, promise) {
-  let timer;
-  const enough = new Promise((resolve) => {
-    timer = setTimeout(resolve, ms);
-  });
-  await Promise.race([promise, enough]);
-  clearTimeout(timer);
 }

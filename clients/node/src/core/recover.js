@@ -1,4 +1,6 @@
+import { HoldfastError } from '../errors.js';
 import { finalLabel, lossSinceLastRun } from './lastRun.js';
+import { minutes, plural } from './log.js';
 
 /**
  * Gives the present states of the service to the components of this process, dependencies first.
@@ -23,7 +25,18 @@ export async function recoverPresent(client, adapters) {
 export async function takeRestored(client, adapters, recovery) {
   const states = [];
   const outcome = await client.bringUp(recovery, giveTo(adapters, states), { components: [...adapters.keys()] });
-  return { ...resultOf(outcome, states), dataLoss: recovery.dataLoss.ms };
+  const { dataLoss, removed, skipped } = recovery;
+  return { ...resultOf(outcome, states), dataLoss: dataLoss.ms, versionsLost: dataLoss.versions, removed, skipped };
+}
+
+/** Gives the components their present states, and gives these back; for after the restore of another one. */
+export async function takeAllPresent(client, adapters) {
+  const states = [];
+  for (const [name, adapter] of adapters) {
+    const state = await takePresent(client, name, adapter);
+    if (state) states.push(state);
+  }
+  return states;
 }
 
 /** Gives one component its present state, if it has one. */
@@ -31,6 +44,20 @@ export async function takePresent(client, name, adapter) {
   const state = await client.loadIfAny(name);
   if (state) await adapter.write(state.value);
   return state;
+}
+
+/** Throws data_damaged when a backup is not whole and could not be healed. */
+export async function refuseDamaged(client, backupId) {
+  const verdict = await client.validate(backupId);
+  if (verdict.status !== 'damaged') return;
+  const lost = plural(verdict.lost.length, 'state');
+  throw new HoldfastError('data_damaged', `${backupId} is damaged: ${lost} of it cannot be had any more`);
+}
+
+export function tellRecovery(log, result) {
+  log.info(result.success ? '[x] System state recovered successfully!' : '[ ] System state recovered in part');
+  log.info(`Data loss: ${minutes(result.dataLoss)}`);
+  log.info(`Components restored: ${result.componentsRestored}`);
 }
 
 function giveTo(adapters, states) {
@@ -43,7 +70,7 @@ function giveTo(adapters, states) {
 }
 
 async function savedComponents(client, adapters) {
-  if (!await client.systemIfAny()) return [];
+  if (!(await client.systemIfAny())) return [];
   const saved = [];
   for await (const component of client.components({ limit: 1000 })) {
     if (component.version > 0 && adapters.has(component.name)) saved.push(component);
@@ -56,7 +83,11 @@ function resultOf(outcome, states) {
     recoveryId: outcome.recovery.id,
     backupId: outcome.recovery.snapshot,
     componentsRestored: outcome.restored.length,
-    restored: outcome.restored, fresh: outcome.fresh, failed: outcome.failed, reports: outcome.reports, states,
+    restored: outcome.restored,
+    fresh: outcome.fresh,
+    failed: outcome.failed,
+    reports: outcome.reports,
+    states,
   };
 }
 

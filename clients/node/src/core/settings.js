@@ -52,7 +52,8 @@ function checked(option, value, fallback) {
 /** Makes the intervals that were asked for the system's, and leaves its other settings as they are. */
 export async function configureSystem(client, asked) {
   if (Object.keys(asked).length === 0) return;
-  const { description, backupIntervalMs, incrementalIntervalMs, maxRetentionHours } = await client.systemIfAny() ?? {};
+  const { description, backupIntervalMs, incrementalIntervalMs, maxRetentionHours } =
+    (await client.systemIfAny()) ?? {};
   const present = { description, backupIntervalMs, incrementalIntervalMs, maxRetentionHours };
   const differs = Object.keys(asked).some((key) => asked[key] !== present[key]);
   if (differs) await client.configure({ ...present, ...asked });

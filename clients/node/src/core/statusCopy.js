@@ -1,3 +1,5 @@
+const REFRESHED_AFTER_MS = 1000;
+
 /**
  * A copy of the service's status that can be read without waiting. It is asked for in the background, never twice at
  * a time; while the service does not answer, the last one stays and says by `connected` that it is old.
@@ -37,6 +39,11 @@ export class StatusCopy {
     return this.#asking;
   }
 
+  /** The same, not more than once a second, for those who call often. */
+  refreshIfOld() {
+    if (Date.now() - (this.#fetchedAt ?? 0) >= REFRESHED_AFTER_MS) this.refresh();
+  }
+
   /** The newest copy; before the first, what is known without the service: nothing is known to be healthy. */
   read() {
     const now = Date.now();
@@ -45,8 +52,12 @@ export class StatusCopy {
       systemHealth: { overallHealth: 0, healthy: 0, stale: 0, failed: 0 },
       nextFullBackup: now + this.#settings.backupInterval,
       nextIncrementalBackup: now + this.#settings.incrementalSaveInterval,
-      lastFullBackup: null, lastIncrementalBackup: null,
-      components: 0, activeAgents: 0, metricTotals: {}, warnings: [],
+      lastFullBackup: null,
+      lastIncrementalBackup: null,
+      components: 0,
+      activeAgents: 0,
+      metricTotals: {},
+      warnings: [],
     };
     return {
       ...copy,

@@ -80,9 +80,21 @@ export class Proxy {
 
 /** A 503 as the service gives it. */
 export function refusal(code, headers = {}) {
-  const body = JSON.stringify({ type: `urn:holdfast:problem:${code}`, title: 'Not now', status: 503, detail: 'not now',
-    instance: '/', code, retryable: true, requestId: 'r1' });
-  const lines = Object.entries({ 'Content-Type': 'application/problem+json', 'Content-Length': body.length,
-    Connection: 'close', ...headers }).map(([name, value]) => `${name}: ${value}\r\n`);
+  const body = JSON.stringify({
+    type: `urn:holdfast:problem:${code}`,
+    title: 'Not now',
+    status: 503,
+    detail: 'not now',
+    instance: '/',
+    code,
+    retryable: true,
+    requestId: 'r1',
+  });
+  const lines = Object.entries({
+    'Content-Type': 'application/problem+json',
+    'Content-Length': body.length,
+    Connection: 'close',
+    ...headers,
+  }).map(([name, value]) => `${name}: ${value}\r\n`);
   return `HTTP/1.1 503 Service Unavailable\r\n${lines.join('')}\r\n${body}`;
 }

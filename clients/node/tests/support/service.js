@@ -7,6 +7,11 @@ import { join } from 'node:path';
 
 const STARTED_WITHIN_MS = 120000;
 
+/** Fault points are in the builds for tests alone. */
+export function hasFaultPoints() {
+  return readFileSync(process.env.HOLDFAST_TEST_SERVER).includes('recovery_after_commit');
+}
+
 export class Service {
   #binary = process.env.HOLDFAST_TEST_SERVER;
   #process = null;
@@ -29,14 +34,22 @@ export class Service {
     return `http://127.0.0.1:${this.port}`;
   }
 
-  /** On the same port as before, if there was one. */
-  async start() {
-    const environment = Object.fromEntries(Object.entries(process.env)
-      .filter(([name]) => !/^(PERSISTENCE_|DATABASE_URL$|POSTGRES_URL$|HOLDFAST_FAULT$)/.test(name)));
+  /** On the same port as before, if there was one. `fault` arms a fault point of core/fault.c. */
+  async start({ fault } = {}) {
+    const environment = Object.fromEntries(
+      Object.entries(process.env).filter(
+        ([name]) => !/^(PERSISTENCE_|DATABASE_URL$|POSTGRES_URL$|HOLDFAST_FAULT$)/.test(name),
+      ),
+    );
     const log = openSync(join(this.directory, 'log'), 'a');
-    this.#process = spawn(this.#binary,
+    this.#process = spawn(
+      this.#binary,
       ['--listen', `127.0.0.1:${this.port}`, '--data-directory', this.data, ...this.flags],
-      { stdio: ['ignore', 'pipe', log], env: { ...environment, PERSISTENCE_LOOPS: '2' } });
+      {
+        stdio: ['ignore', 'pipe', log],
+        env: { ...environment, PERSISTENCE_LOOPS: '2', ...(fault && { HOLDFAST_FAULT: fault }) },
+      },
+    );
     closeSync(log);
     this.port = await this.#listening();
   }
@@ -50,7 +63,6 @@ export class Service {
         text += part;
         const found = /listens on http:\/\/127\.0\.0\.1:(\d+)\n/.exec(text);
         if (found) {
-
           return Number(found[1]);
         }
       }
@@ -60,19 +72,23 @@ export class Service {
     throw new Error(`the service did not start:\n${this.log()}`);
   }
 
+  /** Resolves when it ended by itself. */
+  async ended() {
+    if (this.#process.exitCode === null && this.#process.signalCode === null) await once(this.#process, 'exit');
+  }
+
   log() {
     return readFileSync(join(this.directory, 'log'), 'utf8');
   }
 
   async kill(signal = 'SIGKILL') {
-    const ended = once(this.#process, 'exit');
     this.#process.kill(signal);
-    await ended;
+    await this.ended();
   }
 
   /** Ends it and removes its files; throws when a sanitizer had something to say. */
   async end() {
-    if (this.#process?.exitCode === null && this.#process.signalCode === null) await this.kill('SIGTERM');
+    if (this.#process) await this.kill('SIGTERM');
     const log = this.log();
     rmSync(this.directory, { recursive: true, force: true });
     if (/Sanitizer: |runtime error: /.test(log)) throw new Error(log);
