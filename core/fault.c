@@ -49,6 +49,12 @@ static const char *const fault_names[] = {
     "fork_midway",
     "validation_slow",
     "outline_before_rename",
+    "outbox_no_space",
+    "outbox_midway",
+    "outbox_before_rename",
+    "outbox_after_rename",
+    "outbox_before_remove",
+    "outbox_directory_sync",
 };
 #define FAULT_COUNT (sizeof(fault_names) / sizeof(fault_names[0]))
 

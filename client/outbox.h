@@ -1,0 +1,51 @@
+/* The outbox: a directory that holds each waiting state of a queue in a file of its own, so that what was queued
+ * outlives the process. A file under its final name is whole, and on disk: written under another name, fsynced,
+ * renamed, the directory fsynced. Different components may be worked on by several threads at once; for one component
+ * the caller sees to it that there is one at a time.
+ *
+ * The lock is flock(2) on a file in the directory. A child made by fork() without exec shares it: while the child
+ * lives, the directory stays locked, though the parent died. */
+#ifndef HF_CLIENT_OUTBOX_H
+#define HF_CLIENT_OUTBOX_H
+
+#include "client/queue_state.h"
+
+struct hf_outbox;
+
+/* Makes the directory if need be, locks it, and removes what an earlier process did not finish writing. Fails with
+ * outbox_failed. Owns *out: hf_outbox_close. */
+bool hf_outbox_open(const char *directory, const char *system, struct hf_outbox **out, struct holdfast_error *err);
+void hf_outbox_close(struct hf_outbox *outbox); /* accepts NULL */
+
+/* Lists what an earlier process left, the oldest first: found is called with what each file says of itself (owns it;
+ * its data is still NULL), damaged with the name of one that says nothing sensible, which is set aside. Fails with
+ * outbox_failed, also when a state belongs to another system. */
+struct hf_outbox_visitor {
+    void (*found)(void *context, struct hf_queue_state *state);
+    void (*damaged)(void *context, const char *file);
+    void *context;
+};
+bool hf_outbox_scan(struct hf_outbox *outbox, const struct hf_outbox_visitor *visitor, struct holdfast_error *err);
+
+/* Puts the state on disk, in the place of an earlier one of the component. On failure (outbox_failed) the earlier one
+ * is still there, except after "the directory could not be written": then nobody knows, and every further call fails.
+ */
+bool hf_outbox_put(struct hf_outbox *outbox, const struct hf_queue_state *state, struct holdfast_error *err);
+
+enum hf_outbox_reading {
+    HF_OUTBOX_READ,
+    HF_OUTBOX_DAMAGED, /* not what was written */
+    HF_OUTBOX_GONE,    /* there is no such file */
+    HF_OUTBOX_LATER,   /* it could not be read now: that proves nothing */
+};
+/* Reads the state back; owns *out. err is filled for all but HF_OUTBOX_READ. */
+enum hf_outbox_reading hf_outbox_read(struct hf_outbox *outbox, const char *component, struct hf_queue_state **out,
+                                      struct holdfast_error *err);
+
+/* Removes the component's file; lasting once hf_outbox_sync was called. */
+void hf_outbox_remove(struct hf_outbox *outbox, const char *component);
+/* Renames it to end in suffix (".damaged", ".refused"), in the place of an earlier one of this name. */
+void hf_outbox_set_aside(struct hf_outbox *outbox, const char *component, const char *suffix);
+bool hf_outbox_sync(struct hf_outbox *outbox, struct holdfast_error *err);
+
+#endif
