@@ -13,7 +13,7 @@
  * in NUL. What is passed in is borrowed until the call returns; what is given out belongs to the caller and is freed
  * with the function named there.
  * - A handle may be used by several threads at once. There is no state outside handles. Callbacks run in the thread
- * that made the call (a queue's: in its sender thread) and may use the handle, but not close it.
+ * that made the call (a queue's: in threads of its own) and may use the handle, but not close it.
  * - A request that ends in a lost connection or in 503 is sent again, with growing, random pauses and not before
  *   Retry-After, until options.retry_ms has passed. That is safe: saving the same content twice is one version, a
  *   condition that fails because our own lost answer was stored counts as success, and what is not idempotent by itself
@@ -308,7 +308,7 @@ struct holdfast_queue;
 
 enum holdfast_full {
     HOLDFAST_BLOCK,       /* the saver waits for room */
-    HOLDFAST_DROP_OLDEST, /* the state that waits longest is given up, and on_result told (queue_full) */
+    HOLDFAST_DROP_OLDEST, /* the state that waits longest is given up, and on_result told (queue_full) by the saver */
     HOLDFAST_REFUSE,      /* the save fails with queue_full */
 };
 
@@ -322,14 +322,17 @@ struct holdfast_queue_options {
                                      time may have it open. */
     bool flush_at_exit;           /* exit() flushes for at most flush_ms, as holdfast_queue_close does */
     int flush_ms;                 /* 0: 10,000 */
-    /* Called for each state that was stored, was unchanged, or was given up (then receipt is NULL). May be NULL. */
+    /* Called for each state that was stored, was unchanged, or was given up (then receipt is NULL); with the name of
+     * its file for one in the outbox that is damaged past knowing its component. A save in it never waits for room. May
+     * be NULL. */
     void (*on_result)(void *context, const char *component, const struct holdfast_receipt *receipt,
                       const struct holdfast_error *err);
     void *context;
 };
 
 /* Starts a queue with a sender thread. The handle must outlive it. Owns *out: holdfast_queue_close. Fails with
- * outbox_failed. What an earlier process left in the outbox is sent first, under the epoch it was queued in. */
+ * outbox_failed. What an earlier process left in the outbox is sent first, under the epoch it was queued in. After
+ * fork() the child can neither use nor close the queue; while it lives without exec, the outbox stays locked. */
 HOLDFAST_PUBLIC bool holdfast_queue_open(struct holdfast *service, const struct holdfast_queue_options *options,
                                          struct holdfast_queue **out, struct holdfast_error *err);
 
@@ -344,8 +347,9 @@ HOLDFAST_PUBLIC bool holdfast_queue_save(struct holdfast_queue *queue, const cha
 /* Gives the present state: *data is the callee's until the next call for this component; false: nothing to save now. */
 typedef bool holdfast_capture(void *context, const char *component, const void **data, size_t *bytes);
 
-/* Saves the component every interval_ms with what capture gives, in the queue's own thread; 0 ends it. Again for the
- * same component: replaces. */
+/* Saves the component every interval_ms with what capture gives, in a second thread of the queue, so that it goes on
+ * while the sender waits for the service; 0 ends it. Again for the same component: replaces. Once it has returned, what
+ * was set before is not called any more. */
 HOLDFAST_PUBLIC bool holdfast_queue_every(struct holdfast_queue *queue, const char *component, int interval_ms,
                                           holdfast_capture *capture, void *context, struct holdfast_error *err);
 

@@ -1,0 +1,358 @@
+/* Queues: what the program calls. */
+#include "client/problem.h"
+#include "client/queue_parts.h"
+#include "client/states.h"
+#include "core/clock.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define STATES_DEFAULT   1024
+#define BYTES_DEFAULT    ((size_t)64 * 1024 * 1024)
+#define FLUSH_DEFAULT_MS 10000
+#define WAIT_MS          100 /* the longest anybody takes to notice what is not signalled */
+
+static bool check_options(const struct holdfast_queue_options *options, struct holdfast_error *err);
+static struct holdfast_queue *make(struct holdfast *service, const struct holdfast_queue_options *options);
+static bool open_outbox(struct holdfast_queue *queue, const char *directory, struct holdfast_error *err);
+static void add_leftover(void *context, struct hf_queue_state *state);
+static void add_damaged(void *context, const char *file);
+static bool start(struct holdfast_queue *queue, struct holdfast_error *err);
+static void destroy(struct holdfast_queue *queue);
+static bool is_usable(struct holdfast_queue *queue, struct holdfast_error *err);
+static bool begin_call(struct holdfast_queue *queue, struct holdfast_error *err);
+static void end_call(struct holdfast_queue *queue);
+static struct hf_queue_state *copy_capture(void *context, const char *component, const void *data, size_t bytes);
+static void put_capture(void *context, struct hf_queue_state *state);
+static bool flush(struct holdfast_queue *queue, int timeout_ms, bool at_end, struct holdfast_error *err);
+static bool is_outstanding(const struct holdfast_queue *queue, uint64_t order);
+static bool report_rest(struct holdfast_queue *queue, struct holdfast_error *err);
+
+bool holdfast_queue_open(struct holdfast *service, const struct holdfast_queue_options *options,
+                         struct holdfast_queue **out, struct holdfast_error *err)
+{
+    static const struct holdfast_queue_options defaults;
+    if (!options)
+        options = &defaults;
+    if (!check_options(options, err))
+        return false;
+    struct holdfast_queue *queue = make(service, options);
+    if ((options->outbox_directory && !open_outbox(queue, options->outbox_directory, err)) || !start(queue, err)) {
+        destroy(queue);
+        return false;
+    }
+    if (options->flush_at_exit)
+        queue->exit = hf_queue_exit_register(queue);
+    *out = queue;
+    return true;
+}
+
+bool holdfast_queue_save(struct holdfast_queue *queue, const char *component, const void *data, size_t bytes,
+                         const struct holdfast_save_options *options, struct holdfast_error *err)
+{
+    if (!is_usable(queue, err))
+        return false;
+    if (bytes > queue->options.bytes_max)
+        return hf_problem_set(err, HF_QUEUE_FULL, false,
+                              "component %s: a state of %zu bytes is more than the queue may hold (bytes_max is %zu)",
+                              component ? component : "", bytes, queue->options.bytes_max);
+    struct hf_queue_state *state = hf_queue_state_new(component, data, bytes, options, err);
+    if (!state)
+        return false;
+    if (!begin_call(queue, err)) {
+        hf_queue_state_free(state);
+        return false;
+    }
+    state->epoch = holdfast_epoch(queue->service);
+    bool ok = hf_queue_put(queue, state, err);
+    end_call(queue);
+    return ok;
+}
+
+bool holdfast_queue_every(struct holdfast_queue *queue, const char *component, int interval_ms,
+                          holdfast_capture *capture, void *context, struct holdfast_error *err)
+{
+    if (!is_usable(queue, err) || !hf_problem_check_name("component", component, err))
+        return false;
+    if (interval_ms < 0 || (interval_ms > 0 && !capture))
+        return hf_problem_set(
+            err, HF_PROBLEM_INVALID, false,
+            "component %s: an interval is 0 or more milliseconds, and needs something to capture with", component);
+    if (!begin_call(queue, err))
+        return false;
+    bool ok = hf_periodic_set(queue->periodic, component, interval_ms, capture, context, err);
+    end_call(queue);
+    return ok;
+}
+
+bool holdfast_queue_flush(struct holdfast_queue *queue, int timeout_ms, struct holdfast_error *err)
+{
+    if (!is_usable(queue, err))
+        return false;
+    if (hf_queue_is_own_thread(queue))
+        return hf_problem_set(err, HF_PROBLEM_INVALID, false, "a queue's own threads cannot wait for it");
+    if (!begin_call(queue, err))
+        return false;
+    bool ok = flush(queue, timeout_ms, false, err);
+    end_call(queue);
+    return ok;
+}
+
+void holdfast_queue_count(struct holdfast_queue *queue, struct holdfast_queue_counts *out)
+{
+    pthread_mutex_lock(&queue->lock);
+    *out = queue->counts;
+    pthread_mutex_unlock(&queue->lock);
+}
+
+bool holdfast_queue_close(struct holdfast_queue *queue, struct holdfast_error *err)
+{
+    if (!queue)
+        return true;
+    if (!is_usable(queue, err))
+        return false;
+    if (hf_queue_is_own_thread(queue))
+        return hf_problem_set(err, HF_PROBLEM_INVALID, false, "a queue's own threads cannot close it");
+    hf_queue_exit_forget(queue->exit);
+    bool ok = hf_queue_end(queue, err);
+    destroy(queue);
+    return ok;
+}
+
+void hf_queue_wait(struct holdfast_queue *queue)
+{
+    uint64_t until_ns = hf_clock_monotonic_ns() + WAIT_MS * HF_MS_NS;
+    struct timespec until = {.tv_sec = (time_t)(until_ns / HF_SECOND_NS), .tv_nsec = (long)(until_ns % HF_SECOND_NS)};
+    pthread_cond_timedwait(&queue->changed, &queue->lock, &until);
+}
+
+bool hf_queue_is_cancelled(struct holdfast_queue *queue)
+{
+    return hf_states_are_cancelled(queue->service);
+}
+
+bool hf_queue_end(struct holdfast_queue *queue, struct holdfast_error *err)
+{
+    pthread_mutex_lock(&queue->lock);
+    bool ended = queue->ended;
+    queue->ended = queue->closing = true;
+    pthread_cond_broadcast(&queue->changed);
+    while (queue->callers > 0)
+        hf_queue_wait(queue);
+    pthread_mutex_unlock(&queue->lock);
+    if (ended)
+        return report_rest(queue, err);
+    (void)flush(queue, queue->options.flush_ms, true, NULL);
+    pthread_mutex_lock(&queue->lock);
+    queue->stopping = true;
+    atomic_store(&queue->stop, true);
+    pthread_cond_broadcast(&queue->changed);
+    pthread_cond_broadcast(&queue->work);
+    pthread_mutex_unlock(&queue->lock);
+    hf_periodic_stop(queue->periodic);
+    pthread_join(queue->sender, NULL);
+    return report_rest(queue, err);
+}
+
+bool hf_queue_is_own_thread(struct holdfast_queue *queue)
+{
+    return pthread_equal(pthread_self(), queue->sender) || hf_periodic_is_self(queue->periodic);
+}
+
+void hf_queue_tell(struct holdfast_queue *queue, const char *component, const struct holdfast_receipt *receipt,
+                   const struct holdfast_error *err)
+{
+    if (queue->options.on_result)
+        queue->options.on_result(queue->options.context, component, receipt, err);
+}
+
+static bool check_options(const struct holdfast_queue_options *options, struct holdfast_error *err)
+{
+    if (options->interval_ms < 0 || options->flush_ms < 0)
+        return hf_problem_set(err, HF_PROBLEM_INVALID, false, "a queue's times are 0 or more milliseconds");
+    if ((int)options->when_full < HOLDFAST_BLOCK || options->when_full > HOLDFAST_REFUSE)
+        return hf_problem_set(err, HF_PROBLEM_INVALID, false, "when_full is none of the three");
+    if (options->outbox_directory && !options->outbox_directory[0])
+        return hf_problem_set(err, HF_PROBLEM_INVALID, false, "the outbox's directory has no name");
+    return true;
+}
+
+static struct holdfast_queue *make(struct holdfast *service, const struct holdfast_queue_options *options)
+{
+    struct holdfast_queue *queue = hf_alloc(sizeof(*queue));
+    pthread_condattr_t monotonic;
+    queue->service = service;
+    queue->options = *options;
+    queue->options.outbox_directory = NULL;
+    queue->options.states_max = options->states_max ? options->states_max : STATES_DEFAULT;
+    queue->options.bytes_max = options->bytes_max ? options->bytes_max : BYTES_DEFAULT;
+    queue->options.flush_ms = options->flush_ms ? options->flush_ms : FLUSH_DEFAULT_MS;
+    queue->process = getpid();
+    queue->periodic = hf_periodic_new(&(struct hf_periodic_target){copy_capture, put_capture, queue});
+    hf_queue_table_init(&queue->table);
+    pthread_mutex_init(&queue->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&queue->work, &monotonic);
+    pthread_cond_init(&queue->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return queue;
+}
+
+static bool open_outbox(struct holdfast_queue *queue, const char *directory, struct holdfast_error *err)
+{
+    struct hf_outbox_visitor visitor = {add_leftover, add_damaged, queue};
+    return hf_outbox_open(directory, holdfast_system(queue->service), &queue->outbox, err) &&
+           hf_outbox_scan(queue->outbox, &visitor, err);
+}
+
+/* Only what its file says of it: the bytes are read when it is its turn, so that any number may be left. */
+static void add_leftover(void *context, struct hf_queue_state *state)
+{
+    struct holdfast_queue *queue = context;
+    struct hf_queue_entry *entry = hf_queue_table_get(&queue->table, state->component);
+    HF_ASSERT(!entry->pending);
+    queue->counts.queued++;
+    queue->counts.waiting++;
+    queue->counts.waiting_bytes += state->bytes;
+    state->order = ++queue->order;
+    entry->has_file = true;
+    hf_queue_publish(queue, entry, state);
+}
+
+static void add_damaged(void *context, const char *file)
+{
+    struct holdfast_queue *queue = context;
+    queue->damaged = hf_realloc(queue->damaged, (queue->damaged_count + 1) * sizeof(char *));
+    queue->damaged[queue->damaged_count++] = hf_strdup(file);
+}
+
+static bool start(struct holdfast_queue *queue, struct holdfast_error *err)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before); /* the program's signals are for its own threads */
+    pthread_mutex_lock(&queue->lock);          /* the thread finds its own id written */
+    int failed = pthread_create(&queue->sender, NULL, hf_queue_run_sender, queue);
+    pthread_mutex_unlock(&queue->lock);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return failed == 0 || hf_problem_set(err, HF_PROBLEM_NO_MEMORY, true, "a queue's thread could not be started: %s",
+                                         strerror(failed));
+}
+
+static void destroy(struct holdfast_queue *queue)
+{
+    hf_periodic_free(queue->periodic);
+    hf_outbox_close(queue->outbox);
+    hf_queue_table_done(&queue->table);
+    for (size_t i = 0; i < queue->damaged_count; i++)
+        free(queue->damaged[i]);
+    free(queue->damaged);
+    pthread_cond_destroy(&queue->work);
+    pthread_cond_destroy(&queue->changed);
+    pthread_mutex_destroy(&queue->lock);
+    free(queue);
+}
+
+static bool is_usable(struct holdfast_queue *queue, struct holdfast_error *err)
+{
+    return queue->process == getpid() ||
+           hf_problem_set(err, HF_PROBLEM_INVALID, false,
+                          "the queue belongs to the process that opened it; after fork() the child opens its own");
+}
+
+static bool begin_call(struct holdfast_queue *queue, struct holdfast_error *err)
+{
+    pthread_mutex_lock(&queue->lock);
+    bool ok = !queue->closing || hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "the queue is closed");
+    queue->callers += ok;
+    pthread_mutex_unlock(&queue->lock);
+    return ok;
+}
+
+static void end_call(struct holdfast_queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    queue->callers--;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+static struct hf_queue_state *copy_capture(void *context, const char *component, const void *data, size_t bytes)
+{
+    struct holdfast_queue *queue = context;
+    struct holdfast_error err;
+    struct hf_queue_state *state = hf_queue_state_new(component, data, bytes, NULL, &err);
+    if (state)
+        state->epoch = holdfast_epoch(queue->service);
+    else
+        hf_queue_tell(queue, component, NULL, &err);
+    return state;
+}
+
+static void put_capture(void *context, struct hf_queue_state *state)
+{
+    struct holdfast_queue *queue = context;
+    struct holdfast_error err;
+    HF_AUTO(free) char *component = hf_strdup(state->component);
+    if (!hf_queue_put(queue, state, &err))
+        hf_queue_tell(queue, component, NULL, &err);
+}
+
+/* at_end: the queue is closing, which ends all others. */
+static bool flush(struct holdfast_queue *queue, int timeout_ms, bool at_end, struct holdfast_error *err)
+{
+    uint64_t deadline_ns = timeout_ms > 0 ? hf_clock_monotonic_ns() + (uint64_t)timeout_ms * HF_MS_NS : UINT64_MAX;
+    uint64_t round = hf_periodic_capture_all(queue->periodic), order = UINT64_MAX;
+    bool ok = true, captured = false;
+    pthread_mutex_lock(&queue->lock);
+    queue->hurrying++;
+    queue->retry_at_ns = 0;
+    pthread_cond_signal(&queue->work);
+    while (ok && (!captured || is_outstanding(queue, order))) {
+        if (hf_queue_is_cancelled(queue) || (queue->closing && !at_end))
+            ok = hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "the %s while it was waited for",
+                                queue->closing ? "queue was closed" : "handle was cancelled");
+        else if (hf_clock_monotonic_ns() >= deadline_ns)
+            ok = hf_problem_set(err, HF_PROBLEM_TIMED_OUT, true, "after %d ms %zu states still wait to be stored",
+                                timeout_ms, queue->counts.waiting);
+        else if (captured)
+            hf_queue_wait(queue);
+        else {
+            pthread_mutex_unlock(&queue->lock);
+            captured = hf_periodic_await(queue->periodic, round, WAIT_MS);
+            pthread_mutex_lock(&queue->lock);
+            order = queue->order;
+        }
+    }
+    queue->hurrying--;
+    pthread_mutex_unlock(&queue->lock);
+    return ok;
+}
+
+/* Whether anything that was queued up to this one is not done with. */
+static bool is_outstanding(const struct holdfast_queue *queue, uint64_t order)
+{
+    const struct hf_queue_entry *entry;
+    TAILQ_FOREACH(entry, &queue->table.sending, link)
+    if (entry->sending->order <= order)
+        return true;
+    TAILQ_FOREACH(entry, &queue->table.waiting, link)
+    if (entry->pending->order <= order || (entry->sending && entry->sending->order <= order))
+        return true;
+    return false;
+}
+
+static bool report_rest(struct holdfast_queue *queue, struct holdfast_error *err)
+{
+    pthread_mutex_lock(&queue->lock);
+    size_t kept = queue->counts.waiting, lost = queue->lost;
+    bool cancelled = hf_queue_is_cancelled(queue);
+    pthread_mutex_unlock(&queue->lock);
+    if (kept + lost == 0)
+        return true;
+    return hf_problem_set(err, cancelled ? HF_PROBLEM_CANCELLED : HF_PROBLEM_TIMED_OUT, false,
+                          "the queue was closed with %zu states not stored: %s", kept + lost,
+                          lost ? "they are lost" : "they stay in the outbox");
+}
