@@ -2,6 +2,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/cond.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -47,11 +48,7 @@ struct hf_pipe *hf_pipe_new(const struct hf_pipe_options *options)
     pipe->options = *options;
     pipe->ring = hf_realloc(NULL, options->bytes_max);
     pthread_mutex_init(&pipe->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&pipe->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    hf_cond_init(&pipe->changed);
     pipe->moved_ns = hf_clock_monotonic_ns();
     return pipe;
 }
@@ -241,10 +238,9 @@ static bool wait_for_other(struct hf_pipe *pipe, bool *waits, bool (*is_there)(c
     *waits = true;
     while (in_time && !is_there(pipe)) {
         uint64_t until_ns = (pipe->moved_ns > since_ns ? pipe->moved_ns : since_ns) + patience_ns;
-        struct timespec until = {(time_t)(until_ns / HF_SECOND_NS), (long)(until_ns % HF_SECOND_NS)};
         in_time = hf_clock_monotonic_ns() < until_ns;
         if (in_time)
-            pthread_cond_timedwait(&pipe->changed, &pipe->mutex, &until);
+            (void)hf_cond_wait_until(&pipe->changed, &pipe->mutex, until_ns);
     }
     *waits = false;
     if (pipe->broken) {

@@ -1,6 +1,7 @@
 #include "engine/commit_queue.h"
 
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/metrics.h"
 
 #include <time.h>
@@ -9,11 +10,7 @@ void hf_commit_queue_init(struct hf_commit_queue *queue)
 {
     *queue = (struct hf_commit_queue){0};
     pthread_mutex_init(&queue->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&queue->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    hf_cond_init(&queue->wake);
 }
 
 void hf_commit_queue_done(struct hf_commit_queue *queue)
@@ -71,24 +68,15 @@ int64_t hf_commit_queue_length(struct hf_commit_queue *queue)
     return length;
 }
 
-static void timeout_from_now(struct timespec *out, int64_t ms)
-{
-    uint64_t at = hf_clock_monotonic_ns() + (uint64_t)ms * HF_MS_NS;
-    out->tv_sec = (time_t)(at / HF_SECOND_NS);
-    out->tv_nsec = (long)(at % HF_SECOND_NS);
-}
-
 struct hf_write *hf_commit_queue_take(struct hf_commit_queue *queue, int64_t wait_ms, bool *stopping_out)
 {
-    struct timespec until;
-    if (wait_ms > 0)
-        timeout_from_now(&until, wait_ms);
+    uint64_t until_ns = hf_clock_monotonic_ns() + (uint64_t)wait_ms * HF_MS_NS;
     pthread_mutex_lock(&queue->lock);
     while (!queue->first && !queue->stopping_since_ns && !queue->nudged && wait_ms) {
         queue->waiting = true;
         if (wait_ms < 0)
             pthread_cond_wait(&queue->wake, &queue->lock);
-        else if (pthread_cond_timedwait(&queue->wake, &queue->lock, &until))
+        else if (!hf_cond_wait_until(&queue->wake, &queue->lock, until_ns))
             break;
     }
     queue->waiting = false;

@@ -4,6 +4,7 @@
 #include "engine/drill_private.h"
 
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/log.h"
 #include "engine/snapshot.h"
 
@@ -33,11 +34,7 @@ bool hf_driller_start(struct hf_driller **out, struct hf_engine *engine, struct 
     driller->engine = engine;
     pthread_mutex_init(&driller->drilling, NULL);
     pthread_mutex_init(&driller->mutex, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&driller->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    hf_cond_init(&driller->wake);
     hf_drill_sweep(engine);
     bool ok = hf_drill_load_facts(driller, err);
     *out = driller; /* the thread finds itself there */
@@ -184,11 +181,9 @@ static bool drill_one(struct hf_driller *driller, const char *system)
 static bool sleep_ms(struct hf_driller *driller, int64_t ms)
 {
     uint64_t until_ns = hf_clock_monotonic_ns() + (uint64_t)ms * HF_MS_NS;
-    struct timespec until = {(time_t)(until_ns / HF_SECOND_NS), (long)(until_ns % HF_SECOND_NS)};
     pthread_mutex_lock(&driller->mutex);
-    int failure = 0;
-    while (!driller->stopping && failure == 0)
-        failure = pthread_cond_timedwait(&driller->wake, &driller->mutex, &until);
+    while (!driller->stopping && hf_cond_wait_until(&driller->wake, &driller->mutex, until_ns))
+        ;
     pthread_mutex_unlock(&driller->mutex);
     return !driller->stopping;
 }

@@ -3,6 +3,7 @@
 #include "core/auto.h"
 #include "core/buf.h"
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/event_json.h"
@@ -91,11 +92,7 @@ bool hf_event_feed_start(struct hf_event_feed **out, struct hf_engine *engine, s
     feed->beat_ns = hf_clock_monotonic_ns() + (uint64_t)engine->config->stream_heartbeat_ms * HF_MS_NS;
     pthread_mutex_init(&feed->lock, NULL);
     pthread_mutex_init(&feed->wake_lock, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&feed->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    hf_cond_init(&feed->wake);
     int failed = pthread_create(&feed->thread, NULL, run, feed);
     if (!failed) {
         pthread_setname_np(feed->thread, "hf-events");
@@ -249,11 +246,10 @@ static void wake_up(void *context)
 /* False: stopping. */
 static bool wait_for_work(struct hf_event_feed *feed, uint64_t until_ns)
 {
-    struct timespec until = {(time_t)(until_ns / HF_SECOND_NS), (long)(until_ns % HF_SECOND_NS)};
-    int waited = 0;
+    bool in_time = true;
     pthread_mutex_lock(&feed->wake_lock);
-    while (!feed->woken && !feed->stopping && waited == 0)
-        waited = pthread_cond_timedwait(&feed->wake, &feed->wake_lock, &until);
+    while (!feed->woken && !feed->stopping && in_time)
+        in_time = hf_cond_wait_until(&feed->wake, &feed->wake_lock, until_ns);
     feed->woken = false;
     bool go_on = !feed->stopping;
     pthread_mutex_unlock(&feed->wake_lock);

@@ -2,6 +2,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/events.h"
@@ -20,8 +21,7 @@ static bool same_place(const char *a, const char *b);
 static void *run(void *context);
 static void wait_for_work(struct hf_mirror *mirror);
 static void add_forgotten(struct hf_mirror *mirror, const struct hf_mirror_forgotten *forgotten);
-static void init_condition(pthread_cond_t *condition);
-static struct timespec in_ms(int64_t ms);
+static uint64_t in_ms(int64_t ms);
 
 bool hf_mirror_open(struct hf_engine *engine, struct hf_error *err)
 {
@@ -37,8 +37,8 @@ bool hf_mirror_open(struct hf_engine *engine, struct hf_error *err)
     mirror->forgotten = hf_alloc(HF_MIRROR_FORGOTTEN_MAX * sizeof(mirror->forgotten[0]));
     mirror->status.configured = true;
     pthread_mutex_init(&mirror->mutex, NULL);
-    init_condition(&mirror->wake);
-    init_condition(&mirror->done);
+    hf_cond_init(&mirror->wake);
+    hf_cond_init(&mirror->done);
     engine->mirror = mirror;
     struct hf_error away;
     if (hf_mirror_is_there(engine, &away))
@@ -132,11 +132,11 @@ static void *run(void *context)
 /* After a failure nothing wakes it: a disk that is full is not written to again with every snapshot. */
 static void wait_for_work(struct hf_mirror *mirror)
 {
-    struct timespec until = in_ms(LOOK_EVERY_MS);
-    int waited = 0;
+    uint64_t until_ns = in_ms(LOOK_EVERY_MS);
+    bool in_time = true;
     pthread_mutex_lock(&mirror->mutex);
-    while (!mirror->stopping && !(mirror->woken && !mirror->failed) && waited == 0)
-        waited = pthread_cond_timedwait(&mirror->wake, &mirror->mutex, &until);
+    while (!mirror->stopping && !(mirror->woken && !mirror->failed) && in_time)
+        in_time = hf_cond_wait_until(&mirror->wake, &mirror->mutex, until_ns);
     mirror->woken = false;
     pthread_mutex_unlock(&mirror->mutex);
 }
@@ -184,13 +184,13 @@ void hf_mirror_forget_system(struct hf_engine *engine, const char *system, const
     struct hf_mirror_forgotten forgotten = {0};
     snprintf(forgotten.system, sizeof(forgotten.system), "%s", system);
     snprintf(forgotten.mark, sizeof(forgotten.mark), "%s", mark);
-    struct timespec until = in_ms(SYSTEM_PATIENCE_MS);
-    int waited = 0;
+    uint64_t until_ns = in_ms(SYSTEM_PATIENCE_MS);
+    bool in_time = true;
     pthread_mutex_lock(&mirror->mutex);
     add_forgotten(mirror, &forgotten);
     uint64_t ticket = ++mirror->systems_asked;
-    while (mirror->systems_done < ticket && mirror->status.up && !mirror->stopping && waited == 0)
-        waited = pthread_cond_timedwait(&mirror->done, &mirror->mutex, &until);
+    while (mirror->systems_done < ticket && mirror->status.up && !mirror->stopping && in_time)
+        in_time = hf_cond_wait_until(&mirror->done, &mirror->mutex, until_ns);
     pthread_mutex_unlock(&mirror->mutex);
 }
 
@@ -300,17 +300,7 @@ void hf_mirror_note_even(struct hf_mirror *mirror)
                       "the mirror has a copy of every snapshot file again");
 }
 
-static void init_condition(pthread_cond_t *condition)
+static uint64_t in_ms(int64_t ms)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &attributes);
-    pthread_condattr_destroy(&attributes);
-}
-
-static struct timespec in_ms(int64_t ms)
-{
-    uint64_t at_ns = hf_clock_monotonic_ns() + (uint64_t)ms * HF_MS_NS;
-    return (struct timespec){(time_t)(at_ns / HF_SECOND_NS), (long)(at_ns % HF_SECOND_NS)};
+    return hf_clock_monotonic_ns() + (uint64_t)ms * HF_MS_NS;
 }

@@ -2,6 +2,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/catalog_write.h"
@@ -76,11 +77,7 @@ bool hf_scheduler_start(struct hf_scheduler **out, struct hf_engine *engine, str
     struct hf_scheduler *scheduler = hf_alloc(sizeof(*scheduler));
     scheduler->engine = engine;
     pthread_mutex_init(&scheduler->mutex, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&scheduler->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    hf_cond_init(&scheduler->wake);
     *out = scheduler; /* before the thread runs: it asks for its own times through the engine */
     int failure = pthread_create(&scheduler->thread, NULL, run, scheduler);
     if (failure == 0)
@@ -161,11 +158,9 @@ static bool wait_for_tick(struct hf_scheduler *scheduler)
         shortest_ms = scheduler->engine->config->backup_interval_ms;
     if (shortest_ms < TICK_MS)
         until_ns = hf_clock_monotonic_ns() + (uint64_t)(shortest_ms / 2 + 1) * HF_MS_NS;
-    struct timespec until = {(time_t)(until_ns / HF_SECOND_NS), (long)(until_ns % HF_SECOND_NS)};
     pthread_mutex_lock(&scheduler->mutex);
-    int waited = 0;
-    while (!scheduler->stopping && waited == 0)
-        waited = pthread_cond_timedwait(&scheduler->wake, &scheduler->mutex, &until);
+    while (!scheduler->stopping && hf_cond_wait_until(&scheduler->wake, &scheduler->mutex, until_ns))
+        ;
     bool go_on = !scheduler->stopping;
     pthread_mutex_unlock(&scheduler->mutex);
     return go_on;

@@ -4,6 +4,7 @@
 #include "engine/validation_private.h"
 
 #include "core/clock.h"
+#include "core/cond.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/events.h"
@@ -73,12 +74,8 @@ bool hf_scrubber_start(struct hf_scrubber **out, struct hf_engine *engine, struc
     scrubber->pacer = (struct hf_pacer){.bytes_per_second = engine->config->scrub_bytes_per_second,
                                         .stop = &scrubber->stopping,
                                         .scrubbing = true};
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&scrubber->mutex, NULL);
-    pthread_cond_init(&scrubber->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    hf_cond_init(&scrubber->wake);
     int failure = pthread_create(&scrubber->thread, NULL, scrub, scrubber);
     if (failure) {
         pthread_cond_destroy(&scrubber->wake);
@@ -207,11 +204,9 @@ static int64_t pause_ms(const struct hf_scrubber *scrubber, const struct choice 
 static bool sleep_ms(struct hf_scrubber *scrubber, int64_t ms)
 {
     uint64_t until_ns = hf_clock_monotonic_ns() + (uint64_t)ms * HF_MS_NS;
-    struct timespec until = {.tv_sec = (time_t)(until_ns / HF_SECOND_NS), .tv_nsec = (long)(until_ns % HF_SECOND_NS)};
     pthread_mutex_lock(&scrubber->mutex);
-    int failure = 0;
-    while (!scrubber->stopping && failure == 0)
-        failure = pthread_cond_timedwait(&scrubber->wake, &scrubber->mutex, &until);
+    while (!scrubber->stopping && hf_cond_wait_until(&scrubber->wake, &scrubber->mutex, until_ns))
+        ;
     pthread_mutex_unlock(&scrubber->mutex);
     return !scrubber->stopping;
 }

@@ -2,6 +2,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/cond.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -24,11 +25,7 @@ struct hf_sessions *hf_sessions_new(struct hf_store *store, int max)
     sessions->max = max;
     sessions->idle = hf_alloc((size_t)max * sizeof(void *));
     pthread_mutex_init(&sessions->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&sessions->freed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    hf_cond_init(&sessions->freed);
     return sessions;
 }
 
@@ -56,13 +53,11 @@ static void forget(struct hf_sessions *sessions)
 /* An idle session, or the right to open one (*out NULL). False when neither came in time. */
 static bool reserve(struct hf_sessions *sessions, struct hf_session **out)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += WAIT_SECONDS;
+    uint64_t until_ns = hf_clock_monotonic_ns() + WAIT_SECONDS * HF_SECOND_NS;
     bool ok = true;
     pthread_mutex_lock(&sessions->lock);
     while (ok && !sessions->idle_count && sessions->open_count == sessions->max)
-        ok = !pthread_cond_timedwait(&sessions->freed, &sessions->lock, &until);
+        ok = hf_cond_wait_until(&sessions->freed, &sessions->lock, until_ns);
     *out = NULL;
     if (sessions->idle_count) {
         *out = sessions->idle[--sessions->idle_count];
