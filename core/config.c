@@ -527,7 +527,8 @@ static bool refuse_unknown(const char *name, enum name_kind kind, struct hf_erro
     int distance_min = nearest ? hf_edit_distance(given, nearest) : INT32_MAX;
     for (int i = 0; i < SETTING_COUNT; i++) {
         const char *known = name_of(&settings[i], kind);
-        int distance = hf_edit_distance(given, strncmp(known, ENVIRONMENT_PREFIX, prefix) == 0 ? known + prefix : known);
+        int distance =
+            hf_edit_distance(given, strncmp(known, ENVIRONMENT_PREFIX, prefix) == 0 ? known + prefix : known);
         if (distance < distance_min) {
             distance_min = distance;
             nearest = known;

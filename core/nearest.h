@@ -4,7 +4,8 @@
 
 #include <stdbool.h>
 
-/* Levenshtein distance without regard to case; only the first 63 characters count. Any thread. */
+/* How many characters are to be added, removed, replaced, or swapped with their neighbour, without regard to case; only
+ * the first 63 characters count. Any thread. */
 int hf_edit_distance(const char *a, const char *b);
 
 /* Whether a known word at this distance may have been meant: no more than a third of the characters differ. */
