@@ -1,6 +1,7 @@
 /* holdfast_call: any request. */
 #include "client/call.h"
 #include "client/problem.h"
+#include "core/digest.h"
 
 #include <string.h>
 
@@ -8,6 +9,7 @@ static const char *check(const struct holdfast *service, const struct holdfast_r
                          struct holdfast_error *err);
 static bool check_headers(const struct holdfast_request *request, struct holdfast_error *err);
 static void hand_over(struct hf_wire_answer *from, struct holdfast_answer *out);
+static void label_of(const char *digest, char out[72]);
 
 bool holdfast_call(struct holdfast *service, const struct holdfast_request *request, struct holdfast_answer *out,
                    struct holdfast_error *err)
@@ -112,5 +114,21 @@ static void hand_over(struct hf_wire_answer *from, struct holdfast_answer *out)
     memcpy(answer.etag, from->etag, sizeof(answer.etag));
     memcpy(answer.location, from->location, sizeof(answer.location));
     memcpy(answer.request_id, from->request_id, sizeof(answer.request_id));
+    label_of(from->repr_digest[0] ? from->repr_digest : from->content_digest, answer.digest);
     *out = answer;
+}
+
+/* "sha-256=:BASE64:" (RFC 9530) as "sha256:" and hexadecimal digits; other algorithms are passed over. */
+static void label_of(const char *digest, char out[72])
+{
+    static const char name[] = "sha-256=:";
+    struct hf_hash hash;
+    size_t bytes = 0;
+    const char *text = strstr(digest, name);
+    text = text ? text + sizeof(name) - 1 : "";
+    unsigned char raw[3 * (80 / 4)];
+    if (hf_base64_decode(text, strcspn(text, ":"), raw, &bytes) && bytes == sizeof(hash.bytes)) {
+        memcpy(hash.bytes, raw, sizeof(hash.bytes));
+        hf_hash_label(&hash, out);
+    }
 }

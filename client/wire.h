@@ -55,6 +55,7 @@ struct hf_wire_answer {
     char location[256];
     char request_id[72];
     char repr_digest[80];
+    char content_digest[80];          /* also where it came as a trailer */
     int64_t version, sequence, epoch; /* of a state; 0: not told */
     int64_t retry_after_ms;           /* -1: not told */
     bool may_have_arrived;            /* a request that failed may have been carried out */

@@ -36,6 +36,7 @@ size_t hf_wire_take_header(char *data, size_t size, size_t count, void *userdata
              value_of(data, bytes, "ETag", answer->etag, sizeof(answer->etag)) ||
              value_of(data, bytes, "Location", answer->location, sizeof(answer->location)) ||
              value_of(data, bytes, "X-Request-Id", answer->request_id, sizeof(answer->request_id)) ||
+             value_of(data, bytes, "Content-Digest", answer->content_digest, sizeof(answer->content_digest)) ||
              value_of(data, bytes, "Repr-Digest", answer->repr_digest, sizeof(answer->repr_digest)))
         return bytes;
     else if (value_of(data, bytes, "State-Version", value, sizeof(value)))
