@@ -1,0 +1,136 @@
+/* events. */
+#include "cli/events.h"
+
+#include "cli/interrupt.h"
+#include "cli/lists.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define PAGE 1000
+
+static int follow(struct hf_cli *cli, const json_t *shown, const char *after, const char *severity);
+static bool on_event(void *context, const struct holdfast_event *event);
+static void write_events(struct hf_cli *cli, const json_t *events);
+static bool is_number(const char *text);
+
+int hf_run_events(struct hf_cli *cli)
+{
+    struct holdfast_error err;
+    const struct hf_options *options = &cli->options;
+    bool following = hf_option_given(options, "follow");
+    const char *severity = hf_option_text(options, "severity"), *after = hf_option_text(options, "after");
+    size_t most;
+    if (severity && strcmp(severity, "info") != 0 && strcmp(severity, "warning") != 0 && strcmp(severity, "error") != 0)
+        return hf_cli_usage(cli, "--severity must be info, warning or error");
+    if (after && !is_number(after))
+        return hf_cli_usage(cli, "--after must be the id of an event, a number");
+    if (!hf_limit_read(cli, after ? 0 : following ? 10 : 50, &most))
+        return HF_EXIT_USAGE;
+    json_t *events = hf_events_last(cli, after ? after : "0", severity, most, &err);
+    if (!events)
+        return hf_cli_fail(cli, &err, "cannot list the events of %s", cli->settings.system);
+    HF_AUTO(json) json_t *document = hf_list_document("events", events);
+    if (following)
+        return follow(cli, events, after, severity);
+    if (cli->json)
+        return hf_cli_json(cli, document);
+    if (json_array_size(events) == 0)
+        hf_cli_note(cli, "There is no such event in %s.", cli->settings.system);
+    write_events(cli, events);
+    return HF_EXIT_OK;
+}
+
+json_t *hf_events_last(struct hf_cli *cli, const char *after, const char *severity, size_t most,
+                       struct holdfast_error *err)
+{
+    json_t *last = json_array();
+    HF_AUTO(free) char *from = hf_strdup(after);
+    for (;;) {
+        HF_AUTO(json)
+        json_t *page = hf_cli_get(cli, err, "events?limit=%d&after=%s%s%s", PAGE, from, severity ? "&severity=" : "",
+                                  severity ? severity : "");
+        const json_t *events = json_object_get(page, "events");
+        if (page && !json_is_array(events))
+            *err = (struct holdfast_error){.code = "bad_answer", .text = "the answer has no list \"events\""};
+        if (!json_is_array(events)) {
+            json_decref(last);
+            return NULL;
+        }
+        size_t count = json_array_size(events);
+        json_array_extend(last, json_object_get(page, "events"));
+        for (; most && json_array_size(last) > most;)
+            json_array_remove(last, 0);
+        if (count < PAGE)
+            return last;
+        free(from);
+        from = hf_format("%" PRId64, hf_field_int(json_array_get(events, count - 1), "id"));
+    }
+}
+
+void hf_event_write(const struct hf_pen *pen, const json_t *event)
+{
+    char when[32];
+    const char *severity = hf_field_text(event, "severity");
+    hf_when_format(hf_field_text(event, "occurredAt"), when);
+    hf_pen_print(pen, HF_DIM, "%s ", when);
+    hf_pen_print(pen, strcmp(severity, "info") == 0 ? HF_PLAIN : hf_word_style(severity), "%-7s %s", severity,
+                 hf_field_text(event, "type"));
+    hf_pen_line(pen, HF_PLAIN, ": %s", hf_field_text(event, "text"));
+}
+
+/* The events so far, then those that come: none is missed in between, as the stream begins after the last one shown. */
+static int follow(struct hf_cli *cli, const json_t *shown, const char *after, const char *severity)
+{
+    struct holdfast_error err;
+    char last[24];
+    size_t count = json_array_size(shown);
+    write_events(cli, shown);
+    if (fflush(cli->out.file) != 0)
+        return HF_EXIT_PIPE;
+    snprintf(last, sizeof(last), "%" PRId64, hf_field_int(json_array_get(shown, count ? count - 1 : 0), "id"));
+    struct holdfast_follow_options options = {
+        .after = count   ? last
+                 : after ? after
+                         : "0",
+        .severity = severity,
+        .on_event = on_event,
+        .context = cli,
+    };
+    if (holdfast_follow(cli->service, &options, &err))
+        return HF_EXIT_PIPE;
+    return hf_cli_fail(cli, &err, "cannot follow the events of %s any longer", cli->settings.system);
+}
+
+/* Ends the following when nobody reads the output any more. */
+static bool on_event(void *context, const struct holdfast_event *event)
+{
+    struct hf_cli *cli = context;
+    struct hf_error ignored;
+    HF_AUTO(json) json_t *object = hf_json_parse(event->json, strlen(event->json), &ignored);
+    if (!json_is_object(object))
+        return true;
+    if (cli->json)
+        hf_cli_json(cli, object);
+    else
+        hf_event_write(&cli->out, object);
+    return fflush(cli->out.file) == 0;
+}
+
+static void write_events(struct hf_cli *cli, const json_t *events)
+{
+    size_t i;
+    const json_t *event;
+    json_array_foreach(events, i, event)
+    {
+        if (cli->json)
+            hf_cli_json(cli, event);
+        else
+            hf_event_write(&cli->out, event);
+    }
+}
+
+static bool is_number(const char *text)
+{
+    return *text && strlen(text) < 19 && strspn(text, "0123456789") == strlen(text);
+}

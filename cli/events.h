@@ -1,0 +1,14 @@
+/* Events, for the commands that show them. */
+#ifndef HF_CLI_EVENTS_H
+#define HF_CLI_EVENTS_H
+
+#include "cli/cli.h"
+
+/* The last `most` events (0: all) after an id, oldest first: an array. The service lists them from the oldest on, so
+ * they are read through, a page at a time. Owns. */
+json_t *hf_events_last(struct hf_cli *cli, const char *after, const char *severity, size_t most,
+                       struct holdfast_error *err);
+
+void hf_event_write(const struct hf_pen *pen, const json_t *event);
+
+#endif

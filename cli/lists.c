@@ -1,0 +1,65 @@
+#include "cli/lists.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TITLE_WIDTH 16
+
+bool hf_limit_read(struct hf_cli *cli, size_t fallback, size_t *out)
+{
+    const char *text = hf_option_text(&cli->options, "limit");
+    char *end = NULL;
+    *out = fallback;
+    if (!text)
+        return true;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end || errno || value > 100000000) {
+        hf_cli_usage(cli, "--limit must be a whole number, 0 for all");
+        return false;
+    }
+    *out = (size_t)value;
+    return true;
+}
+
+json_t *hf_list_document(const char *member, json_t *entries)
+{
+    json_t *document = json_object();
+    HF_ASSERT(json_object_set_new(document, member, entries) == 0);
+    return document;
+}
+
+enum hf_style hf_word_style(const char *word)
+{
+    static const struct {
+        const char *word;
+        enum hf_style style;
+    } words[] = {
+        {"damaged", HF_RED},    {"failed", HF_RED},     {"error", HF_RED},      {"stale", HF_YELLOW},
+        {"warning", HF_YELLOW}, {"pending", HF_YELLOW}, {"healed", HF_YELLOW},  {"inconclusive", HF_YELLOW},
+        {"fresh", HF_YELLOW},   {"removed", HF_RED},    {"changed", HF_YELLOW}, {"added", HF_GREEN},
+        {"valid", HF_GREEN},    {"healthy", HF_GREEN},  {"passed", HF_GREEN},   {"completed", HF_GREEN},
+        {"applied", HF_GREEN},  {"restored", HF_GREEN},
+    };
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(words[i].word, word) == 0)
+            return words[i].style;
+    return HF_PLAIN;
+}
+
+void hf_when_format(const char *at, char out[32])
+{
+    if (strlen(at) < 19) {
+        snprintf(out, 32, "-");
+        return;
+    }
+    snprintf(out, 32, "%.10s %.8s", at, at + 11);
+}
+
+void hf_title(const struct hf_pen *pen, const char *title)
+{
+    size_t used = strlen(title) + 1;
+    hf_pen_print(pen, HF_DIM, "%s:", title);
+    hf_pen_spaces(pen, used < TITLE_WIDTH ? TITLE_WIDTH - used : 1);
+}

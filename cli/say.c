@@ -1,0 +1,150 @@
+/* Saying what came of it: failures with their exit status, remarks, JSON documents. */
+#include "cli/cli.h"
+#include "cli/interrupt.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+
+struct meaning {
+    const char *code;
+    int status;
+    const char *advice; /* NULL: the text says it */
+};
+
+/* What is not listed goes by its HTTP status. */
+static const struct meaning meanings[] = {
+    {"unreachable", HF_EXIT_UNREACHABLE, "is the service running there? --url or HOLDFAST_URL says where it is"},
+    {"timed_out", HF_EXIT_UNREACHABLE, "--timeout allows for more"},
+    {"unauthorized", HF_EXIT_FORBIDDEN, "give a token with --token-file, HOLDFAST_TOKEN or the config file"},
+    {"forbidden", HF_EXIT_FORBIDDEN, "it takes a token with another role or scope"},
+    {"precondition_failed", HF_EXIT_CONFLICT, NULL},
+    {"plan_changed", HF_EXIT_CONFLICT, "look at a new plan, or use --force to apply this one all the same"},
+    {"outcome_unknown", HF_EXIT_FAILED, "it may have been done: look before you repeat it"},
+};
+
+static const struct meaning *meaning_of(const struct holdfast_error *err);
+static void say(struct hf_cli *cli, const char *what, const struct holdfast_error *err, const char *advice, int status);
+
+int hf_exit_of(const struct holdfast_error *err)
+{
+    const struct meaning *meaning = meaning_of(err);
+    if (hf_interrupt_signal() && strcmp(err->code, "cancelled") == 0)
+        return 128 + hf_interrupt_signal();
+    if (meaning)
+        return meaning->status;
+    switch (err->status) {
+    case 401:
+    case 403:
+        return HF_EXIT_FORBIDDEN;
+    case 404:
+        return HF_EXIT_NOT_FOUND;
+    case 409:
+    case 412:
+        return HF_EXIT_CONFLICT;
+    case 503:
+        return HF_EXIT_UNREACHABLE;
+    default:
+        return HF_EXIT_FAILED;
+    }
+}
+
+int hf_cli_fail(struct hf_cli *cli, const struct holdfast_error *err, const char *format, ...)
+{
+    HF_AUTO(free) char *what = NULL;
+    va_list args;
+    int status = hf_exit_of(err);
+    if (hf_interrupt_signal() && strcmp(err->code, "cancelled") == 0)
+        return status;
+    va_start(args, format);
+    int length = vasprintf(&what, format, args);
+    va_end(args);
+    HF_ASSERT(length >= 0);
+    const struct meaning *meaning = meaning_of(err);
+    say(cli, what, err, meaning ? meaning->advice : NULL, status);
+    return status;
+}
+
+int hf_cli_failed(struct hf_cli *cli, int status, const char *format, ...)
+{
+    HF_AUTO(free) char *what = NULL;
+    va_list args;
+    va_start(args, format);
+    int length = vasprintf(&what, format, args);
+    va_end(args);
+    HF_ASSERT(length >= 0);
+    say(cli, what, NULL, NULL, status);
+    return status;
+}
+
+int hf_cli_usage(struct hf_cli *cli, const char *format, ...)
+{
+    HF_AUTO(free) char *what = NULL;
+    va_list args;
+    va_start(args, format);
+    int length = vasprintf(&what, format, args);
+    va_end(args);
+    HF_ASSERT(length >= 0);
+    say(cli, what, NULL, NULL, HF_EXIT_USAGE);
+    return HF_EXIT_USAGE;
+}
+
+void hf_cli_note(struct hf_cli *cli, const char *format, ...)
+{
+    HF_AUTO(free) char *text = NULL;
+    va_list args;
+    if (cli->quiet || cli->json)
+        return;
+    va_start(args, format);
+    int length = vasprintf(&text, format, args);
+    va_end(args);
+    HF_ASSERT(length >= 0);
+    fflush(cli->out.file);
+    hf_pen_line(&cli->err, HF_PLAIN, "%s", text);
+}
+
+int hf_cli_json(struct hf_cli *cli, const json_t *document)
+{
+    /* On a terminal everything beyond ASCII is escaped too: JSON itself leaves some control characters as they are. */
+    size_t flags = JSON_ENCODE_ANY | (cli->out.terminal ? JSON_INDENT(2) | JSON_ENSURE_ASCII : JSON_COMPACT);
+    HF_AUTO(free) char *text = json_dumps(document, flags);
+    HF_ASSERT(text != NULL);
+    for (char *at = text; *at; at++)
+        if (*at == 0x7f)
+            *at = '?';
+    fputs(text, cli->out.file);
+    putc('\n', cli->out.file);
+    return HF_EXIT_OK;
+}
+
+static const struct meaning *meaning_of(const struct holdfast_error *err)
+{
+    for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++)
+        if (strcmp(err->code, meanings[i].code) == 0)
+            return &meanings[i];
+    return NULL;
+}
+
+/* With --json standard error gets one object, so that programs need not read sentences. */
+static void say(struct hf_cli *cli, const char *what, const struct holdfast_error *err, const char *advice, int status)
+{
+    fflush(cli->out.file);
+    if (cli->json) {
+        HF_AUTO(json)
+        json_t *object = json_pack("{s:{s:i, s:s, s:s*, s:s*, s:s*, s:s*}}", "error", "exit", status, "what", what,
+                                   "code", err ? err->code : NULL, "text", err ? err->text : NULL, "requestId",
+                                   err && *err->request_id ? err->request_id : NULL, "advice", advice);
+        HF_AUTO(free) char *text = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
+        fprintf(cli->err.file, "%s\n", text ? text : "{\"error\":{}}");
+        return;
+    }
+    hf_pen_print(&cli->err, HF_RED, "holdfast: ");
+    hf_pen_print(&cli->err, HF_PLAIN, "%s", what);
+    if (err)
+        hf_pen_print(&cli->err, HF_PLAIN, ": %s", *err->text ? err->text : err->code);
+    hf_pen_line(&cli->err, HF_PLAIN, "%s", "");
+    if (advice)
+        hf_pen_line(&cli->err, HF_DIM, "  %s", advice);
+    if (err && *err->request_id)
+        hf_pen_line(&cli->err, HF_DIM, "  request %s in the service's log", err->request_id);
+}
