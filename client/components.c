@@ -50,7 +50,9 @@ bool holdfast_heartbeat(struct holdfast *service, const char *component, double 
     if (status && json_object_set_new(body, "status", json_string(status)) != 0)
         return hf_problem_set(err, HF_PROBLEM_INVALID, false, "the status is not in UTF-8");
     json_t *values = json_object();
-    json_object_set_new(body, "metrics", values);
+    if (count > 0) /* none: those of before stay */
+        json_object_set(body, "metrics", values);
+    json_decref(values);
     for (size_t i = 0; i < count; i++)
         if (!metrics[i].name || json_object_set_new(values, metrics[i].name, json_real(metrics[i].value)) != 0)
             return hf_problem_set(err, HF_PROBLEM_INVALID, false, "metric %zu has no name in UTF-8, or no finite value",

@@ -17,7 +17,6 @@
 struct line {
     CURL *easy;
     CURLM *multi;
-    bool used; /* it may have an open connection */
     char reason[CURL_ERROR_SIZE];
     struct line *next;
 };
@@ -53,7 +52,7 @@ static bool tell_progress(struct exchange *exchange);
 static int64_t moved_by(const struct exchange *exchange);
 static bool explain(const struct hf_wire *wire, const struct line *line, const struct exchange *exchange, CURLcode code,
                     struct holdfast_error *err);
-static void note_arrival(struct line *line, struct exchange *exchange, CURLcode code);
+static int note_beginning(void *userdata, char *their_address, char *our_address, int their_port, int our_port);
 
 struct hf_wire *hf_wire_new(const struct hf_wire_options *options)
 {
@@ -138,12 +137,12 @@ bool hf_wire_send(struct hf_wire *wire, const struct hf_wire_request *request, s
     CURLcode code = run(wire, line, &exchange);
     long status = 0;
     curl_easy_getinfo(line->easy, CURLINFO_RESPONSE_CODE, &status);
-    note_arrival(line, &exchange, code);
+    answer->maybe_twice = exchange.begun > 1;
+    answer->may_have_arrived = code != CURLE_OK && exchange.begun > 0;
     answer->status = code == CURLE_OK ? (int)status : 0;
     bool ok = code == CURLE_OK || explain(wire, line, &exchange, code, err);
     curl_easy_reset(line->easy); /* options only; the connections stay */
     curl_slist_free_all(headers);
-    line->used = true;
     give_line_back(wire, line);
     return ok;
 }
@@ -224,6 +223,8 @@ static struct curl_slist *prepare(struct hf_wire *wire, struct line *line, struc
         curl_easy_setopt(easy, CURLOPT_CAINFO, wire->ca_file);
     /* On a kept connection that ends without an answer libcurl sends the request again by itself. */
     curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->once || request->read ? 1L : 0L);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, note_beginning);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, hf_wire_take_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, hf_wire_take_body);
@@ -349,15 +350,13 @@ static int64_t moved_by(const struct exchange *exchange)
     return sent + exchange->head_bytes + exchange->body_bytes;
 }
 
-static void note_arrival(struct line *line, struct exchange *exchange, CURLcode code)
+/* On a connection, before the request is sent: a second time where libcurl found a kept connection ended. */
+static int note_beginning(void *userdata, char *their_address, char *our_address, int their_port, int our_port)
 {
-    curl_off_t began_us = 0;
-    long connections = 0;
-    bool kept = line->used && !exchange->request->once && !exchange->request->read;
-    curl_easy_getinfo(line->easy, CURLINFO_PRETRANSFER_TIME_T, &began_us);
-    curl_easy_getinfo(line->easy, CURLINFO_NUM_CONNECTS, &connections);
-    exchange->answer->maybe_twice = kept && connections > 0;
-    exchange->answer->may_have_arrived = code != CURLE_OK && (began_us > 0 || kept);
+    struct exchange *exchange = userdata;
+    (void)their_address, (void)our_address, (void)their_port, (void)our_port;
+    exchange->begun++;
+    return CURL_PREREQFUNC_OK;
 }
 
 static bool explain(const struct hf_wire *wire, const struct line *line, const struct exchange *exchange, CURLcode code,

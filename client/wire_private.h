@@ -21,6 +21,7 @@ struct exchange {
     const struct hf_wire_request *request;
     struct hf_wire_answer *answer;
     enum exchange_end end;
+    int begun;          /* how often it was sent, at least in part */
     int64_t head_bytes; /* received */
     int64_t body_bytes; /* received */
 };

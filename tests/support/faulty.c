@@ -14,13 +14,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define REQUESTS_MAX      256
+#define REQUESTS_MAX      4096
 #define REQUEST_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 struct hf_faulty {
     const struct hf_faulty_step *steps;
     int step_count;
-    int real_port;
+    atomic_int real_port;
     int listener;
     char url[64];
     atomic_bool stopping;
@@ -44,6 +44,7 @@ static char *read_request(struct hf_faulty *faulty, int fd, size_t *bytes_out);
 static size_t content_length(const char *head);
 static int note(struct hf_faulty *faulty, char *request);
 static const struct hf_faulty_step *step_of(const struct hf_faulty *faulty, int index);
+static int try_to_connect(int port);
 static char *ask_real_server(const struct hf_faulty *faulty, const char *request, size_t bytes);
 
 struct hf_faulty *hf_faulty_start(const struct hf_faulty_step *steps, int count, int real_port)
@@ -51,7 +52,8 @@ struct hf_faulty *hf_faulty_start(const struct hf_faulty_step *steps, int count,
     struct hf_faulty *faulty = hf_alloc(sizeof(*faulty));
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
-    *faulty = (struct hf_faulty){.steps = steps, .step_count = count, .real_port = real_port};
+    *faulty = (struct hf_faulty){.steps = steps, .step_count = count};
+    atomic_store(&faulty->real_port, real_port);
     faulty->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(faulty->listener, 0);
     ck_assert_int_eq(bind(faulty->listener, (struct sockaddr *)&address, length), 0);
@@ -78,6 +80,11 @@ void hf_faulty_stop(struct hf_faulty *faulty)
     pthread_mutex_destroy(&faulty->mutex);
     pthread_cond_destroy(&faulty->changed);
     free(faulty);
+}
+
+void hf_faulty_pass_on_to(struct hf_faulty *faulty, int real_port)
+{
+    atomic_store(&faulty->real_port, real_port);
 }
 
 const char *hf_faulty_url(const struct hf_faulty *faulty)
@@ -154,7 +161,7 @@ static void *serve(void *argument)
         }
         if (step->action == HF_FAULTY_ANSWER || step->action == HF_FAULTY_ANSWER_AND_KEEP)
             hf_raw_send(connection.fd, step->answer, step->answer_bytes ? step->answer_bytes : strlen(step->answer));
-        if (step->action == HF_FAULTY_PASS_ON)
+        if (step->action == HF_FAULTY_PASS_ON && answer)
             hf_raw_send_text(connection.fd, answer);
         open = step->action == HF_FAULTY_ANSWER_AND_KEEP;
     }
@@ -219,9 +226,25 @@ static const struct hf_faulty_step *step_of(const struct hf_faulty *faulty, int 
     return &faulty->steps[index < faulty->step_count ? index : faulty->step_count - 1];
 }
 
+/* -1: nobody is there. */
+static int try_to_connect(int port)
+{
+    const struct sockaddr_in address = {.sin_family = AF_INET,
+                                        .sin_port = htons((uint16_t)port),
+                                        .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = port ? socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 static char *ask_real_server(const struct hf_faulty *faulty, const char *request, size_t bytes)
 {
-    int fd = hf_raw_connect(faulty->real_port);
+    int fd = try_to_connect(atomic_load(&faulty->real_port));
+    if (fd < 0)
+        return NULL;
     size_t line = (size_t)(strstr(request, "\r\n") + 2 - request);
     hf_raw_send(fd, request, line);
     hf_raw_send_text(fd, "Connection: close\r\n");

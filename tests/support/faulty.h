@@ -29,6 +29,9 @@ struct hf_faulty; /* opaque */
 struct hf_faulty *hf_faulty_start(const struct hf_faulty_step *steps, int count, int real_port);
 void hf_faulty_stop(struct hf_faulty *faulty);
 
+/* Another real server from now on; 0: there is none, and what would be passed on is closed unanswered. Any thread. */
+void hf_faulty_pass_on_to(struct hf_faulty *faulty, int real_port);
+
 const char *hf_faulty_url(const struct hf_faulty *faulty);
 int hf_faulty_requests(struct hf_faulty *faulty);                      /* read so far, and connections closed unread */
 void hf_faulty_await(struct hf_faulty *faulty, int requests);          /* until so many came */
