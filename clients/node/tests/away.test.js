@@ -95,6 +95,11 @@ test('a condition refuses the write of another one, also when an answer was lost
 test('what would do its work twice is sent again only when nothing was done', () =>
   withClient({ system: 'unsafe' }, async (client) => {
     await client.save('agent', 1);
+    const kept = proxy.connections;
+    await client.save('agent', 2);
+    assert.equal(proxy.connections, kept, 'a connection is kept');
+    await client.apply('rec-none').catch(() => {});
+    assert.equal(proxy.connections, kept + 1, 'one that may have died is not used');
     proxy.answer = refusal('overloaded');
     proxy.refusals = 2;
     const snapshot = await client.snapshot();

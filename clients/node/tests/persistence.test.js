@@ -269,30 +269,44 @@ test('a restore by someone else is never overwritten', async () => {
 });
 
 test('nothing is saved over a state that is just being given back', async () => {
-  const run = newRun('turn', { incrementalSaveInterval: 5, configureSystem: false });
-  let during;
-  run.persistence.registerComponent('agent', {
+  let during = [];
+  const slow = (run) => ({
     getState: () => run.agent,
     setState: async (state) => {
-      during = [run.persistence.saveChanges(), run.persistence.saveComponentState('agent')];
+      run.agent.step += 100; // work that goes on meanwhile
+      during.push(run.persistence.saveChanges(), run.persistence.saveComponentState('agent'));
       await assert.rejects(run.persistence.saveComponentState('agent', { step: 'of before' }), { code: 'stale_epoch' });
       await new Promise((resolve) => setTimeout(resolve, 50));
       Object.assign(run.agent, state);
     },
   });
+  const run = newRun('turn', { incrementalSaveInterval: 5, configureSystem: false });
+  run.persistence.registerComponent('agent', slow(run));
   await run.persistence.initialize();
   run.agent.step = 1;
   const backup = await run.persistence.saveFullBackup();
   run.agent.step = 2;
   await run.persistence.restoreSystemState(backup.id);
   await Promise.all(during);
+  await run.persistence.shutdown();
+
+  during = [];
+  const next = newRun('turn', { configureSystem: false });
+  next.persistence.registerComponent('agent', slow(next));
+  await next.persistence.initialize();
+  await Promise.all(during);
+  assert.equal(during.length, 2);
+  await next.persistence.shutdown();
   await withClient('turn', async (client) => {
     const steps = [];
-    for await (const { version } of client.history('agent'))
+    for await (const { version } of client.history('agent')) {
       steps.push((await client.load('agent', { version })).value.step);
-    assert.deepEqual(steps, [1, 2, 1]);
+    }
+    assert.ok(
+      steps.every((step) => step === 1 || step === 2),
+      `${steps}`,
+    );
   });
-  await run.persistence.shutdown();
 });
 
 test('a restore that breaks off on its way to the components leaves nothing to be overwritten', async () => {

@@ -191,7 +191,6 @@ test('what was given before a restore is not saved after it', () =>
     const { epoch } = await other.restore({ snapshot: snapshot.id });
     other.close();
     saver.resume(epoch);
-    await new Promise((resolve) => setTimeout(resolve, 20));
     proxy.refusals = 0;
     await Promise.all(refused);
     await saver.flush();

@@ -16,6 +16,7 @@ export class Proxy {
   damage = null;
   /** First lines of the requests that came. */
   requests = [];
+  connections = 0;
 
   static async to(service) {
     const proxy = new Proxy();
@@ -41,6 +42,7 @@ export class Proxy {
   }
 
   #connect(client, port) {
+    this.connections += 1;
     const service = net.connect(port, '127.0.0.1');
     for (const socket of [client, service]) {
       this.#sockets.add(socket);
