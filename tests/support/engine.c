@@ -12,7 +12,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define FLAGS_MAX 40
+#define FLAGS_MAX  40
+#define COPIES_MAX 20 /* of a directory that is written to meanwhile */
 
 static void load_config(struct hf_test_service *service, const char *const *flags);
 static void run_command(const char *command);
@@ -61,9 +62,15 @@ void hf_test_service_stop(struct hf_test_service *service)
 
 void hf_test_service_crash(struct hf_test_service *service)
 {
-    HF_AUTO(free) char *copy = hf_format("cp -a '%s' '%s.crashed'", service->directory, service->directory);
+    HF_AUTO(free)
+    char *copy = hf_format("rm -rf '%s.crashed' && cp -a '%s' '%s.crashed'", service->directory, service->directory,
+                           service->directory);
     HF_AUTO(free) char *swap = hf_format("mv '%s.crashed' '%s'", service->directory, service->directory);
-    run_command(copy);
+    /* A temporary file may be gone before it is copied, and cp fails: then the copy is of a moment later. */
+    bool copied = false;
+    for (int tries = 0; !copied && tries < COPIES_MAX; tries++)
+        copied = system(copy) == 0;
+    ck_assert_msg(copied, "%s failed", copy);
     hf_test_service_stop(service);
     hf_test_remove_tree(service->directory);
     run_command(swap);
