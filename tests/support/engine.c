@@ -86,6 +86,16 @@ void hf_test_service_close(struct hf_test_service *service)
     hf_arena_done(&service->arena);
 }
 
+int hf_test_count_set_aside(struct hf_test_service *service)
+{
+    DIR *directory = opendir(service->directory);
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(directory));)
+        count += strncmp(entry->d_name, "holdfast.db.damaged-", 20) == 0;
+    closedir(directory);
+    return count;
+}
+
 char *hf_test_service_path(struct hf_test_service *service, const char *format, ...)
 {
     char name[512];

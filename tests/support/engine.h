@@ -29,6 +29,7 @@ void hf_test_service_close(struct hf_test_service *service); /* stops and remove
 char *hf_test_service_path(struct hf_test_service *service, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void hf_test_service_remove_database(struct hf_test_service *service);
+int hf_test_count_set_aside(struct hf_test_service *service); /* damaged databases that a start put away */
 int hf_test_service_count_files(struct hf_test_service *service, const char *below); /* snapshot files, recursive */
 void hf_test_damage_file(const char *path, long offset); /* flips a byte; negative: from the end */
 /* Flips a byte of a content that lies in the file as it is (short ones do); again: flips it back. */

@@ -69,3 +69,33 @@ void hf_test_cut_off(struct hf_test_service *service, const struct hf_snapshot_r
     hf_test_remove_outline(service, row);
     ck_assert_int_eq(truncate(hf_test_engine_snapshot_path(service, row), 60), 0);
 }
+
+struct newest {
+    struct hf_arena *arena;
+    struct hf_recovery_row row;
+    bool found;
+};
+
+static bool take_row(void *context, const struct hf_recovery_row *row)
+{
+    struct newest *newest = context;
+    newest->row = *row;
+    newest->row.status = hf_arena_strdup(newest->arena, row->status);
+    newest->row.snapshot = hf_arena_strdup(newest->arena, row->snapshot);
+    newest->row.reason = hf_arena_strdup(newest->arena, row->reason);
+    newest->row.detail = hf_arena_strdup(newest->arena, row->detail);
+    newest->found = true;
+    return false;
+}
+
+struct hf_recovery_row hf_test_newest_recovery(struct hf_test_service *service)
+{
+    struct hf_error err;
+    struct newest newest = {.arena = &service->arena};
+    struct hf_session *session;
+    ck_assert(hf_sessions_take(service->engine->sessions, &session, &err));
+    ck_assert(hf_recoveries_list(session, hf_test_system(service).id, INT64_MAX, "", 1, take_row, &newest, &err));
+    hf_sessions_give(service->engine->sessions, session);
+    ck_assert(newest.found);
+    return newest.row;
+}

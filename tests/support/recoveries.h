@@ -22,6 +22,8 @@ bool hf_test_apply(struct hf_test_service *service, const char *id, bool force, 
 json_t *hf_test_recovery_detail(const struct hf_recovery_row *row); /* owns, json_decref() */
 void hf_test_expect_detail(const struct hf_recovery_row *row, const char *member, const char *wanted);
 void hf_test_expect_unchanged(struct hf_test_service *service, const struct hf_system_info *before);
+/* Its texts are in the arena. */
+struct hf_recovery_row hf_test_newest_recovery(struct hf_test_service *service);
 /* The snapshot's outline is gone and its file ends in its header. */
 void hf_test_cut_off(struct hf_test_service *service, const struct hf_snapshot_row *row);
 
