@@ -14,7 +14,7 @@
 struct parts {
     struct hf_json_span state; /* at NULL: not given */
     const char *state_base64;
-    const char *component, *content_type, *if_match;
+    const char *component, *content_type, *if_match, *event;
 };
 
 struct reader {
@@ -31,6 +31,7 @@ static bool take_part(struct reader *reader, struct parts *parts, const char *na
                       struct hf_error *err);
 static bool read_text(struct reader *reader, struct hf_json_span span, const char *name, const char **out,
                       struct hf_error *err);
+static bool check_event(const char *event, struct hf_error *err);
 static bool make_item(const struct parts *parts, struct hf_save_item *item, struct hf_error *err);
 static bool decode_base64(const char *text, struct hf_blob **out, struct hf_error *err);
 static bool check_distinct(const struct reader *reader, struct hf_error *err);
@@ -166,9 +167,11 @@ static bool take_part(struct reader *reader, struct parts *parts, const char *na
     if (strcmp(name, "ifMatch") == 0)
         return read_text(reader, value, name, &parts->if_match, err) &&
                hf_etag_list_check("ifMatch", parts->if_match, err);
-    return hf_error_set(err, HF_INVALID_REQUEST,
-                        "unknown field \"%.64s\"; known are: component, state, stateBase64, contentType, ifMatch",
-                        name);
+    if (strcmp(name, "event") == 0)
+        return read_text(reader, value, name, &parts->event, err) && check_event(parts->event, err);
+    return hf_error_set(
+        err, HF_INVALID_REQUEST,
+        "unknown field \"%.64s\"; known are: component, state, stateBase64, contentType, ifMatch, event", name);
 }
 
 /* A JSON string, decoded into the arena. */
@@ -184,10 +187,19 @@ static bool read_text(struct reader *reader, struct hf_json_span span, const cha
     return true;
 }
 
+static bool check_event(const char *event, struct hf_error *err)
+{
+    return hf_name_is_valid(event, strlen(event)) ||
+           hf_error_set(err, HF_INVALID_REQUEST,
+                        "field \"event\" must be a name: letters, digits and . _ : - of at most %d characters",
+                        HF_NAME_MAX);
+}
+
 static bool make_item(const struct parts *parts, struct hf_save_item *item, struct hf_error *err)
 {
     item->component = parts->component;
     item->if_match = parts->if_match;
+    item->event = parts->event;
     item->content_type = parts->content_type   ? parts->content_type
                          : parts->state_base64 ? "application/octet-stream"
                                                : "application/json";

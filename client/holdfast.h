@@ -152,7 +152,7 @@ struct holdfast_item {
 };
 
 /* Saves all items in one commit, or none: a cut over several components that no crash can divide. out, if given, has
- * room for count receipts. */
+ * room for count receipts. options.if_absent and event_snapshot are refused here. */
 HOLDFAST_PUBLIC bool holdfast_save_all(struct holdfast *service, const struct holdfast_item *items, size_t count,
                                        struct holdfast_receipt *out, struct holdfast_error *err);
 

@@ -12,6 +12,7 @@
 static bool check(const struct holdfast_item *items, size_t count, struct holdfast_error *err);
 static bool write_body(const struct holdfast_item *items, size_t count, struct hf_buf *body,
                        struct holdfast_error *err);
+static void add_field(struct hf_buf *body, const char *name, const char *value);
 static bool write_content(const struct holdfast_item *item, struct hf_buf *body);
 static bool is_plain_json(const struct holdfast_item *item);
 static bool read_receipts(const json_t *answer, const struct holdfast_item *items, size_t count,
@@ -75,9 +76,9 @@ static bool check(const struct holdfast_item *items, size_t count, struct holdfa
             return false;
         if (!items[i].data && items[i].bytes > 0)
             return hf_problem_set(err, HF_PROBLEM_INVALID, false, "saving %s: no data is given", items[i].component);
-        if (options->if_absent || options->event || options->event_snapshot)
+        if (options->if_absent || options->event_snapshot)
             return hf_problem_set(err, HF_PROBLEM_INVALID, false,
-                                  "saving %s: of many states at once only content_type and if_match can be given",
+                                  "saving %s: with many states at once if_absent and event_snapshot cannot be given",
                                   items[i].component);
     }
     return true;
@@ -89,21 +90,25 @@ static bool write_body(const struct holdfast_item *items, size_t count, struct h
     for (size_t i = 0; i < count; i++) {
         const struct holdfast_save_options *options = &items[i].options;
         hf_buf_add_format(body, "%s{\"component\":\"%s\",", i ? "," : "", items[i].component);
-        if (options->if_match) {
-            hf_buf_add_text(body, "\"ifMatch\":");
-            hf_buf_add_json_string(body, options->if_match, strlen(options->if_match));
-            hf_buf_add_char(body, ',');
-        }
-        hf_buf_add_text(body, "\"contentType\":");
-        const char *type = options->content_type ? options->content_type : "application/json";
-        hf_buf_add_json_string(body, type, strlen(type));
-        hf_buf_add_char(body, ',');
+        add_field(body, "ifMatch", options->if_match);
+        add_field(body, "event", options->event);
+        add_field(body, "contentType", options->content_type ? options->content_type : "application/json");
         if (!write_content(&items[i], body))
             break;
         hf_buf_add_char(body, '}');
     }
     hf_buf_add_text(body, "]}");
     return !body->failed || hf_problem_set(err, HF_PROBLEM_NO_MEMORY, false, "saving %zu states: no memory", count);
+}
+
+/* With a comma after it; nothing where the value is NULL. */
+static void add_field(struct hf_buf *body, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    hf_buf_add_format(body, "\"%s\":", name);
+    hf_buf_add_json_string(body, value, strlen(value));
+    hf_buf_add_char(body, ',');
 }
 
 /* As it stands, or in base64: what is in doubt, and what JSON around it would not keep byte for byte. */

@@ -101,6 +101,22 @@ START_TEST(one_item_a_line_is_the_same)
 }
 END_TEST
 
+START_TEST(an_item_can_be_an_event)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    hf_api_call(&t, 200, "POST", STATES,
+                "{\"states\":[{\"component\":\"a\",\"state\":1},"
+                "{\"component\":\"b\",\"state\":2,\"event\":\"large-reward\"}]}");
+    hf_api_call(&t, 200, "GET", "/v1/systems/default/components/b/versions", NULL);
+    const json_t *versions = json_object_get(t.json, "versions");
+    ck_assert_str_eq(hf_json_str(json_array_get(versions, 0), "event"), "large-reward");
+    hf_api_call(&t, 200, "GET", "/v1/systems/default/components/a/versions", NULL);
+    ck_assert(json_is_null(json_object_get(json_array_get(json_object_get(t.json, "versions"), 0), "event")));
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(one_failed_condition_writes_nothing)
 {
     struct hf_api_test t;
@@ -147,6 +163,7 @@ START_TEST(a_malformed_batch_is_refused_with_the_item_named)
         {"{\"states\":[{\"component\":\"a\",\"state\":1,\"ifMatch\":\"3\"}]}", "ifMatch"},
         {"{\"states\":[{\"component\":\"a\",\"stateBase64\":\"ew==\",\"contentType\":\"application/json\"}]}",
          "line 1"},
+        {"{\"states\":[{\"component\":\"a\",\"state\":1,\"event\":\"large reward\"}]}", "\"event\" must be a name"},
         {"{\"states\":[7]}", "must be an object"},
         {"{\"states\":{}}", "must be an array"},
         {"{\"states\":[]}", "no states"},
@@ -230,6 +247,7 @@ int main(void)
     const TTest *const tests[] = {a_batch_keeps_the_bytes_of_each_state_as_they_were_sent,
                                   the_first_batch_of_a_system_tells_the_next_backup,
                                   one_item_a_line_is_the_same,
+                                  an_item_can_be_an_event,
                                   one_failed_condition_writes_nothing,
                                   a_malformed_batch_is_refused_with_the_item_named,
                                   ten_thousand_items_are_taken_and_one_more_is_refused,
