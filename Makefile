@@ -8,7 +8,7 @@ TESTED = -DHF_FAULTS=ON -DHF_TESTS=ON
 build = cmake -S . -B $(1) -G Ninja $(2) >$(1).log 2>&1 || { cat $(1).log; rm -f $(1).log; exit 1; }; \
         rm -f $(1).log; ninja -C $(1) -j $(JOBS)
 
-.PHONY: run build test test-tsan test-long test-docker bench docs format clean help
+.PHONY: run build demo test test-tsan test-long test-docker bench docs format clean help
 
 run: build ## build and start the service on 127.0.0.1:8080 with its files in ./data
 	@exec build/holdfast-server $(ARGS)
@@ -16,6 +16,9 @@ run: build ## build and start the service on 127.0.0.1:8080 with its files in ./
 build: ## build the release in build/
 	@scripts/install-deps
 	@$(call build,build,-DCMAKE_BUILD_TYPE=RelWithDebInfo)
+
+demo: build ## kill a collective of agents and its service with -9, and see what is lost (nothing acknowledged)
+	@examples/syndicate/demo build
 
 test: ## build with the address and undefined sanitizers and run every test
 	@scripts/install-deps --test

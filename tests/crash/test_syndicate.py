@@ -11,18 +11,14 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
 import sys
-import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import harness  # noqa: E402
-from harness import Server, wait_until  # noqa: E402
+from collective import LAST, PATH, SYSTEM, Journal, Syndicate, new_server, states, stored  # noqa: E402
+from harness import wait_until  # noqa: E402
 
-SYSTEM = "syndicate"
-PATH = f"/v1/systems/{SYSTEM}"
-LAST = "master-orchestrator"
 STEPS = 264
 KILLS = 22
 ENDED_DIVIDED = 3
@@ -37,89 +33,6 @@ def arguments():
 
 ARGUMENTS = arguments()
 SEED = ARGUMENTS.seed if ARGUMENTS.seed is not None else int.from_bytes(os.urandom(4), "big")
-
-
-class Syndicate:
-    """One process of the collective. Its journal is given to it by its test, and outlives it."""
-
-    started = []
-
-    def __init__(self, server, journal, *flags):
-        binary = pathlib.Path(server.binary).parent / "examples/syndicate"
-        self.log_path = pathlib.Path(tempfile.mkstemp(prefix="syndicate-", suffix=".log", dir=harness.scratch())[1])
-        with open(self.log_path, "wb") as log:
-            self.process = subprocess.Popen(
-                [binary, "--url", f"http://127.0.0.1:{server.port}", "--journal", str(journal), *map(str, flags)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        Syndicate.started.append(self)
-
-    def log(self):
-        return self.log_path.read_text(encoding="utf-8", errors="replace")
-
-    def is_running(self):
-        return self.process.poll() is None
-
-    def kill9(self):
-        self.process.kill()
-        self.process.wait()
-
-    def end(self, number=None):
-        """Its exit status, after a signal if one is given; None when it hung."""
-        if number:
-            self.process.send_signal(number)
-        try:
-            return self.process.wait(harness.PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill9()
-            return None
-
-
-class Journal:
-    """What was acknowledged to the collective, and what it came back with, in order."""
-
-    def __init__(self):
-        self.path = harness.new_directory("journal") / "journal"
-        self.path.touch()
-
-    def lines(self, what):
-        """(step, version, sequence, epoch) of each; of recoveries the third is the number of components."""
-        text = self.path.read_text(encoding="ascii")
-        whole = text[:text.rfind("\n") + 1].splitlines()
-        return [tuple(map(int, line.split()[1:])) for line in whole if line.startswith(what + " ")]
-
-    def acknowledged(self):
-        return self.lines("acknowledged")
-
-    def step(self):
-        lines = self.acknowledged()
-        return lines[-1][0] if lines else -1
-
-    def reaches(self, step, agent=None):
-        """Waits for the step; with agent, until that has ended, at most."""
-        return wait_until(lambda: self.step() >= step or (agent and not agent.is_running()), pause=0.002)
-
-
-def new_server(binary, data=None, port=0):
-    server = Server(binary, data or harness.new_directory(), port=port)
-    server.binary = binary
-    return server
-
-
-def states(server):
-    """{component: bytes}."""
-    client = server.client()
-    names = [component["name"] for component in client.get_all(f"{PATH}/components", "components")]
-    found = {name: client.want(200, "GET", f"{PATH}/components/{name}/state").body for name in names}
-    client.close()
-    return found
-
-
-def stored(server):
-    """(step, version) of the orchestrator's state; (-1, 0) where there is none yet."""
-    client = server.client()
-    reply = client.request("GET", f"{PATH}/components/{LAST}/state")
-    client.close()
-    return (reply.json()["steps"], int(reply.headers["State-Version"])) if reply.status == 200 else (-1, 0)
 
 
 _references = {}
