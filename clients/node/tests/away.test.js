@@ -194,19 +194,8 @@ test('connect waits for a service that is just starting', async () => {
 });
 
 test('a tokens file: no token, a wrong one, and one that is too small', async () => {
-  const { execFileSync } = await import('node:child_process');
-  const { join } = await import('node:path');
   const tokens = new Service();
-  const file = join(tokens.directory, 'tokens');
-  const token = execFileSync(
-    process.env.HOLDFAST_TEST_SERVER,
-    ['token', 'create', '--role', 'agent', '--system', 'default', '--tokens-file', file],
-    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
-  )
-    .trim()
-    .split(/\s+/)
-    .at(-1);
-  tokens.flags = ['--tokens-file', file];
+  const token = tokens.createToken('agent');
   await tokens.start();
   await assert.rejects(Holdfast.connect(tokens.url), { code: 'unauthorized', status: 401 });
   await assert.rejects(Holdfast.connect(tokens.url, { token: 'wrong' }), { code: 'unauthorized' });

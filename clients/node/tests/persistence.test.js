@@ -344,6 +344,40 @@ test('health that throws is a warning', async () => {
   await run.persistence.shutdown();
 });
 
+test('an agent without an operator recovers too, dependencies first', async () => {
+  const guarded = new Service();
+  const token = guarded.createToken('agent');
+  await guarded.start();
+  const newAgent = (order) => {
+    const run = newRun('default', { url: guarded.url, token });
+    for (const name of ['agent', 'model']) {
+      run.persistence.registerComponent(name, {
+        dependsOn: name === 'agent' ? ['model'] : [],
+        getState: () => run[name],
+        setState: (state) => {
+          order.push(name);
+          Object.assign(run[name], state);
+        },
+      });
+    }
+    return run;
+  };
+  const first = newAgent([]);
+  await first.persistence.initialize();
+  first.agent.step = 5;
+  await first.persistence.shutdown();
+  assert.ok(first.warnings.includes('backup'), 'it may not take the final backup');
+
+  const order = [];
+  const second = newAgent(order);
+  const [, [result]] = await Promise.all([second.persistence.initialize(), once(second.persistence, 'recovery')]);
+  assert.deepEqual([order, second.agent.step, result.componentsRestored], [['model', 'agent'], 5, 2]);
+  assert.deepEqual([result.success, result.recoveryId], [true, null]);
+  assert.ok(second.lines.includes('Components restored: 2'));
+  await second.persistence.shutdown();
+  await guarded.end();
+});
+
 test('components that come later are given their state, and those of other processes are left alone', async () => {
   await withClient('shared', async (client) => {
     await client.saveMany([

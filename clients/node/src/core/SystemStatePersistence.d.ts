@@ -62,7 +62,7 @@ export interface Backup extends Snapshot {
 export interface RecoveryResult {
   /** Every component took its state. */
   success: boolean;
-  /** null: there was nothing to recover. */
+  /** null: there was nothing to recover, or the token allows no recovery and the states were loaded without one. */
   recoveryId: string | null;
   /** The snapshot it came from; null: the present states. */
   backupId: string | null;

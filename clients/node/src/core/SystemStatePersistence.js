@@ -204,7 +204,7 @@ export class SystemStatePersistence extends EventEmitter {
     this.#log.info('Attempting system state recovery...');
     try {
       const result = await recoverPresent(this.#client, this.#adapters);
-      if (result.recoveryId === null) {
+      if (result.reports.length === 0) {
         this.#log.info('No saved state was found; starting fresh');
         this.emit('recovery', { success: true, ...result });
         return;

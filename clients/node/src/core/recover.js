@@ -1,6 +1,7 @@
 import { HoldfastError } from '../errors.js';
 import { finalLabel, lossSinceLastRun } from './lastRun.js';
 import { minutes, plural } from './log.js';
+import { inOrder } from './order.js';
 
 /**
  * Gives the present states of the service to the components of this process, dependencies first.
@@ -15,10 +16,35 @@ export async function recoverPresent(client, adapters) {
   const saved = await savedComponents(client, adapters);
   if (saved.length === 0) return { ...nothing(), durationMs: Date.now() - began };
   const dataLoss = await lossSinceLastRun(client, saved, finalLabel([...adapters.keys()]));
-  const components = saved.map((component) => component.name);
   const states = [];
-  const outcome = await client.hydrate(giveTo(adapters, states), { reason: 'start of the process', components });
+  const outcome = await bringUpPresent(client, saved, giveTo(adapters, states));
   return { ...resultOf(outcome, states), dataLoss, durationMs: Date.now() - began };
+}
+
+/** By a recovery, which the service keeps a report of; without one where the token does not allow it. */
+async function bringUpPresent(client, saved, bringUp) {
+  try {
+    const components = saved.map((component) => component.name);
+    return await client.hydrate(bringUp, { reason: 'start of the process', components });
+  } catch (error) {
+    if (error.code !== 'forbidden') throw error;
+  }
+  const outcome = { recovery: null, reports: [], restored: [], fresh: [], failed: [] };
+  for (const { name } of inOrder(saved)) {
+    const report = await bringUpAlone(client, name, bringUp);
+    outcome.reports.push(report);
+    outcome[report.status].push(name);
+  }
+  return outcome;
+}
+
+async function bringUpAlone(client, component, bringUp) {
+  const state = await client.loadIfAny(component);
+  try {
+    return { component, ...(await bringUp(component, state)) };
+  } catch (error) {
+    return { component, status: 'failed', detail: String(error?.message ?? error), error };
+  }
 }
 
 /** Gives the states of a restore that was done to the components of this process. */
@@ -80,8 +106,8 @@ async function savedComponents(client, adapters) {
 
 function resultOf(outcome, states) {
   return {
-    recoveryId: outcome.recovery.id,
-    backupId: outcome.recovery.snapshot,
+    recoveryId: outcome.recovery?.id ?? null,
+    backupId: outcome.recovery?.snapshot ?? null,
     componentsRestored: outcome.restored.length,
     restored: outcome.restored,
     fresh: outcome.fresh,

@@ -1,5 +1,5 @@
 /** The real service as a process, in a directory of its own. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -75,6 +75,18 @@ export class Service {
   /** Resolves when it ended by itself. */
   async ended() {
     if (this.#process.exitCode === null && this.#process.signalCode === null) await once(this.#process, 'exit');
+  }
+
+  /** A token of a role, for a service that is not started yet. */
+  createToken(role, system = 'default') {
+    const file = join(this.directory, 'tokens');
+    if (!this.flags.includes(file)) this.flags.push('--tokens-file', file);
+    const text = execFileSync(
+      this.#binary,
+      ['token', 'create', '--role', role, '--system', system, '--tokens-file', file],
+      { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] },
+    );
+    return text.trim().split(/\s+/).at(-1);
   }
 
   log() {
