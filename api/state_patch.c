@@ -68,12 +68,15 @@ enum hf_verdict hf_api_state_patch(struct hf_request *request, struct hf_reply *
 {
     if (request->resumed)
         return go_on(request->work, reply, err);
+    struct hf_engine *engine = hf_api_engine(request, err);
+    if (!engine)
+        return HF_FAIL;
     enum kind kind = kind_of(request);
     if (kind == NO_PATCH)
         return refuse_type(request, reply);
     struct state_patch *p = hf_arena_alloc(&request->arena, sizeof(*p));
-    *p = (struct state_patch){.request = request, .engine = hf_api_engine(request, err), .kind = kind};
-    if (!p->engine || !read_request(p, err))
+    *p = (struct state_patch){.request = request, .engine = engine, .kind = kind};
+    if (!read_request(p, err))
         return HF_FAIL;
     request->work = p;
     switch (hf_turn_take(&p->turn, err)) {
