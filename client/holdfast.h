@@ -220,7 +220,8 @@ struct holdfast_recovery {
 
 /* Brings this process back to the present of the system: asks for a recovery from head, loads wave by wave, calls
  * restore, reports each outcome, and takes the epoch over. True also when components failed or started fresh: out
- * tells. A system that the service does not know yet gives a recovery with no components. out may be NULL. */
+ * tells. A system that the service does not know yet gives a recovery with no components, and the epoch comes with the
+ * first receipt. Components given by name that have no state are restored with NULL, last. out may be NULL. */
 HOLDFAST_PUBLIC bool holdfast_hydrate(struct holdfast *service, const struct holdfast_hydration *hydration,
                                       struct holdfast_recovery *out, struct holdfast_error *err);
 
@@ -236,7 +237,8 @@ struct holdfast_restore_options {  /* snapshot, at or plan: exactly one */
     const char *reason;
 };
 
-/* Puts the system back to an earlier moment, which raises its epoch; the handle does not follow: hydrate afterwards. */
+/* Puts the system back to an earlier moment, which raises its epoch; the handle does not follow: hydrate afterwards.
+ * Returns when it is done, however long that takes. */
 HOLDFAST_PUBLIC bool holdfast_restore(struct holdfast *service, const struct holdfast_restore_options *options,
                                       struct holdfast_recovery *out, struct holdfast_error *err);
 
@@ -255,7 +257,8 @@ struct holdfast_snapshot {
     bool unchanged; /* nothing was new: this is the one before */
 };
 
-/* kind is "full" or "incremental"; label may be NULL. Returns when the snapshot is on disk. out may be NULL. */
+/* kind is "full" or "incremental"; label may be NULL. Returns when the snapshot is on disk, however long that takes.
+ * out may be NULL. */
 HOLDFAST_PUBLIC bool holdfast_take_snapshot(struct holdfast *service, const char *kind, const char *label,
                                             struct holdfast_snapshot *out, struct holdfast_error *err);
 

@@ -206,8 +206,8 @@ START_TEST(a_batch_is_all_or_nothing_and_keeps_every_byte)
     expect_refused(&s, holdfast_save_all(s.service, sly, 1, NULL, &s.err), "invalid_request");
     expect_refused(&s, holdfast_load(s.service, "h", NULL, &none, &s.err), "not_found");
     expect_refused(&s, holdfast_save_all(s.service, items, 0, NULL, &s.err), "invalid_argument");
-    const struct holdfast_item event[] = {{"a", "1", 1, {.event = "e"}}};
-    expect_refused(&s, holdfast_save_all(s.service, event, 1, NULL, &s.err), "invalid_argument");
+    const struct holdfast_item absent[] = {{"a", "1", 1, {.if_absent = true}}};
+    expect_refused(&s, holdfast_save_all(s.service, absent, 1, NULL, &s.err), "invalid_argument");
     stop(&s);
 }
 END_TEST
