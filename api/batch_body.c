@@ -14,7 +14,7 @@
 struct parts {
     struct hf_json_span state; /* at NULL: not given */
     const char *state_base64;
-    const char *component, *content_type, *if_match, *event;
+    const char *component, *content_type, *if_match, *if_none_match, *event;
 };
 
 struct reader {
@@ -167,11 +167,16 @@ static bool take_part(struct reader *reader, struct parts *parts, const char *na
     if (strcmp(name, "ifMatch") == 0)
         return read_text(reader, value, name, &parts->if_match, err) &&
                hf_etag_list_check("ifMatch", parts->if_match, err);
+    if (strcmp(name, "ifNoneMatch") == 0)
+        return read_text(reader, value, name, &parts->if_none_match, err) &&
+               (strcmp(parts->if_none_match, "*") == 0 ||
+                hf_error_set(err, HF_INVALID_REQUEST, "field \"ifNoneMatch\" of an item can only be \"*\""));
     if (strcmp(name, "event") == 0)
         return read_text(reader, value, name, &parts->event, err) && check_event(parts->event, err);
     return hf_error_set(
         err, HF_INVALID_REQUEST,
-        "unknown field \"%.64s\"; known are: component, state, stateBase64, contentType, ifMatch, event", name);
+        "unknown field \"%.64s\"; known are: component, state, stateBase64, contentType, ifMatch, ifNoneMatch, event",
+        name);
 }
 
 /* A JSON string, decoded into the arena. */
@@ -199,6 +204,7 @@ static bool make_item(const struct parts *parts, struct hf_save_item *item, stru
 {
     item->component = parts->component;
     item->if_match = parts->if_match;
+    item->if_none_match_any = parts->if_none_match != NULL;
     item->event = parts->event;
     item->content_type = parts->content_type   ? parts->content_type
                          : parts->state_base64 ? "application/octet-stream"

@@ -76,10 +76,12 @@ static bool check(const struct holdfast_item *items, size_t count, struct holdfa
             return false;
         if (!items[i].data && items[i].bytes > 0)
             return hf_problem_set(err, HF_PROBLEM_INVALID, false, "saving %s: no data is given", items[i].component);
-        if (options->if_absent || options->event_snapshot)
+        if (options->if_match && options->if_absent)
             return hf_problem_set(err, HF_PROBLEM_INVALID, false,
-                                  "saving %s: with many states at once if_absent and event_snapshot cannot be given",
-                                  items[i].component);
+                                  "saving %s: if_match and if_absent exclude each other", items[i].component);
+        if (options->event_snapshot)
+            return hf_problem_set(err, HF_PROBLEM_INVALID, false,
+                                  "saving %s: event_snapshot goes with a single state alone", items[i].component);
     }
     return true;
 }
@@ -91,6 +93,7 @@ static bool write_body(const struct holdfast_item *items, size_t count, struct h
         const struct holdfast_save_options *options = &items[i].options;
         hf_buf_add_format(body, "%s{\"component\":\"%s\",", i ? "," : "", items[i].component);
         add_field(body, "ifMatch", options->if_match);
+        add_field(body, "ifNoneMatch", options->if_absent ? "*" : NULL);
         add_field(body, "event", options->event);
         add_field(body, "contentType", options->content_type ? options->content_type : "application/json");
         if (!write_content(&items[i], body))

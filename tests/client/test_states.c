@@ -206,8 +206,29 @@ START_TEST(a_batch_is_all_or_nothing_and_keeps_every_byte)
     expect_refused(&s, holdfast_save_all(s.service, sly, 1, NULL, &s.err), "invalid_request");
     expect_refused(&s, holdfast_load(s.service, "h", NULL, &none, &s.err), "not_found");
     expect_refused(&s, holdfast_save_all(s.service, items, 0, NULL, &s.err), "invalid_argument");
-    const struct holdfast_item absent[] = {{"a", "1", 1, {.if_absent = true}}};
-    expect_refused(&s, holdfast_save_all(s.service, absent, 1, NULL, &s.err), "invalid_argument");
+    stop(&s);
+}
+END_TEST
+
+START_TEST(items_of_a_batch_have_conditions_and_events)
+{
+    struct scene s;
+    struct holdfast_receipt receipt;
+    start(&s, NULL, 0);
+    const struct holdfast_item first[] = {{"a", "1", 1, {.if_absent = true, .event = "birth"}}};
+    must(s, holdfast_save_all(s.service, first, 1, &receipt, &s.err));
+    struct holdfast_answer versions = {0};
+    must(s, holdfast_call(s.service, &(struct holdfast_request){.path = "components/a/versions"}, &versions, &s.err));
+    ck_assert_ptr_nonnull(strstr(versions.body, "\"event\":\"birth\""));
+    holdfast_answer_free(&versions);
+    expect_refused(&s, holdfast_save_all(s.service, first, 1, NULL, &s.err), "precondition_failed");
+    const struct holdfast_item next[] = {{"a", "2", 1, {.if_match = receipt.etag}}};
+    must(s, holdfast_save_all(s.service, next, 1, NULL, &s.err));
+    expect_refused(&s, holdfast_save_all(s.service, next, 1, NULL, &s.err), "precondition_failed");
+    const struct holdfast_item both[] = {{"a", "3", 1, {.if_match = receipt.etag, .if_absent = true}}};
+    expect_refused(&s, holdfast_save_all(s.service, both, 1, NULL, &s.err), "invalid_argument");
+    const struct holdfast_item snapshot[] = {{"a", "3", 1, {.event = "death", .event_snapshot = true}}};
+    expect_refused(&s, holdfast_save_all(s.service, snapshot, 1, NULL, &s.err), "invalid_argument");
     stop(&s);
 }
 END_TEST
@@ -373,7 +394,7 @@ END_TEST
 HF_TEST_MAIN("states", a_saved_state_is_loaded_byte_for_byte_with_what_is_known_of_it, conditions_hold_or_refuse,
              a_condition_that_our_own_lost_answer_made_fail_is_success,
              the_same_content_by_another_writer_later_is_no_success_of_ours,
-             a_batch_is_all_or_nothing_and_keeps_every_byte, a_batch_whose_answer_is_lost_is_stored_once,
-             the_past_is_read_by_version_time_and_snapshot, components_register_beat_and_are_removed,
-             a_removal_whose_answer_is_lost_is_success,
+             a_batch_is_all_or_nothing_and_keeps_every_byte, items_of_a_batch_have_conditions_and_events,
+             a_batch_whose_answer_is_lost_is_stored_once, the_past_is_read_by_version_time_and_snapshot,
+             components_register_beat_and_are_removed, a_removal_whose_answer_is_lost_is_success,
              threads_share_a_handle_while_the_server_is_killed_and_started_again);

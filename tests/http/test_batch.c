@@ -117,6 +117,23 @@ START_TEST(an_item_can_be_an_event)
 }
 END_TEST
 
+START_TEST(an_item_can_be_for_a_component_without_a_state_alone)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    const char *body = "{\"states\":[{\"component\":\"a\",\"state\":1},"
+                       "{\"component\":\"b\",\"state\":2,\"ifNoneMatch\":\"*\"}]}";
+    hf_api_call(&t, 200, "POST", STATES, body);
+    hf_api_call(&t, 200, "PUT", "/v1/systems/default/components/a/state", "3");
+    hf_api_call(&t, 412, "POST", STATES, body);
+    expect_state(&t, "a", "3");
+    hf_api_call(&t, 204, "DELETE", "/v1/systems/default/components/b", NULL);
+    hf_api_call(&t, 200, "POST", STATES, body);
+    expect_state(&t, "a", "1");
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(one_failed_condition_writes_nothing)
 {
     struct hf_api_test t;
@@ -164,6 +181,7 @@ START_TEST(a_malformed_batch_is_refused_with_the_item_named)
         {"{\"states\":[{\"component\":\"a\",\"stateBase64\":\"ew==\",\"contentType\":\"application/json\"}]}",
          "line 1"},
         {"{\"states\":[{\"component\":\"a\",\"state\":1,\"event\":\"large reward\"}]}", "\"event\" must be a name"},
+        {"{\"states\":[{\"component\":\"a\",\"state\":1,\"ifNoneMatch\":\"7\"}]}", "can only be"},
         {"{\"states\":[7]}", "must be an object"},
         {"{\"states\":{}}", "must be an array"},
         {"{\"states\":[]}", "no states"},
@@ -248,6 +266,7 @@ int main(void)
                                   the_first_batch_of_a_system_tells_the_next_backup,
                                   one_item_a_line_is_the_same,
                                   an_item_can_be_an_event,
+                                  an_item_can_be_for_a_component_without_a_state_alone,
                                   one_failed_condition_writes_nothing,
                                   a_malformed_batch_is_refused_with_the_item_named,
                                   ten_thousand_items_are_taken_and_one_more_is_refused,
