@@ -75,8 +75,7 @@ static enum holdfast_outcome arrive(void *context, const char *component, const 
         snprintf(detail, 160, "the collective has no such component");
         return HOLDFAST_FRESH;
     }
-    if (state)
-        keeper_know(arrival->keeper, member->name, state->etag);
+    keeper_know(arrival->keeper, member->name, state ? state->etag : "");
     if (!state || !member_restore(member, state->data, state->bytes, problem)) {
         fail(arrival, component, problem);
         snprintf(detail, 160, "%s", problem);

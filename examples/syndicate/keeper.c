@@ -91,7 +91,9 @@ static size_t collect(struct keeper *keeper, struct roster *roster, struct holdf
             .component = member->name,
             .data = text,
             .bytes = strlen(text),
-            .options = {.if_match = known ? known->etag : NULL, .event = member->part->event},
+            .options = {.if_match = known && known->etag[0] ? known->etag : NULL,
+                        .if_absent = !known,
+                        .event = member->part->event},
         };
     }
     return count;

@@ -8,7 +8,7 @@
 
 struct known {
     const char *name; /* borrowed from the roster's tables, which are constant */
-    char etag[64];
+    char etag[64];    /* "": there is a state that could not be had */
 };
 
 struct keeper {
@@ -23,7 +23,7 @@ struct keeper {
     int journal; /* -1: none */
 };
 
-/* NULL: nothing is known of it. */
+/* NULL: it has no state. */
 struct known *keeper_known(struct keeper *keeper, const char *name);
 void keeper_know(struct keeper *keeper, const char *name, const char *etag);
 

@@ -38,6 +38,7 @@ static int64_t now_ms(void)
 
 static int start(struct run *run);
 static int work(struct run *run);
+static int save(struct run *run);
 static int come_back(struct run *run);
 static int end(struct run *run);
 
@@ -69,8 +70,6 @@ static int status_of(enum kept kept)
 {
     if (kept == KEPT_STOPPED)
         fprintf(stderr, "Stopped while the service was away. What it acknowledged is safe.\n");
-    if (kept == KEPT_STALE)
-        fprintf(stderr, "Somebody else saves to this system: start again to go on from there.\n");
     return kept == KEPT ? 0 : EXIT_FAILURE;
 }
 
@@ -95,7 +94,7 @@ static int start_fresh(struct run *run, const struct homecoming *home)
     syndicate_start(&run->syndicate, run->options.seed, run->options.agents);
     roster_fill(&run->roster, &run->syndicate, run->options.agents);
     int status = status_of(keeper_register(run->keeper, &run->roster));
-    return status ? status : status_of(keeper_save(run->keeper, &run->roster));
+    return status ? status : save(run);
 }
 
 /* A collective stays what it began as. */
@@ -130,16 +129,31 @@ static int start(struct run *run)
     } else {
         status = start_fresh(run, &home);
     }
-    if (status == 0 && !run->options.quiet)
+    if (status)
+        return status;
+    if (!run->options.quiet)
         screen_operational(keeper_backup_interval(run->keeper));
     keeper_beat(run->keeper, &run->roster, &run->syndicate);
-    return status;
+    return 0;
 }
 
 static int save(struct run *run)
 {
     enum kept kept = keeper_save(run->keeper, &run->roster);
     return kept == KEPT_STALE ? come_back(run) : status_of(kept);
+}
+
+/* States were deleted or spoilt under this process, which has them all in memory. */
+static int save_again(struct run *run, const struct homecoming *home)
+{
+    fprintf(stderr, "States are gone from the service (%s): saving all of step %" PRId64 " again.\n",
+            home->kind == HOME_NEW ? "it has none" : home->problem, run->syndicate.orchestrator.steps);
+    for (size_t i = 0; i < run->roster.count; i++)
+        run->roster.members[i].part->unsaved = true;
+    int status = status_of(keeper_found_system(run->keeper));
+    if (status == 0)
+        status = status_of(keeper_register(run->keeper, &run->roster));
+    return status ? status : save(run);
 }
 
 /* What is stored is not what this process knew. Where it is what was to be saved, only the answer had been lost. */
@@ -153,14 +167,16 @@ static int come_back(struct run *run)
         return status;
     if (home.kind == HOME_DIVIDED)
         return refuse_divided(&home);
-    if (home.kind != HOME_WHOLE)
+    bool restored = epoch > 0 && keeper_epoch(run->keeper) != epoch;
+    if (home.kind == HOME_NEW || (home.kind == HOME_BROKEN && !restored))
+        return save_again(run, &home);
+    if (home.kind == HOME_BROKEN)
         return start_fresh(run, &home);
     const struct orchestrator *found = &run->syndicate.orchestrator;
     roster_fill(&run->roster, &run->syndicate, found->agents);
-    if (keeper_epoch(run->keeper) != epoch)
+    if (restored)
         fprintf(stderr,
-                "An operator restored the system (epoch %" PRId64 "): going on after step %" PRId64 ", was at %" PRId64
-                ".\n",
+                "The system was restored (epoch %" PRId64 "): going on after step %" PRId64 ", was at %" PRId64 ".\n",
                 keeper_epoch(run->keeper), found->steps, step);
     else if (found->steps != step || found->seed != seed)
         fprintf(stderr, "Somebody else saves to this system: going on after step %" PRId64 ", was at %" PRId64 ".\n",
@@ -190,7 +206,8 @@ static int work(struct run *run)
     const struct orchestrator *orchestrator = &run->syndicate.orchestrator;
     while (!stopping && (options->steps == 0 || orchestrator->steps < options->steps)) {
         syndicate_step(&run->syndicate);
-        if (orchestrator->steps - keeper_saved_step(run->keeper) >= options->save_every) {
+        if (orchestrator->steps - keeper_saved_step(run->keeper) >= options->save_every ||
+            orchestrator->steps == options->steps) {
             int status = save(run);
             if (status)
                 return status;

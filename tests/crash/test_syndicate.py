@@ -173,7 +173,7 @@ def restored_by_an_operator(checks, binary):
     journal.reaches(journal.step() + 15, agent)
     client.want(201, "POST", f"{PATH}/recoveries", {"source": "snapshot", "snapshot": snapshot["id"]})
     checks.equal("restored: it_goes_on_to_its_end", agent.end(), 0)
-    said = f"An operator restored the system (epoch 2): going on after step {cut['steps']}, was at "
+    said = f"The system was restored (epoch 2): going on after step {cut['steps']}, was at "
     checks.check("restored: it_says_so", said in agent.log(), agent.log()[-600:])
     checks.equal("restored: it_went_on_where_the_operator_put_it", [line[0] for line in journal.lines("recovered")],
                  [cut["steps"]])
@@ -223,6 +223,32 @@ def damaged_and_missing(checks, binary):
     server.stop()
 
 
+def deleted_under_it(checks, binary):
+    """A component and then the whole system are deleted while the collective runs: it has all of it in memory."""
+    server, journal = new_server(binary), Journal()
+    client = server.client()
+    agent = Syndicate(server, journal.path, "--steps", 70, "--step-ms", 20)
+    for number, path in enumerate((f"{PATH}/components/agent-3", f"{PATH}?confirm={SYSTEM}"), 1):
+        journal.reaches(journal.step() + 10, agent)
+        client.want(204, "DELETE", path)
+        wait_until(lambda: agent.log().count("States are gone from the service") >= number or not agent.is_running())
+    checks.equal("deleted: it_goes_on_to_its_end", agent.end(), 0)
+    checks.check("deleted: it_says_so", "(agent-3: it has no state): saving all of step" in agent.log() and
+                 "(it has none): saving all of step" in agent.log(), agent.log()[-800:])
+    check_states(checks, "deleted", server, reference(binary, 70))
+    server.stop()
+
+
+def two_at_once(checks, binary):
+    """Started twice by mistake: neither can mix its steps into those of the other."""
+    server = new_server(binary)
+    agents = [Syndicate(server, Journal().path, "--steps", 70, "--step-ms", pause) for pause in (3, 4)]
+    checks.equal("two at once: both_end_well", [agent.end() for agent in agents], [0, 0])
+    checks.equal("two at once: each_step_was_stored_once", stored(server), (70, 71))
+    check_states(checks, "two at once", server, reference(binary, 70))
+    server.stop()
+
+
 def service_away(checks, binary):
     """Away before the start, and told to stop while it is away."""
     server, journal = new_server(binary), Journal()
@@ -253,5 +279,5 @@ def nothing_was_caught(checks, _binary):
 if __name__ == "__main__":
     print(f"seed {SEED}: repeat with --seed {SEED}", flush=True)
     harness.run(killed_with_every_step_saved, killed_between_saves, told_to_stop, prints_what_is,
-                restored_by_an_operator, restored_in_part, damaged_and_missing, service_away, nothing_was_caught,
+                restored_by_an_operator, restored_in_part, damaged_and_missing, deleted_under_it, two_at_once, service_away, nothing_was_caught,
                 arguments=ARGUMENTS)

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Holdfast } from '../src/index.js';
 import { Proxy, refusal } from './support/proxy.js';
-import { Service, collect, hasFaultPoints, until } from './support/service.js';
+import { Service, collect, hasFaultPoints } from './support/service.js';
 
 const QUICK = { minMs: 1, maxMs: 20 };
 
@@ -48,7 +48,7 @@ test('Retry-After is waited for, and ends the matter when it is beyond the time'
     const patient = new Holdfast(proxy.url, { system: 'busy', retry: QUICK });
     await patient.save('agent', 3);
     patient.close();
-    assert.ok(Date.now() - began >= 950, 'it came back before Retry-After'); // a lower bound holds on any machine
+    assert.ok(Date.now() - began >= 1000, 'it came back before Retry-After'); // a lower bound holds on any machine
   }));
 
 test('the number of attempts is bounded, and the last failure is told', () =>
@@ -116,14 +116,14 @@ test('what would do its work twice is sent again only when nothing was done', ()
   }));
 
 test('a slow answer is waited for as long as the timeout allows', () =>
-  withClient({ system: 'slow', timeout: 20000, retry: { ...QUICK, attempts: 3 } }, async (client) => {
+  withClient({ system: 'slow', timeout: 20000 }, async (client) => {
     proxy.delayMs = 150;
     assert.equal((await client.save('agent', 1)).version, 1);
     proxy.delayMs = 60000;
-    await assert.rejects(client.save('agent', 2, { timeout: 300 }), { code: 'timeout', retryable: true });
+    await assert.rejects(client.save('agent', 2, { timeout: 50 }), { code: 'timeout', retryable: true });
     proxy.delayMs = 0;
     proxy.cut();
-    await until(async () => (await client.load('agent')).value === 2); // it had arrived all the same
+    assert.equal((await client.load('agent')).value, 2, 'it had been saved all the same');
   }));
 
 test('a signal ends a call, and its waiting for another attempt', () =>
