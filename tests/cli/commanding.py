@@ -101,6 +101,11 @@ class Terminal:
                 break
         return text.encode() in self.shown
 
+    def minds_interrupts(self):
+        """Whether it came so far that it handles SIGINT itself."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii")
+        return bool(int(re.search(r"^SigBlk:\s*(\w+)", status, re.MULTILINE).group(1), 16) & 1 << (signal.SIGINT - 1))
+
     def type(self, text):
         os.write(self.master, text.encode())
 
