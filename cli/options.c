@@ -21,6 +21,7 @@ static void grammar_make(struct grammar *grammar, const struct hf_command *comma
 static void grammar_add(struct grammar *grammar, const struct hf_option *option, char **letter);
 static bool read_some(int argc, char *argv[], const struct grammar *grammar, struct hf_options *out,
                       struct hf_error *err);
+static bool is_written_out(char *argv[], const struct hf_option *option);
 static bool refuse_option(char *argv[], int found, const struct grammar *grammar, const struct hf_options *options,
                           struct hf_error *err);
 static bool find_command(const char *name, struct hf_options *out, struct hf_error *err);
@@ -131,6 +132,8 @@ static bool read_some(int argc, char *argv[], const struct grammar *grammar, str
             return refuse_option(argv, found, grammar, out, err);
         if (found > CHAR_MAX)
             option = grammar->options[found - CHAR_MAX - 1];
+        if (option && !is_written_out(argv, option))
+            return hf_error_set(err, HF_INVALID_REQUEST, "options are written out; did you mean --%s?", option->name);
         for (int i = 0; !option && i < grammar->count; i++)
             if (grammar->options[i]->letter == found)
                 option = grammar->options[i];
@@ -138,6 +141,17 @@ static bool read_some(int argc, char *argv[], const struct grammar *grammar, str
         out->given[out->given_count++] = (struct hf_given){option, option->value ? optarg : NULL};
     }
     return true;
+}
+
+/* getopt takes the beginning of a name too: then --token would be taken for --token-file, and its value for a path that
+ * messages may show. */
+static bool is_written_out(char *argv[], const struct hf_option *option)
+{
+    const char *word = argv[optind - 1];
+    if (option->value && word == optarg)
+        word = argv[optind - 2];
+    size_t length = strcspn(word, "=");
+    return length == strlen(option->name) + 2 && strncmp(word + 2, option->name, length - 2) == 0;
 }
 
 /* getopt leaves the letter in optopt, or 0 for an unknown long name; the word itself is the one before optind. */

@@ -1,4 +1,5 @@
 """The operator's command as a process, in a pipe and in a pseudo-terminal, and a service that lies, for its tests."""
+import contextlib
 import fcntl
 import http.server
 import json
@@ -158,12 +159,13 @@ class FakeService:
                     return
                 status, headers, content = made
                 content = content if isinstance(content, bytes) else json.dumps(content).encode()
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                with contextlib.suppress(ConnectionError):  # who asked may have given up
+                    self.send_response(status)
+                    for name, value in {"Content-Type": "application/json", **headers}.items():
+                        self.send_header(name, value)
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
 
             do_GET = do_PUT = do_POST = do_HEAD = do_PATCH = handle_any
 
