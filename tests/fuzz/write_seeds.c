@@ -17,6 +17,8 @@ enum { WHOLE_FILE, HEADER, RECORD, FOOTER, HEADER_LINE, ENTRY_LINE, BLOBS, MANIF
 enum { ARCHIVE, ARCHIVE_IN_PIECES, ARCHIVE_MANIFEST, ARCHIVE_MEMBERS };
 /* As fuzz_delta.c counts them. */
 enum { DELTA_OF_10 = 1, DELTA_OF_ALL = 3, DELTA_SMALL_ROOM = 8, SIGNATURE = 16 };
+/* As fuzz_client_answers.c counts them. */
+enum { STREAM_IN_PIECES_OF_3 = 2, PROBLEM_412 = 140 };
 
 static const char *root;
 
@@ -214,6 +216,18 @@ static void write_delta_seeds(void)
     write_seed(fuzzer, "by_hand", DELTA_OF_10, by_hand, sizeof(by_hand) - 1);
 }
 
+/* A stream as the service sends it, and a problem. */
+static void write_answer_seeds(void)
+{
+    static const char fuzzer[] = "fuzz_client_answers";
+    static const char stream[] = "retry: 2000\nid: 4711\n\n: keep-alive\n\nid: 4712\r\nevent: snapshot.completed\r\n"
+                                 "data: {\"id\":4712}\rdata\n\n";
+    static const char problem[] = "{\"type\":\"t\",\"status\":412,\"detail\":\"it is at another ETag\",\"code\":"
+                                  "\"precondition_failed\",\"retryable\":false,\"currentEtag\":\"\\\"1-00\\\"\"}";
+    write_seed(fuzzer, "stream", STREAM_IN_PIECES_OF_3, stream, sizeof(stream) - 1);
+    write_seed(fuzzer, "problem", PROBLEM_412, problem, sizeof(problem) - 1);
+}
+
 int main(int argc, char *argv[])
 {
     if (argc != 2) {
@@ -233,6 +247,7 @@ int main(int argc, char *argv[])
     write_reader_seeds(path);
     write_archive_seeds(repository);
     write_delta_seeds();
+    write_answer_seeds();
     hf_repository_close(repository);
     return 0;
 }
