@@ -45,7 +45,8 @@ static size_t content_length(const char *head);
 static int note(struct hf_faulty *faulty, char *request);
 static const struct hf_faulty_step *step_of(const struct hf_faulty *faulty, int index);
 static int try_to_connect(int port);
-static char *ask_real_server(const struct hf_faulty *faulty, const char *request, size_t bytes);
+static char *ask_real_server(const struct hf_faulty *faulty, const char *request, size_t bytes,
+                             size_t *answer_bytes_out);
 
 struct hf_faulty *hf_faulty_start(const struct hf_faulty_step *steps, int count, int real_port)
 {
@@ -142,7 +143,7 @@ static void *serve(void *argument)
     free(argument);
     bool open = true;
     while (open) {
-        size_t bytes;
+        size_t bytes, answer_bytes = 0;
         if (step_of(faulty, hf_faulty_requests(faulty))->action == HF_FAULTY_CLOSE_UNREAD) {
             note(faulty, hf_strdup(""));
             break;
@@ -153,7 +154,7 @@ static void *serve(void *argument)
         const struct hf_faulty_step *step = step_of(faulty, note(faulty, request));
         HF_AUTO(free) char *answer = NULL;
         if (step->action == HF_FAULTY_PASS_ON || step->action == HF_FAULTY_PASS_ON_AND_CLOSE)
-            answer = ask_real_server(faulty, request, bytes);
+            answer = ask_real_server(faulty, request, bytes, &answer_bytes);
         if (step->action == HF_FAULTY_SILENCE) {
             char ignored;
             while (wait_readable(faulty, connection.fd) && recv(connection.fd, &ignored, 1, 0) > 0)
@@ -162,7 +163,7 @@ static void *serve(void *argument)
         if (step->action == HF_FAULTY_ANSWER || step->action == HF_FAULTY_ANSWER_AND_KEEP)
             hf_raw_send(connection.fd, step->answer, step->answer_bytes ? step->answer_bytes : strlen(step->answer));
         if (step->action == HF_FAULTY_PASS_ON && answer)
-            hf_raw_send_text(connection.fd, answer);
+            hf_raw_send(connection.fd, answer, answer_bytes);
         open = step->action == HF_FAULTY_ANSWER_AND_KEEP;
     }
     close(connection.fd);
@@ -240,7 +241,8 @@ static int try_to_connect(int port)
     return fd;
 }
 
-static char *ask_real_server(const struct hf_faulty *faulty, const char *request, size_t bytes)
+static char *ask_real_server(const struct hf_faulty *faulty, const char *request, size_t bytes,
+                             size_t *answer_bytes_out)
 {
     int fd = try_to_connect(atomic_load(&faulty->real_port));
     if (fd < 0)
@@ -249,7 +251,11 @@ static char *ask_real_server(const struct hf_faulty *faulty, const char *request
     hf_raw_send(fd, request, line);
     hf_raw_send_text(fd, "Connection: close\r\n");
     hf_raw_send(fd, request + line, bytes - line);
-    char *answer = hf_raw_read(fd, "no such text", 1, false);
+    HF_AUTO(buf) struct hf_buf answer;
+    char piece[65536];
+    hf_buf_init(&answer, REQUEST_BYTES_MAX);
+    for (ssize_t got; (got = recv(fd, piece, sizeof(piece), 0)) > 0;)
+        hf_buf_add(&answer, piece, (size_t)got);
     close(fd);
-    return answer;
+    return answer.bytes > 0 ? hf_buf_take(&answer, answer_bytes_out) : NULL;
 }
