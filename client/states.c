@@ -1,7 +1,7 @@
 #include "client/states.h"
 
+#include "client/delta_upload.h"
 #include "client/problem.h"
-#include "client/upload.h"
 
 static bool check(const char *component, const void *data, size_t bytes, const struct holdfast_save_options *options,
                   struct holdfast_error *err);
@@ -37,7 +37,10 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
         .options = options,
     };
     hf_hash_of(upload.data, bytes, &upload.hash);
-    if (!upload_whole(service, &upload, &receipt, err))
+    enum hf_delta_outcome outcome = HF_DELTA_WHOLE;
+    if (bytes >= service->delta_bytes_min)
+        outcome = hf_delta_upload(service, &upload, &receipt, err);
+    if (outcome == HF_DELTA_FAILED || (outcome == HF_DELTA_WHOLE && !upload_whole(service, &upload, &receipt, err)))
         return false;
     if (out)
         *out = receipt;
