@@ -221,7 +221,8 @@ struct holdfast_recovery {
 /* Brings this process back to the present of the system: asks for a recovery from head, loads wave by wave, calls
  * restore, reports each outcome, and takes the epoch over. True also when components failed or started fresh: out
  * tells. A system that the service does not know yet gives a recovery with no components, and the epoch comes with the
- * first receipt. Components given by name that have no state are restored with NULL, last. out may be NULL. */
+ * first receipt. Components given by name that have no state are restored with NULL, last. A token that may not open
+ * recoveries gets the present states in the same order, without a report. out may be NULL. */
 HOLDFAST_PUBLIC bool holdfast_hydrate(struct holdfast *service, const struct holdfast_hydration *hydration,
                                       struct holdfast_recovery *out, struct holdfast_error *err);
 

@@ -1,4 +1,5 @@
 /* Hydration: a recovery from head, loaded and reported wave by wave. */
+#include "client/hydrate_plan.h"
 #include "client/problem.h"
 #include "client/recoveries.h"
 #include "core/clock.h"
@@ -12,9 +13,9 @@ struct hydrating {
     struct holdfast *service;
     const struct holdfast_hydration *hydration;
     json_t *names;    /* what was asked for; NULL: all */
-    json_t *recovery; /* as the service made it; NULL: there is nothing to bring back */
-    char id[80];
-    int64_t epoch; /* 0: not known yet */
+    json_t *recovery; /* as the service made it, or a plan of our own; NULL: there is nothing to bring back */
+    char id[80];      /* "": there is none that takes reports */
+    int64_t epoch;    /* 0: not known yet */
     int64_t restored, fresh, failed;
 };
 
@@ -75,10 +76,15 @@ static bool begin(struct hydrating *h, struct holdfast_error *err)
 {
     if (ask(h, h->names, err))
         return true;
-    if (!hf_problem_is(err, "not_found"))
+    bool is_forbidden = hf_problem_is(err, "forbidden"); /* the token is an agent's */
+    if (!is_forbidden && !hf_problem_is(err, "not_found"))
         return false;
     if (!read_epoch(h, err))
         return hf_problem_is(err, "not_found"); /* the system is new */
+    if (is_forbidden)
+        return hf_hydrate_plan(h->service, h->names, h->hydration->include_dependencies, &h->recovery, err);
+    if (!h->names) /* it came into being a moment ago */
+        return ask(h, NULL, err);
     HF_AUTO(json) json_t *known = json_array();
     if (!keep_known_names(h, known, err))
         return false;
@@ -160,7 +166,7 @@ static bool bring_back_waves(struct hydrating *h, struct holdfast_error *err)
         for (size_t i = 0; i < count; i++)
             if (!bring_back(h, json_array_get(wave, i), &reports[i], err))
                 return false;
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count && h->id[0]; i++)
             if (!send_report(h, &reports[i], err))
                 return false;
     }
@@ -276,7 +282,9 @@ static bool send_report(struct hydrating *h, const struct report *report, struct
 static bool finish(struct hydrating *h, struct holdfast_recovery *out, struct holdfast_error *err)
 {
     HF_AUTO(json) json_t *recovery = NULL;
-    if (h->recovery) {
+    if (h->recovery && !h->id[0])
+        strcpy(out->status, h->failed ? "failed" : "completed");
+    if (h->id[0]) {
         HF_AUTO(free) char *target = hf_call_target(h->service, "recoveries/%s", h->id);
         const struct hf_call call = {
             .request = {.doing = "hydrating", .method = "GET", .target = target, .accept = "application/json"},

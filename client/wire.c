@@ -3,6 +3,7 @@
 #include "client/problem.h"
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/cond.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -27,8 +28,8 @@ struct hf_wire {
     char *ca_file;
     char *user_agent;
     int connect_timeout_ms;
-    pthread_mutex_t mutex;    /* protects what follows */
-    pthread_cond_t cancelled; /* CLOCK_MONOTONIC */
+    pthread_mutex_t mutex; /* protects what follows */
+    pthread_cond_t cancelled;
     bool is_cancelled;
     struct line *idle;
     struct line *busy;
@@ -63,11 +64,7 @@ struct hf_wire *hf_wire_new(const struct hf_wire_options *options)
     wire->ca_file = options->ca_file ? hf_strdup(options->ca_file) : NULL;
     wire->user_agent = hf_strdup(options->user_agent);
     wire->connect_timeout_ms = options->connect_timeout_ms;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&wire->cancelled, &attributes);
-    pthread_condattr_destroy(&attributes);
+    hf_cond_init(&wire->cancelled);
     pthread_mutex_init(&wire->mutex, NULL);
     return wire;
 }
@@ -115,9 +112,7 @@ bool hf_wire_pause(struct hf_wire *wire, int64_t pause_ms, const atomic_bool *st
     pthread_mutex_lock(&wire->mutex);
     while (!wire->is_cancelled && !is_stopped(stop) && (now_ns = hf_clock_monotonic_ns()) < end_ns) {
         uint64_t until_ns = stop && now_ns + LOOK_EVERY_NS < end_ns ? now_ns + LOOK_EVERY_NS : end_ns;
-        const struct timespec until = {.tv_sec = (time_t)(until_ns / HF_SECOND_NS),
-                                       .tv_nsec = (long)(until_ns % HF_SECOND_NS)};
-        pthread_cond_timedwait(&wire->cancelled, &wire->mutex, &until);
+        hf_cond_wait_until(&wire->cancelled, &wire->mutex, until_ns);
     }
     bool go_on = !wire->is_cancelled && !is_stopped(stop);
     pthread_mutex_unlock(&wire->mutex);

@@ -5,6 +5,7 @@
 #include "core/buf.h"
 #include "tests/support/faulty.h"
 #include "tests/support/server.h"
+#include "tests/support/temp.h"
 
 #include "tests/support/check_main.h"
 
@@ -250,6 +251,78 @@ START_TEST(hydration_survives_lost_answers_and_keeps_the_epoch_out_until_it_is_t
 }
 END_TEST
 
+START_TEST(a_damaged_state_is_not_given_and_one_that_does_not_match_ends_the_hydration)
+{
+    static const struct hf_faulty_step steps[] = {
+        {HF_FAULTY_PASS_ON, NULL},
+        {HF_FAULTY_PASS_ON, NULL},
+        {HF_FAULTY_ANSWER, "HTTP/1.1 500 x\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n"
+                           "{\"code\":\"data_damaged\",\"detail\":\"bytes do not match\",\"retryable\":false}"},
+        {HF_FAULTY_PASS_ON, NULL},
+        {HF_FAULTY_PASS_ON, NULL},
+        {HF_FAULTY_PASS_ON, NULL},
+        {HF_FAULTY_ANSWER, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nState-Version: 1\r\n"
+                           "Repr-Digest: sha-256=:1HNeOiZeFu7gP1lxi5tdAwGcB9i2xR+Q2jpmbuwTqzU=:\r\n"
+                           "Content-Length: 1\r\n\r\n2"}};
+    struct scene s;
+    start(&s, steps, sizeof(steps) / sizeof(steps[0]));
+    save(&s, "a", "1");
+    struct holdfast_recovery recovery = hydrate(&s, hydration(), "a=none;");
+    ck_assert_int_eq(recovery.fresh, 1);
+    holdfast_set_epoch(s.service, 0);
+    struct holdfast_hydration again = {.restore = restore, .context = &s};
+    hf_buf_reset(&s.heard);
+    expect_refused(&s, holdfast_hydrate(s.service, &again, &recovery, &s.err), "bad_answer");
+    ck_assert_msg(strstr(s.err.text, "another one than the recovery says"), "%s", s.err.text);
+    ck_assert_str_eq(s.heard.data, "");
+    ck_assert_int_eq(holdfast_epoch(s.service), 0);
+    stop(&s);
+}
+END_TEST
+
+START_TEST(an_agents_token_brings_the_present_back_in_the_same_order)
+{
+    static const char *const names[] = {"a", "new", NULL};
+    struct scene s = {0};
+    struct holdfast_answer answer = {0};
+    HF_AUTO(free) char *directory = hf_test_temp_directory();
+    HF_AUTO(free) char *file = hf_format("%s/tokens", directory);
+    HF_AUTO(free) char *setting = hf_format("PERSISTENCE_TOKENS_FILE=%s", file);
+    const char *const arguments[] = {"token", "create", "--role", "agent", "--tokens-file", file, NULL};
+    const char *const environment[] = {setting, NULL};
+    int exit_code;
+    HF_AUTO(free) char *token = hf_test_server_run(arguments, &exit_code, NULL);
+    ck_assert_int_eq(exit_code, 0);
+    token[strcspn(token, "\n")] = '\0';
+    setenv("no_proxy", "127.0.0.1", 1);
+    s.server = hf_test_server_start(&(struct hf_test_server_options){.environment = environment});
+    HF_AUTO(free) char *url = hf_format("http://127.0.0.1:%d", hf_test_server_port(s.server));
+    must(s, holdfast_open(&(struct holdfast_options){.url = url, .token = token}, &s.service, &s.err));
+    hf_buf_init(&s.heard, 1000000);
+    hydrate(&s, hydration(.components = names), "a=none;new=none;"); /* the system is new */
+    save(&s, "a", "1");
+    save(&s, "b", "2");
+    save(&s, "c", "3");
+    depend(&s, "a", "b");
+    depend(&s, "b", "c");
+    depend(&s, "stateless", "a");
+    holdfast_set_epoch(s.service, 0);
+    struct holdfast_recovery recovery = hydrate(&s, hydration(), "c=3;b=2;a=1;");
+    ck_assert_str_eq(recovery.status, "completed");
+    ck_assert_str_eq(recovery.id, "");
+    ck_assert_int_eq(recovery.restored, 3);
+    ck_assert_int_eq(holdfast_epoch(s.service), 1);
+    hydrate(&s, hydration(.components = names), "a=1;new=none;");
+    hydrate(&s, hydration(.components = names, .include_dependencies = true), "c=3;b=2;a=1;new=none;");
+    const struct holdfast_request recoveries = {.path = "recoveries"};
+    must(s, holdfast_call(s.service, &recoveries, &answer, &s.err));
+    ck_assert_ptr_nonnull(strstr(answer.body, "\"recoveries\":[]"));
+    holdfast_answer_free(&answer);
+    hf_test_remove_tree(directory);
+    stop(&s);
+}
+END_TEST
+
 static bool hear(void *context, const struct holdfast_event *event)
 {
     struct scene *s = context;
@@ -339,5 +412,7 @@ HF_TEST_MAIN("coming_back", a_new_system_has_nothing_and_its_epoch_comes_with_th
              some_components_come_back_with_what_they_need_and_those_without_a_state_are_told,
              after_a_restore_the_old_epoch_is_refused_until_hydration, a_restore_whose_answer_is_lost_is_not_repeated,
              hydration_survives_lost_answers_and_keeps_the_epoch_out_until_it_is_through,
+             a_damaged_state_is_not_given_and_one_that_does_not_match_ends_the_hydration,
+             an_agents_token_brings_the_present_back_in_the_same_order,
              events_are_followed_from_an_id_until_the_callback_has_enough,
              a_stream_that_breaks_off_is_taken_up_where_it_was, following_is_cancelled);
