@@ -11,8 +11,10 @@
 
 #define POLL_MIN_MS 20
 #define POLL_MAX_MS 500
+#define TRIES       5
 
 static json_t *take(struct hf_cli *cli, bool incremental, const char *label, char id[256], struct holdfast_error *err);
+static bool is_ours(const json_t *snapshot, bool incremental, const char *label);
 static json_t *await(struct hf_cli *cli, const char *id, struct holdfast_error *err);
 static bool end_validated(struct hf_cli *cli, json_t **snapshot);
 static char *newest_id(struct hf_cli *cli);
@@ -27,12 +29,20 @@ int hf_run_backup(struct hf_cli *cli)
     const char *label = hf_option_text(&cli->options, "label");
     bool incremental = hf_option_given(&cli->options, "incremental");
     HF_AUTO(free) char *before = incremental ? newest_id(cli) : NULL;
-    HF_AUTO(json) json_t *started = take(cli, incremental, label, id, &err);
-    if (!started)
-        return hf_cli_fail(cli, &err, "cannot take a snapshot of %s", cli->settings.system);
-    HF_AUTO(json) json_t *snapshot = await(cli, id, &err);
-    if (!snapshot)
-        return hf_cli_fail(cli, &err, "the snapshot %s of %s was not completed", id, cli->settings.system);
+    HF_AUTO(json) json_t *snapshot = NULL;
+    for (int i = 0; i < TRIES && !is_ours(snapshot, incremental, label); i++) {
+        json_decref(snapshot);
+        snapshot = NULL;
+        HF_AUTO(json) json_t *started = take(cli, incremental, label, id, &err);
+        if (!started)
+            return hf_cli_fail(cli, &err, "cannot take a snapshot of %s", cli->settings.system);
+        snapshot = await(cli, id, &err);
+        if (!snapshot)
+            return hf_cli_fail(cli, &err, "the snapshot %s of %s was not completed", id, cli->settings.system);
+    }
+    if (!is_ours(snapshot, incremental, label))
+        return hf_cli_failed(cli, HF_EXIT_CONFLICT, "others take snapshots of %s all the time; %s is one of theirs",
+                             cli->settings.system, id);
     bool unchanged = before && strcmp(before, hf_field_text(snapshot, "id")) == 0;
     bool told = hf_option_given(&cli->options, "no-validate") || end_validated(cli, &snapshot);
     if (hf_interrupt_signal())
@@ -117,6 +127,16 @@ static json_t *take(struct hf_cli *cli, bool incremental, const char *label, cha
         return NULL;
     }
     return started;
+}
+
+/* What is asked for while another one waits for its turn joins that one, of whatever kind and label it is. What an
+ * incremental came to, a full or nothing new, is the service's decision. */
+static bool is_ours(const json_t *snapshot, bool incremental, const char *label)
+{
+    if (!snapshot)
+        return false;
+    return incremental || (strcmp(hf_field_text(snapshot, "kind"), "full") == 0 &&
+                           strcmp(hf_field_text(snapshot, "label"), label ? label : "") == 0);
 }
 
 static json_t *await(struct hf_cli *cli, const char *id, struct holdfast_error *err)

@@ -14,6 +14,7 @@ static int check_source(struct hf_cli *cli);
 static int confirm(struct hf_cli *cli, const json_t *plan);
 static int refuse(struct hf_cli *cli, const json_t *plan);
 static int apply(struct hf_cli *cli, const json_t *plan);
+static json_t *find_outcome(struct hf_cli *cli, const char *escaped, struct holdfast_error *err);
 static void write_outcome(const struct hf_pen *pen, const json_t *recovery);
 
 int hf_run_restore(struct hf_cli *cli)
@@ -144,6 +145,8 @@ static int apply(struct hf_cli *cli, const json_t *plan)
         return hf_cli_usage(cli, "the reason is not UTF-8");
     fflush(cli->out.file);
     HF_AUTO(json) json_t *recovery = hf_cli_send(cli, &sending, &err, "recoveries/%s/apply", escaped);
+    if (!recovery && strcmp(err.code, "outcome_unknown") == 0)
+        recovery = find_outcome(cli, escaped, &err);
     if (!recovery)
         return hf_cli_fail(cli, &err, "the plan %s was not applied", id);
     if (cli->json)
@@ -151,6 +154,22 @@ static int apply(struct hf_cli *cli, const json_t *plan)
     else
         write_outcome(&cli->out, recovery);
     return strcmp(hf_field_text(recovery, "status"), "failed") == 0 ? HF_EXIT_FAILED : HF_EXIT_OK;
+}
+
+/* The answer was lost, but the plan itself says whether it was applied. err stays as it is if that cannot be told. */
+static json_t *find_outcome(struct hf_cli *cli, const char *escaped, struct holdfast_error *err)
+{
+    struct holdfast_error ignored;
+    json_t *recovery = hf_cli_get(cli, &ignored, "recoveries/%s", escaped);
+    if (!recovery)
+        return NULL;
+    if (strcmp(hf_field_text(recovery, "status"), "planned") != 0)
+        return recovery;
+    *err = (struct holdfast_error){.code = "not_applied",
+                                   .text = "the connection was lost, and the plan waits as it "
+                                           "was; it can be applied again"};
+    json_decref(recovery);
+    return NULL;
 }
 
 static void write_outcome(const struct hf_pen *pen, const json_t *recovery)

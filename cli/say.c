@@ -1,6 +1,7 @@
 /* Saying what came of it: failures with their exit status, remarks, JSON documents. */
 #include "cli/cli.h"
 #include "cli/interrupt.h"
+#include "cli/print.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -25,6 +26,7 @@ static const struct meaning meanings[] = {
 
 static const struct meaning *meaning_of(const struct holdfast_error *err);
 static void say(struct hf_cli *cli, const char *what, const struct holdfast_error *err, const char *advice, int status);
+static void set_clean(json_t *object, const char *name, const char *text);
 
 int hf_exit_of(const struct holdfast_error *err)
 {
@@ -130,12 +132,17 @@ static void say(struct hf_cli *cli, const char *what, const struct holdfast_erro
 {
     fflush(cli->out.file);
     if (cli->json) {
-        HF_AUTO(json)
-        json_t *object = json_pack("{s:{s:i, s:s, s:s*, s:s*, s:s*, s:s*}}", "error", "exit", status, "what", what,
-                                   "code", err ? err->code : NULL, "text", err ? err->text : NULL, "requestId",
-                                   err && *err->request_id ? err->request_id : NULL, "advice", advice);
-        HF_AUTO(free) char *text = object ? json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
-        fprintf(cli->err.file, "%s\n", text ? text : "{\"error\":{}}");
+        HF_AUTO(json) json_t *document = json_object();
+        json_t *object = json_object();
+        json_object_set_new(document, "error", object);
+        json_object_set_new(object, "exit", json_integer(status));
+        set_clean(object, "what", what);
+        set_clean(object, "code", err ? err->code : "");
+        set_clean(object, "text", err ? err->text : "");
+        set_clean(object, "requestId", err ? err->request_id : "");
+        set_clean(object, "advice", advice ? advice : "");
+        HF_AUTO(free) char *text = json_dumps(document, JSON_COMPACT | JSON_ENSURE_ASCII);
+        fprintf(cli->err.file, "%s\n", text ? text : "{}");
         return;
     }
     hf_pen_print(&cli->err, HF_RED, "holdfast: ");
@@ -147,4 +154,14 @@ static void say(struct hf_cli *cli, const char *what, const struct holdfast_erro
         hf_pen_line(&cli->err, HF_DIM, "  %s", advice);
     if (err && *err->request_id)
         hf_pen_line(&cli->err, HF_DIM, "  request %s in the service's log", err->request_id);
+}
+
+/* Left out where it is empty. What was given on the command line may be no UTF-8. */
+static void set_clean(json_t *object, const char *name, const char *text)
+{
+    HF_AUTO(buf) struct hf_buf clean;
+    hf_buf_init(&clean, (size_t)1 << 20);
+    hf_text_clean(&clean, text, strlen(text));
+    if (clean.bytes > 0)
+        json_object_set_new(object, name, json_string(clean.data));
 }

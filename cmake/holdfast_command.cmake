@@ -15,7 +15,7 @@ add_custom_command(
   DEPENDS holdfast-command)
 add_custom_target(holdfast-pages ALL DEPENDS ${HF_PAGES}/stamp)
 
-install(TARGETS holdfast-command RUNTIME DESTINATION bin)
-install(DIRECTORY ${HF_PAGES}/man1 DESTINATION share/man)
-install(FILES ${HF_PAGES}/holdfast DESTINATION share/bash-completion/completions)
-install(FILES ${HF_PAGES}/_holdfast DESTINATION share/zsh/site-functions)
+install(TARGETS holdfast-command RUNTIME DESTINATION bin COMPONENT command)
+install(DIRECTORY ${HF_PAGES}/man1 DESTINATION share/man COMPONENT command)
+install(FILES ${HF_PAGES}/holdfast DESTINATION share/bash-completion/completions COMPONENT command)
+install(FILES ${HF_PAGES}/_holdfast DESTINATION share/zsh/site-functions COMPONENT command)

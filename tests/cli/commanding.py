@@ -61,7 +61,7 @@ class Command:
     def run(self, *arguments, given=b"", environment=None, text=True, **more):
         """In pipes, to its end."""
         given = given.encode() if isinstance(given, str) else given
-        done = subprocess.run([self.path, *map(str, arguments)], input=given, capture_output=True, check=False,
+        done = subprocess.run([self.path, *(given_as(argument) for argument in arguments)], input=given, capture_output=True, check=False,
                               timeout=PATIENCE_SECONDS, env=self.environment(**(environment or {})), **more)
         err = done.stderr.decode("utf-8", "replace")
         self.note(arguments, err)
@@ -133,13 +133,18 @@ class Terminal:
         return ESCAPE.sub("", self.text())
 
 
+def given_as(argument):
+    return argument if isinstance(argument, bytes) else str(argument)
+
+
 def take_terminal():
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 class FakeService:
-    """Answers what the function says: (status, headers, body), or bytes that are the whole answer as it stands."""
+    """Answers what the function says: (status, headers, body), or bytes that are the whole answer as it stands, or
+    several of them, one after the other."""
 
     def __init__(self, answer):
         outer = self
@@ -153,8 +158,11 @@ class FakeService:
                 body = self.rfile.read(length)
                 outer.asked.append((self.command, self.path, dict(self.headers)))
                 made = answer(self.command, self.path, body, len(outer.asked))
-                if isinstance(made, bytes):
-                    self.wfile.write(made)
+                if not isinstance(made, tuple):
+                    with contextlib.suppress(ConnectionError):
+                        for piece in [made] if isinstance(made, bytes) else made:
+                            self.wfile.write(piece)
+                            self.wfile.flush()
                     self.close_connection = True
                     return
                 status, headers, content = made

@@ -137,6 +137,17 @@ zpty -d inner
     return done.stdout + done.stderr
 
 
+def check_installed(checks, cli, names):
+    build, prefix = pathlib.Path(cli.path).parent, harness.new_directory("prefix")
+    done = subprocess.run(["cmake", "--install", str(build), "--prefix", str(prefix), "--component", "command"],
+                          capture_output=True, text=True, check=False)
+    found = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
+    wanted = {f"share/man/man1/holdfast-{name}.1" for name in names} | {
+        "share/man/man1/holdfast.1", "bin/holdfast", "share/bash-completion/completions/holdfast",
+        "share/zsh/site-functions/_holdfast"}
+    checks.check("everything_is_installed", done.returncode == 0 and found == wanted, (done.stderr, found ^ wanted))
+
+
 def check_documents(checks, names):
     text = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
     section = text.partition("\n## Command line\n")[2].partition("\n## ")[0]
@@ -156,6 +167,7 @@ def pages(checks, binary):
     check_help(checks, cli, names)
     check_manual(checks, cli, names)
     check_documents(checks, names)
+    check_installed(checks, cli, names)
     with FakeService(answer) as fake:
         cli.url = fake.url
         environment = cli.environment(PATH=f"{pathlib.Path(cli.path).parent}:{os.environ['PATH']}")

@@ -7,6 +7,7 @@ import hashlib
 import json
 import pathlib
 import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +38,9 @@ def check_unreachable(checks, binary):
     done = cli.run("--timeout", "1s", "snapshots", "--json")
     checks.check("failures_are_json_too", done.status == 3 and done.out == "" and
                  json.loads(done.err)["error"]["code"] == "unreachable", done)
+    done = cli.run("--timeout", "1s", "get", b"\xff\x1b[2J", "--json")
+    checks.check("a_failure_about_what_is_no_utf8_is_json", done.status in (1, 3) and "\x1b" not in done.err and
+                 json.loads(done.err)["error"]["what"], done)
     done = cli.run("completion", "bash")
     checks.equal("completions_need_no_service", done.status, 0)
 
@@ -248,6 +252,75 @@ def check_found(checks, binary):
                      in done.out, done)
 
 
+def check_lost_answers(checks, binary):
+    """The answer to a restore is lost: whether it was applied is looked up, and it is never applied twice."""
+    for name, status, wanted in (("applied", "applied", 0), ("not_applied", "planned", 1)):
+        applied = []
+
+        def answer(method, path, _body, _count, status=status, applied=applied):
+            if path.endswith("/apply"):
+                applied.append(path)
+                return b""
+            plan = {"id": "rec-1", "system": "default", "status": "planned", "waves": [], "dataLoss": {}}
+            return (201, {}, plan) if method == "POST" else (200, {}, dict(plan, status=status, epoch=2))
+
+        with FakeService(answer) as fake:
+            done = Command(binary, fake.url).run("--timeout", "2s", "restore", "latest", "--yes")
+            checks.check(f"a_restore_whose_answer_is_lost_and_that_was_{name}", done.status == wanted and
+                         len(applied) == 1, (done, applied))
+
+
+def check_others_snapshots(checks, binary):
+    """A snapshot that was asked for while another waited is that other one: it is asked for again."""
+    begun = []
+
+    def answer(method, path, body, _count):
+        if method == "POST" and path.endswith("/snapshots"):
+            begun.append(json.loads(body))
+            return 202, {}, {"id": f"s-{len(begun)}", "system": "default", "state": "running"}
+        mine = path.endswith("/s-2")
+        return 200, {}, {"id": path.rpartition("/")[2], "state": "complete", "kind": "full" if mine else "incremental",
+                         "label": "mine" if mine else "theirs", "validation": {"status": "valid"}}
+
+    with FakeService(answer) as fake:
+        done = Command(binary, fake.url).run("backup", "--label", "mine", "--json")
+        checks.check("a_backup_is_ones_own", done.status == 0 and done.json()["id"] == "s-2" and len(begun) == 2, done)
+        done = Command(binary, fake.url).run("backup", "--label", "never")
+        checks.check("a_backup_that_never_is_ones_own_is_a_conflict", done.status == 5, done)
+
+
+def check_interrupted(checks, binary):
+    directory = harness.new_directory("interrupted")
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nContent-Length: 1000000\r\n\r\n"
+    going = threading.Event()
+
+    def trickle():
+        yield head + b"x" * 1000
+        for _ in range(600):
+            time.sleep(0.1)
+            going.set()
+            yield b"x"
+
+    def answer(_method, path, _body, _count):
+        return trickle() if "archive" in path else (200, {}, {"id": "full-1", "system": "default", "stateBytes": 1000})
+
+    target = directory / "a.tar"
+    target.write_bytes(b"before")
+    with FakeService(answer) as fake:
+        cli = Command(binary, fake.url)
+        for number, wanted in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            going.clear()
+            process = subprocess.Popen([cli.path, "archive", "latest", "-o", str(target)], stdout=subprocess.PIPE,
+                                       stderr=subprocess.PIPE, env=cli.environment())
+            begun = going.wait(harness.PATIENCE_SECONDS) and harness.wait_until(lambda: harness.find_temporary(directory))
+            process.send_signal(number)
+            out, err = process.communicate(timeout=harness.PATIENCE_SECONDS)
+            cli.note(["archive"], err.decode())
+            checks.check(f"a_download_ended_by_signal_{number}_leaves_the_file_as_it_was", begun and process.returncode ==
+                         wanted and target.read_bytes() == b"before" and not harness.find_temporary(directory)
+                         and out == b"", (process.returncode, err))
+
+
 def small_disk():
     """A directory with little room; None where mounting is not allowed."""
     directory = harness.new_directory("small")
@@ -270,7 +343,7 @@ def check_full(checks, binary):
 
     def limit():
         if not disk:
-            harness.signal.signal(harness.signal.SIGXFSZ, harness.signal.SIG_IGN)
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 10, 256 << 10))
 
     for name, arguments in (("get", ["get", "large"]), ("archive", ["archive", "latest"])):
@@ -293,6 +366,9 @@ def trouble(checks, binary):
     check_away(checks, binary)
     check_damaged(checks, binary)
     check_found(checks, binary)
+    check_lost_answers(checks, binary)
+    check_others_snapshots(checks, binary)
+    check_interrupted(checks, binary)
     check_full(checks, binary)
     check_no_reports(checks)
 
