@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-static const char *check(const struct holdfast *service, const struct holdfast_request *request,
-                         struct holdfast_error *err);
+static const char *check(const struct holdfast_request *request, struct holdfast_error *err);
 static bool check_headers(const struct holdfast_request *request, struct holdfast_error *err);
 static void hand_over(struct hf_wire_answer *from, struct holdfast_answer *out);
 static void label_of(const char *digest, char out[72]);
@@ -17,12 +16,10 @@ bool holdfast_call(struct holdfast *service, const struct holdfast_request *requ
     struct holdfast_error unused;
     err = err ? err : &unused;
     HF_AUTO(free) char *target = NULL;
-    const char *method = check(service, request, err);
+    const char *method = check(request, err);
     if (!method)
         return false;
-    target = strncmp(request->path, "/v1/", 4) == 0 || request->path[0] == '/'
-                 ? hf_strdup(request->path)
-                 : hf_call_target(service, "%s", request->path);
+    target = request->path[0] == '/' ? hf_strdup(request->path) : hf_call_target(service, "%s", request->path);
     /* A query may hold what does not belong into messages. */
     HF_AUTO(free) char *doing = hf_format("%s %.*s", method, (int)strcspn(target, "?"), target);
     bool has_body = request->body || request->read;
@@ -65,11 +62,9 @@ void holdfast_answer_free(struct holdfast_answer *answer)
 }
 
 /* The method; NULL: something is refused. */
-static const char *check(const struct holdfast *service, const struct holdfast_request *request,
-                         struct holdfast_error *err)
+static const char *check(const struct holdfast_request *request, struct holdfast_error *err)
 {
     static const char *const methods[] = {"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"};
-    (void)service;
     const char *method = NULL;
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
         if (strcmp(request->method ? request->method : "GET", methods[i]) == 0)

@@ -375,7 +375,7 @@ HOLDFAST_PUBLIC bool holdfast_queue_close(struct holdfast_queue *queue, struct h
 
 struct holdfast_request {
     const char *method; /* NULL: GET */
-    const char *path;   /* "/v1/…" as it is; else below /v1/systems/SYSTEM/: "snapshots?limit=5" */
+    const char *path;   /* "/v1/…" or "/readyz" as it is; else below /v1/systems/SYSTEM/: "snapshots?limit=5" */
     const void *body;
     size_t bytes;
     const char *content_type;   /* NULL: application/json where there is a body */
