@@ -53,7 +53,7 @@ static int count_files(void)
 }
 
 /* The path of the file whose name begins so. Owns: free(). */
-static char *path_of(const char *prefix)
+static inline char *path_of(const char *prefix)
 {
     char *path = NULL;
     DIR *directory = opendir(outbox);
@@ -67,7 +67,7 @@ static char *path_of(const char *prefix)
 }
 
 /* Alters one byte; below 0: counted from the end. */
-static void damage_file(const char *prefix, int offset)
+static inline void damage_file(const char *prefix, int offset)
 {
     HF_AUTO(free) char *path = path_of(prefix);
     HF_AUTO(close) int fd = open(path, O_RDWR);
