@@ -51,6 +51,7 @@ int hf_run_history(struct hf_cli *cli)
     if (cli->json)
         return hf_cli_json(cli, document);
     write_versions(&cli->out, versions);
+    hf_limit_note(cli, versions, most);
     return HF_EXIT_OK;
 }
 

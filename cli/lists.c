@@ -23,6 +23,12 @@ bool hf_limit_read(struct hf_cli *cli, size_t fallback, size_t *out)
     return true;
 }
 
+void hf_limit_note(struct hf_cli *cli, const json_t *entries, size_t most)
+{
+    if (most > 0 && json_array_size(entries) >= most)
+        hf_cli_note(cli, "Only the newest %zu are shown; --limit 0 shows all.", most);
+}
+
 json_t *hf_list_document(const char *member, json_t *entries)
 {
     json_t *document = json_object();

@@ -7,6 +7,9 @@
 /* --limit: 0 means all; fallback where it is not given. False: it is no number, and that was said. */
 bool hf_limit_read(struct hf_cli *cli, size_t fallback, size_t *out);
 
+/* Says that there may be more than the `most` entries that were shown; nothing where all were asked for. */
+void hf_limit_note(struct hf_cli *cli, const json_t *entries, size_t most);
+
 /* {"member": entries}, entries taken. Owns. */
 json_t *hf_list_document(const char *member, json_t *entries);
 

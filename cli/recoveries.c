@@ -32,6 +32,7 @@ int hf_run_recoveries(struct hf_cli *cli)
         hf_cli_note(cli, "%s was never recovered or restored.", cli->settings.system);
     else
         write_recoveries(&cli->out, recoveries);
+    hf_limit_note(cli, recoveries, most);
     return HF_EXIT_OK;
 }
 

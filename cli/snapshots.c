@@ -37,6 +37,7 @@ int hf_run_snapshots(struct hf_cli *cli)
         hf_cli_note(cli, "%s has no such snapshot; holdfast backup takes one", cli->settings.system);
     else
         write_list(&cli->out, snapshots);
+    hf_limit_note(cli, snapshots, most);
     return HF_EXIT_OK;
 }
 

@@ -60,6 +60,9 @@ def check_states(checks, cli, directory):
     checks.check("history_is_newest_first", done.status == 0 and [line.split()[0] for line in
                                                                  done.out.splitlines()[1:]] == ["3", "2", "1"], done)
     checks.check("history_tells_events", "reward" in done.out, done)
+    done = cli.run("history", "agent-7", "-n", "2")
+    checks.check("a_limit_that_hides_something_is_told", len(done.out.splitlines()) == 3 and "--limit 0" in done.err, done)
+    checks.check("nothing_is_told_where_all_is_shown", cli.run("history", "agent-7", "-n", "0").err == "")
     checks.equal("history_takes_a_limit", len(cli.run("history", "agent-7", "-n", "1", "--json").json()["versions"]), 1)
     done = cli.run("components")
     checks.check("components_are_listed", done.status == 0 and "agent-7" in done.out and "model" in done.out, done)

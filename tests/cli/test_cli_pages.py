@@ -148,7 +148,7 @@ def check_installed(checks, cli, names):
     checks.check("everything_is_installed", done.returncode == 0 and found == wanted, (done.stderr, found ^ wanted))
 
 
-def check_documents(checks, names):
+def check_documents(checks, cli, names):
     text = (ROOT / "docs/clients.md").read_text(encoding="utf-8")
     section = text.partition("\n## Command line\n")[2].partition("\n## ")[0]
     for name in sorted(names):
@@ -166,7 +166,7 @@ def pages(checks, binary):
     checks.check("every_command_is_there", WANTED <= set(names), names)
     check_help(checks, cli, names)
     check_manual(checks, cli, names)
-    check_documents(checks, names)
+    check_documents(checks, cli, names)
     check_installed(checks, cli, names)
     with FakeService(answer) as fake:
         cli.url = fake.url
