@@ -1,14 +1,17 @@
 #!/usr/bin/python3
 """holdfast in a pseudo-terminal: colours, widths, the question, progress, and how it leaves the terminal."""
+import base64
+import hashlib
 import pathlib
 import signal
 import sys
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from commanding import ESCAPE, Command, FakeService, check_no_reports, url_of  # noqa: E402
 import harness  # noqa: E402
-from harness import Server, put_state, take_snapshot  # noqa: E402
+from harness import Server, put_state  # noqa: E402
 
 HOSTILE = "bad\x1b]0;title\x07\x1b[2J\u009b31m\u202eend"
 
@@ -76,22 +79,38 @@ def check_watch(checks, cli):
     checks.check("watch_keeps_to_the_screen", lines and max(map(len, lines)) <= 80, lines)
 
 
-def check_progress(checks, cli, client):
-    """An archive that is large enough to be drawn at least once, as its download takes longer than a tenth of a second."""
-    for i in range(4):
-        put_state(client, "large", f"part-{i}", harness.random.randbytes(4 << 20), Content_Type="application/octet-stream")
-    take_snapshot(client, "large")
-    directory = harness.new_directory("large")
-    shown = show(cli, "-s", "large", "archive", "latest", "-o", directory / "a.tar")
-    checks.check("an_archive_comes_with_a_bar", shown.status == 0 and "Archive [" in shown.text() and "MiB/s" in
-                 shown.text(), shown.text())
-    last = shown.text().rindex("Archive [")
-    checks.check("the_bar_is_taken_away_at_the_end", "\r\x1b[K" in shown.text()[last:], shown.text()[last:])
-    shown = show(cli, "-s", "large", "archive", "latest", "-q", "-o", directory / "b.tar")
-    checks.check("quiet_shows_no_bar", shown.status == 0 and shown.text() == "", shown.text())
-    done = cli.run("-s", "large", "archive", "latest", "-o", directory / "c.tar")
-    checks.check("a_pipe_gets_no_bar", done.status == 0 and "\r" not in done.err and "[" not in done.err, done)
-    terminal = cli.terminal("-s", "large", "import", "-")
+def check_progress(checks, cli):
+    """An archive that comes slowly enough for its progress to be drawn, however fast the machine is."""
+    content = harness.random.randbytes(1 << 20)
+    digest = base64.b64encode(hashlib.sha256(content).digest())
+
+    def trickle():
+        yield (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n"
+               b"Trailer: Content-Digest\r\n\r\n")
+        for at in range(0, len(content), 1 << 16):
+            time.sleep(0.03)
+            yield b"%x\r\n" % (1 << 16) + content[at:at + (1 << 16)] + b"\r\n"
+        yield b"0\r\nContent-Digest: sha-256=:" + digest + b":\r\n\r\n"
+
+    def answer(_method, path, _body, _count):
+        return trickle() if "archive" in path else (200, {}, {"id": "full-1", "system": "default",
+                                                              "stateBytes": len(content)})
+
+    directory = harness.new_directory("slow")
+    with FakeService(answer) as fake:
+        slow = Command(str(pathlib.Path(cli.path).parent / "holdfast-server"), fake.url)
+        shown = show(slow, "archive", "latest", "-o", directory / "a.tar", columns=120)
+        text = shown.text()
+        checks.check("an_archive_comes_with_a_bar", shown.status == 0 and "Archive [=" in text and "/s" in text
+                     and "left" in text and (directory / "a.tar").read_bytes() == content, text)
+        checks.check("the_bar_is_taken_away_at_the_end", "\r\x1b[K" in text[text.rindex("Archive ["):], text)
+        widest = max(len(piece) for piece in ESCAPE.sub("", text).split("\r") if "Archive [" in piece)
+        checks.check("the_bar_fits", widest <= 120, widest)
+        shown = show(slow, "archive", "latest", "-q", "-o", directory / "b.tar")
+        checks.check("quiet_shows_no_bar", shown.status == 0 and shown.text() == "", shown.text())
+        done = slow.run("archive", "latest", "-o", directory / "c.tar")
+        checks.check("a_pipe_gets_no_bar", done.status == 0 and "\r" not in done.err and "[" not in done.err, done)
+    terminal = cli.terminal("import", "-")
     harness.wait_until(terminal.minds_interrupts)
     terminal.type("\x03")
     checks.check("ctrl_c_ends_a_command_that_waits_for_input", terminal.end() == 130 and terminal.clean, terminal.text())
@@ -128,7 +147,7 @@ def terminals(checks, binary):
     check_looks(checks, cli)
     check_question(checks, cli, client)
     check_watch(checks, cli)
-    check_progress(checks, cli, client)
+    check_progress(checks, cli)
     check_hostile(checks, cli)
     check_no_reports(checks)
     client.close()
