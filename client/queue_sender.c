@@ -288,11 +288,15 @@ static struct holdfast_item item_of(const struct hf_queue_state *state)
                                               .event_snapshot = state->snapshot}};
 }
 
-/* What may have arrived all the same is sent again as well: the same content is one version. */
+/* What may have arrived all the same is sent again as well: the same content is one version. Short memory says nothing
+ * about a state. */
 static enum verdict judge(const struct holdfast_error *err)
 {
-    bool again = err->retryable || hf_problem_is(err, HF_PROBLEM_UNREACHABLE) ||
-                 hf_problem_is(err, HF_PROBLEM_TIMED_OUT) || hf_problem_is(err, HF_PROBLEM_UNKNOWN);
+    static const char *const passing[] = {HF_PROBLEM_UNREACHABLE, HF_PROBLEM_TIMED_OUT, HF_PROBLEM_UNKNOWN,
+                                          HF_PROBLEM_NO_MEMORY};
+    bool again = err->retryable;
+    for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++)
+        again = again || hf_problem_is(err, passing[i]);
     if (hf_problem_is(err, HF_PROBLEM_CANCELLED))
         return END;
     if (!again)
