@@ -228,6 +228,14 @@ static void write_answer_seeds(void)
     write_seed(fuzzer, "problem", PROBLEM_412, problem, sizeof(problem) - 1);
 }
 
+static void write_outbox_seeds(void)
+{
+    static const char file[] = "holdfast-outbox 1\nsystem default\ncomponent agent-7\ncontent-type application/json\n"
+                               "event large-reward\nevent-snapshot 1\nepoch 3\nqueued-at 1795397400123\nbytes 2\n"
+                               "sha-256 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n\n{}";
+    write_seed("fuzz_outbox_file", "state", -1, file, sizeof(file) - 1);
+}
+
 int main(int argc, char *argv[])
 {
     if (argc != 2) {
@@ -248,6 +256,7 @@ int main(int argc, char *argv[])
     write_archive_seeds(repository);
     write_delta_seeds();
     write_answer_seeds();
+    write_outbox_seeds();
     hf_repository_close(repository);
     return 0;
 }
