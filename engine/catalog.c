@@ -298,7 +298,7 @@ void hf_catalog_drop_component_locked(struct hf_system *system, struct hf_compon
 
 void hf_catalog_forget_component_locked(struct hf_system *system, struct hf_component *component)
 {
-    int64_t last_id = system->last_component_id;
+    hf_catalog_reserve_component_id_locked(system, component->id);
     for (struct hf_component **link = &system->dirty_first; *link; link = &(*link)->dirty_next) {
         if (*link != component)
             continue;
@@ -308,7 +308,6 @@ void hf_catalog_forget_component_locked(struct hf_system *system, struct hf_comp
     }
     component->dirty = component->stored = false; /* a fold under way looks it up by its number, and finds none */
     hf_catalog_drop_component_locked(system, component);
-    system->last_component_id = last_id;
 }
 
 void hf_catalog_mark_dirty_locked(struct hf_system *system, struct hf_component *component)

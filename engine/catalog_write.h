@@ -87,7 +87,7 @@ void hf_catalog_reserve_component_id_locked(struct hf_system *system, int64_t id
 /* In memory only. The new name is free. */
 void hf_catalog_rename_component_locked(struct hf_system *system, struct hf_component *component, const char *name);
 void hf_catalog_drop_component_locked(struct hf_system *system, struct hf_component *component); /* never stored one */
-/* A stored one that never had a state, and whose row is deleted. Its number is not given again. */
+/* A stored one that never had a state, and whose row is deleted. Its number is not given again in this run. */
 void hf_catalog_forget_component_locked(struct hf_system *system, struct hf_component *component);
 
 /* Sets the committed head, keeps counts, the dirty list and the cache (body may be NULL; takes no reference of the

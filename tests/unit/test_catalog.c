@@ -203,6 +203,19 @@ START_TEST(what_waits_for_its_first_commit_is_nobodys_yet)
 }
 END_TEST
 
+START_TEST(the_number_of_a_forgotten_component_is_not_given_again)
+{
+    open_catalog(1 << 20);
+    add("a");
+    int64_t forgotten = add("b")->id;
+    hf_catalog_forget_component_locked(sys, hf_catalog_find_component_locked(sys, "b"));
+    struct hf_component *unborn = hf_catalog_add_component_locked(sys, "c", 0, 1);
+    hf_catalog_drop_component_locked(sys, unborn);
+    ck_assert_int_gt(add("d")->id, forgotten);
+    hf_catalog_free(catalog);
+}
+END_TEST
+
 START_TEST(names_survive_removal_of_their_neighbours_in_the_table)
 {
     struct thing {
@@ -227,4 +240,5 @@ HF_TEST_MAIN("catalog", components_are_listed_in_byte_order_whatever_order_they_
              counts_follow_uploads_and_deletions, the_cache_stays_within_its_bytes_and_keeps_what_is_read,
              a_body_offered_late_is_not_kept_for_a_newer_head, a_cycle_is_found_and_named,
              a_chain_of_100000_dependencies_is_walked_without_deep_recursion,
-             what_waits_for_its_first_commit_is_nobodys_yet, names_survive_removal_of_their_neighbours_in_the_table);
+             the_number_of_a_forgotten_component_is_not_given_again, what_waits_for_its_first_commit_is_nobodys_yet,
+             names_survive_removal_of_their_neighbours_in_the_table);
