@@ -161,7 +161,7 @@ struct hf_system *hf_catalog_add_system_locked(struct hf_catalog *catalog, const
     system->id = id ? id : catalog->last_system_id + 1;
     HF_ASSERT(system->id > catalog->last_system_id); /* loaded by id, then numbered on */
     catalog->last_system_id = system->id;
-    system->epoch = 1;
+    system->epoch = system->declared = 1;
     system->created_at_ms = created_at_ms;
     system->backup_interval_ms = system->incremental_interval_ms = system->max_retention_hours = -1;
     if (catalog->by_id_count == catalog->by_id_capacity) {
@@ -277,6 +277,7 @@ void hf_catalog_rename_component_locked(struct hf_system *system, struct hf_comp
     component->name = hf_strdup(name);
     hf_name_table_add(&system->components, component);
     system->by_name_sorted = 0; /* sorted anew by whoever lists next */
+    system->declared++;
 }
 
 void hf_catalog_drop_component_locked(struct hf_system *system, struct hf_component *component)
@@ -308,6 +309,7 @@ void hf_catalog_forget_component_locked(struct hf_system *system, struct hf_comp
     }
     component->dirty = component->stored = false; /* a fold under way looks it up by its number, and finds none */
     hf_catalog_drop_component_locked(system, component);
+    system->declared++;
 }
 
 void hf_catalog_mark_dirty_locked(struct hf_system *system, struct hf_component *component)
@@ -357,7 +359,8 @@ uint32_t hf_catalog_next_visit_locked(struct hf_catalog *catalog)
     return ++catalog->visit;
 }
 
-void hf_catalog_set_registration_locked(struct hf_component *component, const struct hf_registration *from)
+void hf_catalog_set_registration_locked(struct hf_system *system, struct hf_component *component,
+                                        const struct hf_registration *from)
 {
     size_t bytes = sizeof *from + (size_t)from->depends_on_count * sizeof(char *) + strlen(from->kind) + 1 +
                    strlen(from->depends_on_json) + 1 + strlen(from->required_pointers_json) + 1;
@@ -378,6 +381,7 @@ void hf_catalog_set_registration_locked(struct hf_component *component, const st
         forget_lack(component);
     free(component->registration);
     component->registration = copy;
+    component->declared = ++system->declared;
 }
 
 const char *hf_catalog_intern_locked(struct hf_catalog *catalog, const char *content_type)

@@ -11,6 +11,7 @@ struct hf_component {
     int64_t id; /* 1, 2, 3, … in its system */
     struct hf_head head;
     struct hf_registration *registration; /* owns; NULL: never registered */
+    int64_t declared;                     /* of the system's, when the registration was set; 0: never registered */
     char *status;                         /* owns; NULL: "" */
     char *metrics;                        /* owns; NULL: "{}" */
     double health;
@@ -49,6 +50,9 @@ struct hf_system {
     int64_t present_count, present_bytes;
     int64_t last_component_id;
     int64_t reserved_component_id; /* rows of states name numbers up to here: never given to another component */
+    /* Counts what changes and does not move the sequence: registrations, names, settings. From 1 on in each run of the
+     * service: it tells what came since, where a time would not (the clock is set back, a commit comes later). */
+    int64_t declared;
 
     struct hf_name_table components;
     struct hf_component **by_id; /* component id - 1 */
@@ -100,7 +104,8 @@ void hf_catalog_mark_dirty_locked(struct hf_system *system, struct hf_component 
 uint32_t hf_catalog_next_visit_locked(struct hf_catalog *catalog);
 
 /* Replaces the registration (copied). */
-void hf_catalog_set_registration_locked(struct hf_component *component, const struct hf_registration *registration);
+void hf_catalog_set_registration_locked(struct hf_system *system, struct hf_component *component,
+                                        const struct hf_registration *registration);
 
 /* The one copy of a content type, valid as long as the catalogue; NULL when there are too many different ones. */
 const char *hf_catalog_intern_locked(struct hf_catalog *catalog, const char *content_type);

@@ -298,7 +298,7 @@ static void publish_component(struct hf_forking *forking, struct hf_system *syst
     component->stored = true;
     component->last_activity_at_ms = forking->now_ms;
     if (item->registration.registered_at_ms)
-        hf_catalog_set_registration_locked(component, &item->registration);
+        hf_catalog_set_registration_locked(system, component, &item->registration);
     component->dirty = true; /* it is as its row: no fold is needed */
     hf_catalog_set_head_locked(forking->engine->catalog, system, component, &head, NULL);
     component->dirty = false;

@@ -36,7 +36,8 @@ bool hf_names_parse(const char *json, struct hf_arena *arena, const char *const 
     return true;
 }
 
-static bool load_registration(struct hf_component *component, const struct hf_component_row *row, struct hf_error *err)
+static bool load_registration(struct hf_system *system, struct hf_component *component,
+                              const struct hf_component_row *row, struct hf_error *err)
 {
     HF_AUTO(arena) struct hf_arena arena;
     hf_arena_init(&arena);
@@ -49,7 +50,7 @@ static bool load_registration(struct hf_component *component, const struct hf_co
     };
     if (!hf_names_parse(row->depends_on, &arena, &registration.depends_on, &registration.depends_on_count, err))
         return hf_error_wrap(err, "component %s", row->name);
-    hf_catalog_set_registration_locked(component, &registration);
+    hf_catalog_set_registration_locked(system, component, &registration);
     return true;
 }
 
@@ -77,7 +78,7 @@ static bool load_component(void *context, const struct hf_component_row *row)
     component->dirty = true; /* what comes from its row needs no fold */
     hf_catalog_set_head_locked(load->catalog, load->system, component, &head, NULL);
     component->dirty = false;
-    load->ok = !row->registered_at_ms || load_registration(component, row, load->err);
+    load->ok = !row->registered_at_ms || load_registration(load->system, component, row, load->err);
     return load->ok;
 }
 

@@ -255,7 +255,7 @@ static void publish_application(void *context)
                                                         application->committed_at_ms);
             component->stored = true;
             if (item->registration.registered_at_ms)
-                hf_catalog_set_registration_locked(component, &item->registration);
+                hf_catalog_set_registration_locked(system, component, &item->registration);
         }
         struct hf_head head = head_after(application, item);
         hf_catalog_set_head_locked(catalog, system, component, &head, NULL);

@@ -328,7 +328,7 @@ static bool make(struct hf_making *making, struct hf_snapshot_row *row_out, stru
         return false;
     if (!hf_sessions_take(engine->sessions, &making->session, err))
         return false;
-    bool ok = hf_session_begin(making->session, err) && hf_cut_read(making, err);
+    bool ok = hf_cut_read(making, err);
     if (ok && making->unchanged)
         *row_out = making->previous;
     else if (ok)

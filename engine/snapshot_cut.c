@@ -33,21 +33,20 @@ struct listing {
 static void recall_previous(struct hf_making *making);
 static bool read_system(struct hf_making *making, struct hf_error *err);
 static hf_system_row_fn take_system;
-static bool is_unchanged(struct hf_making *making);
-static bool registered_since(struct hf_making *making, int64_t since_ms);
+static void choose_full(struct hf_making *making, const char *reason);
+static void take_view(struct hf_making *making);
+static bool list_against_file(struct hf_making *making, struct hf_error *err);
 static const char *why_not_incremental(const struct hf_making *making);
 static void choose_generation(struct hf_making *making);
 static bool list_all(struct hf_making *making, struct hf_error *err);
 static hf_component_row_fn list_component;
 static hf_state_row_fn overlay_head;
-static bool continue_chain(struct hf_making *making, bool *continues_out, struct hf_error *err);
 static bool list_memory(struct listing *listing, struct hf_error *err);
 static bool give_up_listing(struct listing *listing, struct hf_error *err);
 static void set_memory(struct hf_manifest_entry *entry, const struct hf_head *head);
 static void set_head(struct hf_manifest_entry *entry, const struct hf_state_row *row, const char *content_type);
 static void trust_memory(struct listing *listing);
 static struct hf_cut_entry *listed_as(struct listing *listing, int64_t component_id);
-static void keep_changed_only(struct hf_making *making);
 static bool list_changes(struct hf_making *making, struct hf_error *err);
 static hf_state_row_fn list_change;
 static struct hf_cut_entry *list_one(struct hf_making *making, int64_t component_id);
@@ -59,39 +58,66 @@ static const char *keep_text(struct text_keeper *keeper, const char *text);
 bool hf_cut_read(struct hf_making *making, struct hf_error *err)
 {
     recall_previous(making);
-    if (!read_system(making, err))
+    /* Before the view of the database: what is declared in between counts as later. */
+    hf_cut_note_declared(making);
+    if (!hf_session_begin(making->session, err) || !read_system(making, err))
         return false;
-    if (!making->full) {
-        making->reason = why_not_incremental(making);
-        making->full = making->reason[0] != '\0';
+    if (!making->full)
+        choose_full(making, why_not_incremental(making));
+    making->unchanged = hf_cut_is_unchanged(making);
+    if (!making->unchanged) {
+        take_view(making);
+        if (!(making->view ? list_changes(making, err) : list_all(making, err) && list_against_file(making, err)))
+            return false;
     }
-    making->unchanged = is_unchanged(making);
-    if (making->unchanged)
+    if (making->unchanged) {
+        making->previous = making->last;
         return true;
-
-    struct hf_shelf *shelf = making->shelf;
-    bool view_fits = shelf->view && making->has_previous && strcmp(shelf->view->id, making->previous.id) == 0;
-    making->view = view_fits && !making->full ? shelf->view : NULL;
-    if (making->view) {
-        shelf->view = NULL;
-        if (!list_changes(making, err))
-            return false;
-    } else {
-        if (!list_all(making, err))
-            return false;
-        bool continues = true;
-        if (!making->full && !continue_chain(making, &continues, err))
-            return false;
-        if (!continues) {
-            making->full = true;
-            making->reason = "the database does not continue the snapshot before it";
-        }
-        if (!making->full)
-            keep_changed_only(making);
     }
     choose_generation(making);
     hf_cut_sort(making);
     hf_cut_count(making);
+    return true;
+}
+
+static void choose_full(struct hf_making *making, const char *reason)
+{
+    making->reason = reason;
+    making->full = reason[0] != '\0';
+}
+
+/* What is forgotten since, or has another name, no incremental can say. */
+static void take_view(struct hf_making *making)
+{
+    struct hf_shelf *shelf = making->shelf;
+    bool fits = shelf->view && making->has_previous && strcmp(shelf->view->id, making->previous.id) == 0;
+    if (making->full || making->perhaps_unchanged || !fits)
+        return;
+    if (hf_view_has_all_names(making, shelf->view)) {
+        making->view = shelf->view;
+        shelf->view = NULL;
+    } else {
+        choose_full(making, "a component of the snapshot before it is there no more");
+    }
+}
+
+/* Everything is listed: compares it with what a snapshot of an earlier run, or the one before an incremental, holds. */
+static bool list_against_file(struct hf_making *making, struct hf_error *err)
+{
+    struct hf_cut_comparison found = {0};
+    const struct hf_snapshot_row *row = making->perhaps_unchanged ? &making->last : &making->previous;
+    if (making->full && !making->perhaps_unchanged)
+        return true;
+    if (!hf_cut_compare(making, row, &found, err))
+        return false;
+    if (making->perhaps_unchanged && found.same) {
+        making->unchanged = true;
+        hf_cut_keep_unchanged(making, found.continues);
+    } else if (!making->full && !found.continues) {
+        choose_full(making, "the database does not continue the snapshot before it");
+    } else if (!making->full) {
+        hf_cut_keep_changed(making);
+    }
     return true;
 }
 
@@ -102,6 +128,8 @@ static void recall_previous(struct hf_making *making)
     making->has_previous = shelf->newest.has;
     if (shelf->newest.has)
         hf_snapshot_row_copy(&making->arena, &shelf->newest.row, &making->previous);
+    making->previous_declared = shelf->newest.declared;
+    making->last_cut_at_ms = shelf->last_cut_at_ms;
     making->anchor_cut_at_ms = shelf->anchor_cut_at_ms;
     making->generation_damaged = shelf->generation_damaged;
     pthread_mutex_unlock(&making->engine->snapshotter->mutex);
@@ -121,8 +149,8 @@ static bool read_system(struct hf_making *making, struct hf_error *err)
     int64_t now_ms = hf_clock_now_ms();
     if (now_ms > header->cut_at_ms)
         header->cut_at_ms = now_ms;
-    if (making->has_previous && making->previous.cut_at_ms >= header->cut_at_ms)
-        header->cut_at_ms = making->previous.cut_at_ms + 1;
+    if (making->last_cut_at_ms >= header->cut_at_ms)
+        header->cut_at_ms = making->last_cut_at_ms + 1;
     return true;
 }
 
@@ -141,42 +169,6 @@ static bool take_system(void *context, const struct hf_system_row *row)
     header->cut_at_ms = row->committed_at_ms;
     making->folded_sequence = row->folded_sequence;
     return false;
-}
-
-/* Leaves the snapshot that already says it all in making->previous. */
-static bool is_unchanged(struct hf_making *making)
-{
-    struct hf_snapshot_row last = making->previous;
-    bool has_last = making->has_previous;
-    if (making->request->full) {
-        if (making->request->even_unchanged)
-            return false;
-        pthread_mutex_lock(&making->engine->snapshotter->mutex);
-        has_last = making->shelf->full.has;
-        if (has_last)
-            hf_snapshot_row_copy(&making->arena, &making->shelf->full.row, &last);
-        pthread_mutex_unlock(&making->engine->snapshotter->mutex);
-    }
-    if (!has_last || making->generation_damaged || last.sequence != making->header.sequence ||
-        last.epoch != making->header.epoch || registered_since(making, last.cut_at_ms) || hf_lost_came_back(making))
-        return false;
-    making->previous = last;
-    return true;
-}
-
-/* Registrations do not move the sequence. One in the same millisecond counts as later. */
-static bool registered_since(struct hf_making *making, int64_t since_ms)
-{
-    struct hf_catalog *catalog = making->engine->catalog;
-    bool some = false;
-    hf_catalog_lock(catalog);
-    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
-    for (uint32_t i = 0; system && i < system->by_name_count && !some; i++) {
-        const struct hf_component *component = system->by_name[i];
-        some = component->stored && component->registration && component->registration->registered_at_ms >= since_ms;
-    }
-    hf_catalog_unlock(catalog);
-    return some;
 }
 
 static const char *why_not_incremental(const struct hf_making *making)
@@ -223,6 +215,7 @@ static bool list_all(struct hf_making *making, struct hf_error *err)
                             making->shelf->name, (long long)listing.missing_id);
     if (!ok)
         return false;
+    hf_cut_number_registrations(making);
     making->view = hf_alloc(sizeof(*making->view));
     for (int64_t i = 0; i < making->entry_count; i++)
         hf_view_put(making->view, &making->entries[i]);
@@ -335,35 +328,6 @@ static bool overlay_head(void *context, const struct hf_state_row *row)
     return true;
 }
 
-/* Without a view: does the database hold exactly what the previous snapshot says for everything up to its sequence? */
-static bool continue_chain(struct hf_making *making, bool *continues_out, struct hf_error *err)
-{
-    struct hf_chain *chain = NULL;
-    *continues_out = false;
-    if (!hf_chain_load(&chain, making->engine->repository, making->header.system, making->previous.id, err)) {
-        if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND && err->code != HF_KEY_MISSING)
-            return false;
-        hf_log(HF_LOG_WARNING, "snapshot_parent_unusable", err->text, HF_LOG_TEXT("system", making->header.system));
-        return true; /* a full does not need it */
-    }
-    int64_t same = 0;
-    bool equal = true;
-    for (int64_t i = 0; i < making->entry_count && equal; i++) {
-        const struct hf_manifest_entry *now = &making->entries[i].entry;
-        const struct hf_manifest_entry *then = hf_chain_find(chain, now->component);
-        if (then)
-            same++;
-        if (now->sequence > making->previous.sequence)
-            continue;
-        equal = then ? then->sequence == now->sequence && then->version == now->version &&
-                           then->deleted == now->deleted && hf_hash_equal(&then->hash, &now->hash)
-                     : now->version == 0;
-    }
-    *continues_out = equal && same == hf_chain_count(chain);
-    hf_chain_free(chain);
-    return true;
-}
-
 /* Rows may have been altered or lost behind our back, heads in memory were not. One that stands at or before the cut is
  * what the component was at the cut; memory may be behind the database for a moment, never ahead of it. The contents
  * are compared with these hashes when they are read. */
@@ -399,18 +363,6 @@ static struct hf_cut_entry *listed_as(struct listing *listing, int64_t component
         return list_one(listing->making, component_id);
     uint32_t place = component_id < listing->place_count ? listing->place[component_id] : 0;
     return place ? &listing->making->entries[place - 1] : NULL;
-}
-
-static void keep_changed_only(struct hf_making *making)
-{
-    int64_t kept = 0;
-    for (int64_t i = 0; i < making->entry_count; i++) {
-        const struct hf_manifest_entry *entry = &making->entries[i].entry;
-        if (entry->sequence > making->previous.sequence || entry->registered_at_ms >= making->previous.cut_at_ms ||
-            (entry->version == 0 && entry->created_at_ms >= making->previous.cut_at_ms))
-            making->entries[kept++] = making->entries[i];
-    }
-    making->entry_count = kept;
 }
 
 /* ---- what changed ---- */
@@ -472,7 +424,7 @@ static void list_registrations(struct hf_making *making)
         const struct hf_component *component = system->by_name[i];
         if (!component->stored || !component->registration)
             continue;
-        if (hf_view_at(making->view, component->id)->registered_at_ms != component->registration->registered_at_ms)
+        if (hf_view_at(making->view, component->id)->declared != component->declared)
             list_one(making, component->id);
     }
     hf_catalog_unlock(catalog);
@@ -487,6 +439,7 @@ static bool complete_change(struct hf_making *making, struct hf_cut_entry *cut, 
     struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
     const struct hf_component *component = system ? hf_catalog_component_by_id_locked(system, cut->component_id) : NULL;
     const char *name = component ? hf_arena_strdup(&making->arena, component->name) : NULL;
+    cut->declared = component ? component->declared : 0; /* what is declared from here on counts as later */
     hf_catalog_unlock(catalog);
 
     struct hf_component_info info;

@@ -15,7 +15,7 @@ struct shelf_reading {
     struct hf_shelf *shelf;
     struct hf_snapshot_row full, incremental, newest, oldest;
     bool has_full, has_incremental, has_newest, has_oldest;
-    int64_t anchor_cut_at_ms;
+    int64_t anchor_cut_at_ms, last_cut_at_ms;
     int64_t damaged_count, pending_count, last_validated_at_ms;
     bool generation_damaged;
     const char *damaged_generations[16];
@@ -71,6 +71,8 @@ void hf_snapshot_row_copy(struct hf_arena *arena, const struct hf_snapshot_row *
 
 void hf_kept_row_set(struct hf_kept_row *kept, const struct hf_snapshot_row *row)
 {
+    if (!kept->has || !row || strcmp(kept->row.id, row->id) != 0)
+        kept->declared = 0;
     hf_arena_done(&kept->arena);
     hf_arena_init(&kept->arena);
     kept->has = row != NULL;
@@ -104,6 +106,7 @@ bool hf_shelf_load(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_s
         hf_kept_row_set(&shelf->newest, reading.has_newest ? &reading.newest : NULL);
         hf_kept_row_set(&shelf->oldest, reading.has_oldest ? &reading.oldest : NULL);
         shelf->anchor_cut_at_ms = reading.anchor_cut_at_ms;
+        shelf->last_cut_at_ms = reading.last_cut_at_ms;
         shelf->generation_damaged = reading.generation_damaged;
         shelf->damaged_count = reading.damaged_count;
         shelf->pending_count = shelf->unvalidated_count = reading.pending_count;
@@ -121,6 +124,8 @@ static bool read_row(void *context, const struct hf_snapshot_row *row)
     bool damaged = strcmp(row->state, "damaged") == 0 || strcmp(row->validation_status, "damaged") == 0;
     if (row->validated_at_ms > reading->last_validated_at_ms)
         reading->last_validated_at_ms = row->validated_at_ms;
+    if (strcmp(row->trigger, "import") != 0 && row->cut_at_ms > reading->last_cut_at_ms)
+        reading->last_cut_at_ms = row->cut_at_ms;
     if (damaged) {
         reading->damaged_count++;
         reading->pending_count += row->quality_score < 0; /* at first sight: what is lost, a validation tells */

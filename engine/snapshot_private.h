@@ -1,7 +1,8 @@
 /* What the parts of the snapshotter share: snapshot.c (asking, waiting, background), snapshot_cut.c (what a snapshot
- * lists), snapshot_view.c (the system as it holds it), snapshot_write.c (its file and row), snapshot_lost.c (what to
- * hold of states that are lost), snapshot_keep.c (rows in memory, leases, deletion), snapshot_adopt.c (start-up),
- * system_delete.c (all of a system's), and validation (validation_private.h). Not for others.
+ * lists), snapshot_compare.c (whether a snapshot holds it already), snapshot_view.c (the system as it holds it),
+ * snapshot_write.c (its file and row), snapshot_lost.c (what to hold of states that are lost), snapshot_keep.c (rows in
+ * memory, leases, deletion), snapshot_adopt.c (start-up), system_delete.c (all of a system's), and validation
+ * (validation_private.h). Not for others.
  *
  * Locks are taken in this order: shelf->judging, shelf->taking, snapshotter->mutex, the catalogue's. Only the first two
  * are held across I/O. */
@@ -27,7 +28,7 @@ struct hf_view_entry {
     int64_t version;
     int64_t sequence;
     int64_t bytes;
-    int64_t registered_at_ms;
+    int64_t declared; /* the component's, when it was read; -1: the registration is not known to memory */
     struct hf_hash hash;
     bool deleted;
     /* Above 0: the content of that version, the one of the cut, was lost. The snapshot holds the above instead: what
@@ -53,6 +54,7 @@ struct hf_kept_row {
     struct hf_arena arena;
     bool has;
     struct hf_snapshot_row row;
+    int64_t declared; /* the system's before the cut; 0: not known, it was taken in an earlier run */
 };
 
 /* All about the snapshots of one system. Lives as long as the snapshotter. */
@@ -79,6 +81,7 @@ struct hf_shelf {
     struct hf_asked_validation *asked;                    /* validation_ask.c; the first is under way */
     struct hf_kept_row full, incremental, newest, oldest; /* complete and not damaged */
     int64_t anchor_cut_at_ms;                             /* of newest's generation; 0: its anchor is missing */
+    int64_t last_cut_at_ms;                               /* the latest of the system's own, damaged ones too */
     bool generation_damaged;                              /* a file of newest's generation is known to be damaged */
     int64_t damaged_count;
     int64_t pending_count;        /* complete rows without a verdict, when they were last read */
@@ -134,6 +137,8 @@ struct hf_snapshotter {
 struct hf_cut_entry {
     struct hf_manifest_entry entry;
     int64_t component_id;
+    int64_t declared; /* as in the view */
+    bool changed;     /* since the snapshot that it was compared with */
 };
 
 /* One snapshot being made. */
@@ -151,18 +156,22 @@ struct hf_making {
     const char *reason; /* why it is not what was asked for; "" */
     struct hf_snapshot_row previous;
     bool has_previous;
-    int64_t anchor_cut_at_ms;
+    int64_t declared;          /* the system's, before anything was read */
+    int64_t previous_declared; /* when previous was cut; 0: not known */
+    int64_t anchor_cut_at_ms, last_cut_at_ms;
     bool generation_damaged;
     int64_t folded_sequence;
 
     struct hf_cut_entry *entries; /* what it lists, by name; owns */
     int64_t entry_count, entry_capacity;
-    struct hf_view *view; /* the whole system at the cut; taken from the shelf while it is worked on */
-    bool unchanged;
-    bool previous_tried;     /* the next is loaded, or cannot be */
-    struct hf_chain *chain;  /* of previous, for what is lost; owns */
-    const char *lost_reason; /* what is lost, for the row; NULL: nothing */
-    const char *lost_data;   /* the same as JSON, for the event */
+    struct hf_view *view;        /* the whole system at the cut; taken from the shelf while it is worked on */
+    bool unchanged;              /* last says it all; it is previous then */
+    bool perhaps_unchanged;      /* whether last does is for its file to tell */
+    struct hf_snapshot_row last; /* the one that makes another needless when nothing changed */
+    bool previous_tried;         /* the next is loaded, or cannot be */
+    struct hf_chain *chain;      /* of previous, for what is lost; owns */
+    const char *lost_reason;     /* what is lost, for the row; NULL: nothing */
+    const char *lost_data;       /* the same as JSON, for the event */
 };
 
 /* snapshot.c */
@@ -174,8 +183,30 @@ void hf_shelf_await(struct hf_shelf *shelf);
 HF_MUST_USE bool hf_shelf_check_current(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_error *err);
 bool hf_snapshot_queue_validation(struct hf_engine *engine, const char *system, const char *id);
 
-/* snapshot_cut.c */
+/* snapshot_cut.c; begins the transaction of making->session. */
 HF_MUST_USE bool hf_cut_read(struct hf_making *making, struct hf_error *err);
+
+/* snapshot_compare.c */
+struct hf_cut_comparison {
+    bool continues; /* the database holds exactly what the snapshot says for everything up to its sequence */
+    bool same;      /* nothing came later, and all that is declared is the same; what is lost may be held as it was */
+};
+
+void hf_cut_note_declared(struct hf_making *making);
+/* True: making->last is as good as a new one. Where memory cannot tell, perhaps_unchanged is set. */
+bool hf_cut_is_unchanged(struct hf_making *making);
+/* Of everything that is listed, with the file of a snapshot; marks what changed. One that cannot be used is not
+ * continued. */
+HF_MUST_USE bool hf_cut_compare(struct hf_making *making, const struct hf_snapshot_row *row,
+                                struct hf_cut_comparison *out, struct hf_error *err);
+void hf_cut_keep_changed(struct hf_making *making); /* drops what is not marked */
+/* making->last makes another needless: it need not be compared again. continues: what was listed is what it holds, and
+ * a next incremental may build on the view. */
+void hf_cut_keep_unchanged(struct hf_making *making, bool continues);
+/* Of what was listed from the database: which of the catalogue's registrations it is. */
+void hf_cut_number_registrations(struct hf_making *making);
+/* The catalogue has every component of the view, under the same name. */
+bool hf_view_has_all_names(struct hf_making *making, const struct hf_view *view);
 
 /* snapshot_view.c */
 void hf_view_free(struct hf_view *view);                                      /* accepts NULL */

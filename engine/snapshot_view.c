@@ -92,7 +92,7 @@ void hf_view_put(struct hf_view *view, const struct hf_cut_entry *cut)
     known->version = cut->entry.version;
     known->sequence = cut->entry.sequence;
     known->bytes = cut->entry.bytes;
-    known->registered_at_ms = cut->entry.registered_at_ms;
+    known->declared = cut->declared;
     known->hash = cut->entry.hash;
     known->deleted = cut->entry.deleted;
 }

@@ -341,6 +341,10 @@ static void keep_published(struct hf_making *making, const struct hf_snapshot_ro
     pthread_mutex_lock(&making->engine->snapshotter->mutex);
     hf_kept_row_set(making->full ? &shelf->full : &shelf->incremental, row);
     hf_kept_row_set(&shelf->newest, row);
+    shelf->newest.declared = making->declared;
+    shelf->last_cut_at_ms = row->cut_at_ms;
+    if (making->full)
+        shelf->full.declared = making->declared;
     shelf->unvalidated_count++;
     if (!shelf->oldest.has)
         hf_kept_row_set(&shelf->oldest, row);

@@ -96,6 +96,7 @@ static void publish_system(void *context)
     system->backup_interval_ms = put->settings->backup_interval_ms;
     system->incremental_interval_ms = put->settings->incremental_interval_ms;
     system->max_retention_hours = put->settings->max_retention_hours;
+    system->declared++;
     hf_catalog_unlock(put->engine->catalog);
 }
 
@@ -147,10 +148,17 @@ static bool write_rows(struct hf_session *session, const struct registering *reg
                                 : hf_components_register(session, row, err);
 }
 
+/* Also when the clock was set back: looks at the past ask what was registered at the time of a commit. */
+static int64_t time_after_commits_of(const struct hf_system *system)
+{
+    int64_t now_ms = hf_clock_now_ms();
+    return now_ms > system->committed_at_ms ? now_ms : system->committed_at_ms;
+}
+
 static bool register_component(struct hf_session *session, void *context, struct hf_error *err)
 {
     struct registering *registering = context;
-    const struct hf_registration *registration = &registering->registration;
+    struct hf_registration *registration = &registering->registration;
     registering->cycle =
         hf_catalog_find_cycle(registering->engine->catalog, registering->system, registering->component,
                               registration->depends_on, registration->depends_on_count, registering->arena);
@@ -167,6 +175,7 @@ static bool register_component(struct hf_session *session, void *context, struct
     registering->system_created = !system->stored;
     registering->created = !component->stored;
     registering->system_id = system->id;
+    registration->registered_at_ms = time_after_commits_of(system);
     fill_system_row(system, &system_row);
     struct hf_component_row row = hf_component_row_of(registration, NULL);
     row.system_id = system->id;
@@ -188,7 +197,7 @@ static void publish_registration(void *context)
     component->stored = true;
     if (registering->registration.registered_at_ms > component->last_activity_at_ms)
         component->last_activity_at_ms = registering->registration.registered_at_ms;
-    hf_catalog_set_registration_locked(component, &registering->registration);
+    hf_catalog_set_registration_locked(system, component, &registering->registration);
     hf_catalog_unlock(registering->engine->catalog);
 }
 
@@ -204,7 +213,6 @@ bool hf_component_register(struct hf_engine *engine, const char *system, const c
 {
     struct registering registering = {
         .engine = engine, .system = system, .component = component, .registration = *registration, .arena = arena};
-    registering.registration.registered_at_ms = hf_clock_now_ms();
     struct hf_call call = {.run = register_component,
                            .published = publish_registration,
                            .abandoned = abandon_registration,

@@ -82,7 +82,8 @@ static hf_state_row_fn look_for_name;
 static bool apply(struct mending *mending, struct hf_error *err);
 static bool write_row(struct hf_session *session, void *context, struct hf_error *err);
 static void publish(void *context);
-static void take_over_registration(struct hf_component *component, const struct hf_manifest_entry *entry);
+static void take_over_registration(struct hf_system *system, struct hf_component *component,
+                                   const struct hf_manifest_entry *entry);
 static void tell_mended(const struct mending *mending);
 static void tell_unnamed(const struct mending *mending);
 
@@ -517,7 +518,7 @@ static void publish(void *context)
                 hf_catalog_add_component_locked(system, mending->name, mending->component_id, row->committed_at_ms);
             component->stored = true;
             component->created_at_ms = mending->entry->created_at_ms;
-            take_over_registration(component, mending->entry);
+            take_over_registration(system, component, mending->entry);
         }
         /* What was uploaded meanwhile is newer than anything that we know. */
         if (component && component->head.sequence == mending->before.sequence &&
@@ -532,7 +533,8 @@ static void publish(void *context)
     hf_catalog_unlock(catalog);
 }
 
-static void take_over_registration(struct hf_component *component, const struct hf_manifest_entry *entry)
+static void take_over_registration(struct hf_system *system, struct hf_component *component,
+                                   const struct hf_manifest_entry *entry)
 {
     HF_AUTO(arena) struct hf_arena arena;
     hf_arena_init(&arena);
@@ -540,7 +542,7 @@ static void take_over_registration(struct hf_component *component, const struct 
     struct hf_registration registration = hf_registration_of_entry(entry);
     if (entry->registered_at_ms &&
         hf_names_parse(entry->depends_on, &arena, &registration.depends_on, &registration.depends_on_count, &ignored))
-        hf_catalog_set_registration_locked(component, &registration);
+        hf_catalog_set_registration_locked(system, component, &registration);
 }
 
 /* ---- telling ---- */

@@ -152,7 +152,7 @@ static void depend(const char *name, int count, const char *const *on)
                                            .depends_on_json = "[]",
                                            .required_pointers_json = "[]",
                                            .registered_at_ms = 1};
-    hf_catalog_set_registration_locked(component ? component : add(name), &registration);
+    hf_catalog_set_registration_locked(sys, component ? component : add(name), &registration);
 }
 
 START_TEST(a_cycle_is_found_and_named)
