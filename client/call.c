@@ -4,6 +4,7 @@
 #include "client/retry.h"
 #include "core/clock.h"
 
+#include <curl/curl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,20 +89,11 @@ char *hf_call_target(const struct holdfast *service, const char *format, ...)
 
 char *hf_call_escape(const char *text)
 {
-    static const char digits[] = "0123456789ABCDEF";
-    char *escaped = hf_alloc(3 * strlen(text) + 1), *end = escaped;
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        bool plain = (*at >= '0' && *at <= '9') || (*at >= 'A' && *at <= 'Z') || (*at >= 'a' && *at <= 'z') ||
-                     strchr("-._~", *at);
-        if (plain) {
-            *end++ = (char)*at;
-            continue;
-        }
-        *end++ = '%';
-        *end++ = digits[*at >> 4];
-        *end++ = digits[*at & 15];
-    }
-    return escaped;
+    char *escaped = curl_easy_escape(NULL, text, 0);
+    HF_ASSERT(escaped); /* no memory */
+    char *copy = hf_strdup(escaped);
+    curl_free(escaped);
+    return copy;
 }
 
 bool hf_call_get_int(const json_t *object, const char *name, int64_t *out)
