@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define OK_HEAD   "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: r-1\r\n"
@@ -201,6 +202,47 @@ START_TEST(trying_ends_when_its_time_is_over)
     ck_assert(!call(&s, "GET", "status"));
     ck_assert_int_eq(hf_faulty_requests(s.faulty), 1);
     stop(&s);
+}
+END_TEST
+
+/* How many requests come of a call whose first answer says Retry-After, and the second works. */
+static int count_requests_after(const char *retry_after)
+{
+    HF_AUTO(free) char *line = hf_format("Retry-After: %s\r\n", retry_after);
+    HF_AUTO(free) char *later = hf_format(PROBLEM("503", "overloaded", "true", "%s"), line);
+    const struct hf_faulty_step steps[] = {{HF_FAULTY_ANSWER, later}, {HF_FAULTY_ANSWER, OK}};
+    struct scene s;
+    start(&s, steps, .retry_ms = 50000);
+    bool ok = call(&s, "GET", "status");
+    int requests = hf_faulty_requests(s.faulty);
+    ck_assert_msg(ok == (requests == 2), "%s: %d requests, but the call %s", retry_after, requests, ok ? "ok" : "not");
+    stop(&s);
+    return requests;
+}
+
+START_TEST(retry_after_later_than_there_is_time_for_ends_the_call_whether_seconds_or_a_date)
+{
+    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                                        "%a %b %e %H:%M:%S %Y"};
+    const time_t in_an_hour = time(NULL) + 3600;
+    struct tm parts;
+    char date[64];
+    ck_assert_int_eq(count_requests_after("60"), 1);
+    ck_assert_int_eq(count_requests_after("1000000000000000000"), 1);
+    ck_assert_int_eq(count_requests_after("Fri, 31 Dec 9999 23:59:59 GMT"), 1);
+    for (int i = 0; i < COUNT(forms); i++) {
+        strftime(date, sizeof(date), forms[i], gmtime_r(&in_an_hour, &parts));
+        ck_assert_msg(count_requests_after(date) == 1, "%s", date);
+    }
+}
+END_TEST
+
+START_TEST(retry_after_that_is_over_or_cannot_be_read_counts_as_none)
+{
+    static const char *const values[] = {"0",    "Sun, 06 Nov 1994 08:49:37 GMT", "-1", "Sun, 06 Now 9994 08:49:37 GMT",
+                                         "soon", "Sun, 06 Nov 9994 25:49:37 GMT", ""};
+    for (int i = 0; i < COUNT(values); i++)
+        ck_assert_msg(count_requests_after(values[i]) == 2, "%s", values[i]);
 }
 END_TEST
 
@@ -448,8 +490,10 @@ HF_TEST_MAIN("calls", a_503_is_sent_again_until_it_works, a_post_is_sent_again_w
              a_post_that_may_have_arrived_is_not_sent_again,
              a_post_is_not_repeated_unseen_on_a_connection_that_was_kept,
              what_may_be_repeated_survives_lost_connections, refusals_are_told_and_not_sent_again,
-             trying_ends_when_its_time_is_over, nobody_there_is_unreachable_and_silence_times_out,
-             a_state_is_given_only_when_it_matches_its_digest, an_answer_is_not_kept_in_memory_beyond_the_limit,
-             cancel_ends_a_wait_for_an_answer_and_a_pause, a_streamed_body_is_sent_once,
-             an_answer_is_handed_over_piece_by_piece_and_not_asked_for_twice,
+             trying_ends_when_its_time_is_over,
+             retry_after_later_than_there_is_time_for_ends_the_call_whether_seconds_or_a_date,
+             retry_after_that_is_over_or_cannot_be_read_counts_as_none,
+             nobody_there_is_unreachable_and_silence_times_out, a_state_is_given_only_when_it_matches_its_digest,
+             an_answer_is_not_kept_in_memory_beyond_the_limit, cancel_ends_a_wait_for_an_answer_and_a_pause,
+             a_streamed_body_is_sent_once, an_answer_is_handed_over_piece_by_piece_and_not_asked_for_twice,
              what_cannot_be_right_is_refused_before_it_is_sent, a_handle_is_opened_with_what_can_be_used_only);
