@@ -65,7 +65,7 @@ bool hf_states_are_cancelled(const struct holdfast *handle)
     return atomic_load(&handle->cancelled);
 }
 
-static void fake_gate(bool closed)
+static inline void fake_gate(bool closed)
 {
     pthread_mutex_lock(&service.lock);
     service.gate_closed = closed;
@@ -73,7 +73,7 @@ static void fake_gate(bool closed)
     pthread_mutex_unlock(&service.lock);
 }
 
-static void fake_fail(struct failing failing)
+static inline void fake_fail(struct failing failing)
 {
     pthread_mutex_lock(&service.lock);
     service.failing = failing;
@@ -81,7 +81,7 @@ static void fake_fail(struct failing failing)
 }
 
 /* Waits until a call is at the gate. */
-static void fake_await_inside(void)
+static inline void fake_await_inside(void)
 {
     pthread_mutex_lock(&service.lock);
     while (service.inside == 0)
@@ -89,7 +89,7 @@ static void fake_await_inside(void)
     pthread_mutex_unlock(&service.lock);
 }
 
-static int fake_count_calls(void)
+static inline int fake_count_calls(void)
 {
     pthread_mutex_lock(&service.lock);
     int calls = service.calls;
@@ -98,7 +98,7 @@ static int fake_count_calls(void)
 }
 
 /* "a=1 b=2!event@epoch …": all that was stored, in order; an epoch of 0 is left out. Owns: free(). */
-static char *fake_story(void)
+static inline char *fake_story(void)
 {
     pthread_mutex_lock(&service.lock);
     char *text = hf_alloc(service.count * 160 + 1), *at = text;
@@ -112,7 +112,7 @@ static char *fake_story(void)
     return text;
 }
 
-static void fake_await_stored(size_t count)
+static inline void fake_await_stored(size_t count)
 {
     for (bool enough = false; !enough; usleep(1000)) {
         pthread_mutex_lock(&service.lock);
@@ -121,7 +121,7 @@ static void fake_await_stored(size_t count)
     }
 }
 
-static bool fake_concerns(const struct failing *failing, const struct holdfast_item *items, size_t count)
+static inline bool fake_concerns(const struct failing *failing, const struct holdfast_item *items, size_t count)
 {
     bool found = !failing->component;
     for (size_t i = 0; i < count; i++)
@@ -129,7 +129,8 @@ static bool fake_concerns(const struct failing *failing, const struct holdfast_i
     return found && failing->code && failing->times != 0;
 }
 
-static void fake_store(const struct holdfast_item *item, int64_t epoch, size_t together, struct holdfast_receipt *out)
+static inline void fake_store(const struct holdfast_item *item, int64_t epoch, size_t together,
+                              struct holdfast_receipt *out)
 {
     ck_assert_uint_lt(service.count, STORED_MAX);
     struct stored *one = &service.stored[service.count++];
@@ -142,8 +143,8 @@ static void fake_store(const struct holdfast_item *item, int64_t epoch, size_t t
     *out = (struct holdfast_receipt){.version = (int64_t)service.count, .epoch = epoch, .bytes = (int64_t)item->bytes};
 }
 
-static bool fake_save(const struct hf_states_terms *terms, const struct holdfast_item *items, size_t count,
-                      struct holdfast_receipt *out, struct holdfast_error *err)
+static inline bool fake_save(const struct hf_states_terms *terms, const struct holdfast_item *items, size_t count,
+                             struct holdfast_receipt *out, struct holdfast_error *err)
 {
     pthread_mutex_lock(&service.lock);
     service.calls++;

@@ -17,26 +17,26 @@
 static char outbox[256]; /* a directory that is not there yet */
 static char *outbox_parent;
 
-static void make_outbox_place(void)
+static inline void make_outbox_place(void)
 {
     outbox_parent = hf_test_temp_directory();
     snprintf(outbox, sizeof(outbox), "%s/outbox", outbox_parent);
 }
 
-static void remove_outbox_place(void)
+static inline void remove_outbox_place(void)
 {
     hf_test_remove_tree(outbox_parent);
     free(outbox_parent);
 }
 
-static bool ends_with(const char *text, const char *end)
+static inline bool ends_with(const char *text, const char *end)
 {
     size_t bytes = strlen(text), end_bytes = strlen(end);
     return bytes >= end_bytes && strcmp(text + bytes - end_bytes, end) == 0;
 }
 
 /* How many files end so. */
-static int count_aside(const char *suffix)
+static inline int count_aside(const char *suffix)
 {
     int count = 0;
     DIR *directory = opendir(outbox);
@@ -47,7 +47,7 @@ static int count_aside(const char *suffix)
     return count;
 }
 
-static int count_files(void)
+static inline int count_files(void)
 {
     return count_aside(".state");
 }

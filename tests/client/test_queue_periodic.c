@@ -1,0 +1,81 @@
+/* When a queue saves: no more often than the least interval, and what is captured from time to time. */
+#include "tests/client/queue_fixture.h"
+
+#include "tests/support/check_main.h"
+
+START_TEST(between_two_saves_of_a_component_there_is_the_least_interval_unless_somebody_flushes)
+{
+    open_queue((struct holdfast_queue_options){.interval_ms = 3600000});
+    save("a", "1");
+    fake_await_stored(1);
+    save("a", "2");
+    save("b", "1");
+    fake_await_stored(2);
+    ck_assert_story("a=1 b=1");
+    save("a", "3");
+    flush();
+    ck_assert_story("a=1 b=1 a=3");
+    close_balanced();
+}
+END_TEST
+
+static atomic_int captures;
+
+static bool capture(void *context, const char *component, const void **data, size_t *bytes)
+{
+    static _Thread_local char text[32];
+    (void)component;
+    int number = atomic_fetch_add(&captures, 1) + 1;
+    *bytes = (size_t)snprintf(text, sizeof(text), "%s%d", (const char *)context, number);
+    *data = text;
+    return number != 2;
+}
+
+START_TEST(a_periodic_component_is_captured_and_saved_again_and_again)
+{
+    open_queue((struct holdfast_queue_options){0});
+    ck_assert(holdfast_queue_every(queue, "a", 1, capture, (void *)"x", &err));
+    fake_await_stored(3);
+    ck_assert(holdfast_queue_every(queue, "a", 0, NULL, NULL, &err));
+    int before = atomic_load(&captures);
+    flush();
+    ck_assert_int_eq(atomic_load(&captures), before);
+    HF_AUTO(free) char *story = fake_story();
+    ck_assert_msg(strncmp(story, "a=x1 a=x3", 9) == 0, "%s", story);
+    close_balanced();
+}
+END_TEST
+
+START_TEST(flushing_and_closing_capture_what_is_periodic)
+{
+    open_queue((struct holdfast_queue_options){0});
+    ck_assert(holdfast_queue_every(queue, "a", 3600000, capture, (void *)"x", &err));
+    ck_assert(holdfast_queue_every(queue, "b", 3600000, capture, (void *)"old", &err));
+    ck_assert(holdfast_queue_every(queue, "b", 3600000, capture, (void *)"y", &err));
+    flush(); /* the second capture has nothing to give */
+    ck_assert_uint_eq(service.count, 1);
+    ck_assert_ptr_null(strstr(service.stored[0].text, "old"));
+    ck_assert(holdfast_queue_close(queue, &err));
+    ck_assert_int_eq(atomic_load(&captures), 4);
+    ck_assert_uint_eq(service.count, 3);
+}
+END_TEST
+
+START_TEST(captures_go_on_while_the_service_is_away)
+{
+    open_queue((struct holdfast_queue_options){0});
+    hold_up();
+    ck_assert(holdfast_queue_every(queue, "a", 1, capture, (void *)"x", &err));
+    while (atomic_load(&captures) < 5)
+        usleep(1000);
+    ck_assert(holdfast_queue_every(queue, "a", 0, NULL, NULL, &err));
+    fake_gate(false);
+    flush();
+    ck_assert_uint_eq(service.count, 2);
+    close_balanced();
+}
+END_TEST
+
+HF_TEST_MAIN("queue periodic", between_two_saves_of_a_component_there_is_the_least_interval_unless_somebody_flushes,
+             a_periodic_component_is_captured_and_saved_again_and_again, flushing_and_closing_capture_what_is_periodic,
+             captures_go_on_while_the_service_is_away);
