@@ -13,6 +13,7 @@
 #define LOOK_EVERY_NS      (100 * HF_MS_NS)
 #define EXPECT_BYTES_MIN   (1024 * 1024)
 #define KEEP_ALIVE_SECONDS 30L
+#define LATER_SECONDS_MAX  INT64_C(1000000000)
 
 /* An easy handle for its options, and a multi handle for its connections and for being woken up. */
 struct line {
@@ -47,6 +48,7 @@ static void prepare_body(CURL *easy, struct exchange *exchange);
 static struct curl_slist *header_lines(const struct hf_wire *wire, const struct hf_wire_request *request);
 static CURLcode run(struct hf_wire *wire, struct line *line, struct exchange *exchange);
 static int longest_wait_ms(const struct hf_wire_request *request);
+static int64_t retry_after_ms(CURL *easy);
 static bool is_stopped(const atomic_bool *stop);
 static bool goes_on(struct exchange *exchange, uint64_t *moved_ns, int64_t *moved_bytes, uint64_t *told_ns);
 static bool tell_progress(struct exchange *exchange);
@@ -132,6 +134,7 @@ bool hf_wire_send(struct hf_wire *wire, const struct hf_wire_request *request, s
     CURLcode code = run(wire, line, &exchange);
     long status = 0;
     curl_easy_getinfo(line->easy, CURLINFO_RESPONSE_CODE, &status);
+    answer->retry_after_ms = retry_after_ms(line->easy);
     answer->maybe_twice = exchange.begun > 1;
     answer->may_have_arrived = code != CURLE_OK && exchange.begun > 0;
     answer->status = code == CURLE_OK ? (int)status : 0;
@@ -300,6 +303,16 @@ static int longest_wait_ms(const struct hf_wire_request *request)
 {
     int wait_ms = request->progress || request->stop ? (int)(LOOK_EVERY_NS / HF_MS_NS) : POLL_MAX_MS;
     return request->idle_ms >= 0 && request->idle_ms < wait_ms ? request->idle_ms + 1 : wait_ms;
+}
+
+/* As long as the answer said; 0: it did not say, not in a way that can be read, or a moment that is over. */
+static int64_t retry_after_ms(CURL *easy)
+{
+    curl_off_t seconds = 0;
+    curl_easy_getinfo(easy, CURLINFO_RETRY_AFTER, &seconds);
+    if (seconds <= 0)
+        return 0;
+    return (seconds < LATER_SECONDS_MAX ? seconds : LATER_SECONDS_MAX) * 1000;
 }
 
 static bool is_stopped(const atomic_bool *stop)

@@ -57,7 +57,7 @@ struct hf_wire_answer {
     char repr_digest[80];
     char content_digest[80];          /* also where it came as a trailer */
     int64_t version, sequence, epoch; /* of a state; 0: not told */
-    int64_t retry_after_ms;           /* -1: not told */
+    int64_t retry_after_ms;           /* 0: not told, or now */
     bool may_have_arrived;            /* a request that failed may have been carried out */
     bool maybe_twice;                 /* libcurl may have sent it a second time on a new connection */
     bool began_reading;               /* read was called */

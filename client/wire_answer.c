@@ -1,8 +1,5 @@
 #include "client/wire_private.h"
 
-#include "client/retry.h"
-#include "core/clock.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -15,7 +12,7 @@ static int64_t number_of(const char *text);
 
 void hf_wire_answer_init(struct hf_wire_answer *answer)
 {
-    *answer = (struct hf_wire_answer){.retry_after_ms = -1};
+    *answer = (struct hf_wire_answer){0};
 }
 
 void hf_wire_answer_done(struct hf_wire_answer *answer)
@@ -45,8 +42,6 @@ size_t hf_wire_take_header(char *data, size_t size, size_t count, void *userdata
         answer->sequence = number_of(value);
     else if (value_of(data, bytes, "State-Epoch", value, sizeof(value)))
         answer->epoch = number_of(value);
-    else if (value_of(data, bytes, "Retry-After", value, sizeof(value)))
-        answer->retry_after_ms = hf_retry_after_ms(value, hf_clock_now_ms());
     return bytes;
 }
 
