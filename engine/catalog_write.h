@@ -53,6 +53,8 @@ struct hf_system {
     /* Counts what changes and does not move the sequence: registrations, names, settings. From 1 on in each run of the
      * service: it tells what came since, where a time would not (the clock is set back, a commit comes later). */
     int64_t declared;
+    int64_t cut_at_ms;         /* of the last cut in this run: later registrations have later times */
+    int64_t registering_at_ms; /* of the registration that is being committed; 0: none */
 
     struct hf_name_table components;
     struct hf_component **by_id; /* component id - 1 */

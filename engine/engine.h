@@ -113,7 +113,7 @@ HF_MUST_USE bool hf_system_ensure(struct hf_engine *engine, const char *system, 
 HF_MUST_USE bool hf_system_delete(struct hf_engine *engine, const char *system, struct hf_error *err);
 
 /* Creates system and component as needed. HF_DEPENDENCY_CYCLE: cycle_out (arena) names it. registered_at_ms is set
- * here, to no time before the system's last commit. */
+ * here, to no time before the system's last commit and after its last cut. */
 HF_MUST_USE bool hf_component_register(struct hf_engine *engine, const char *system, const char *component,
                                        const struct hf_registration *registration, bool *created_out,
                                        const char **cycle_out, struct hf_arena *arena, struct hf_error *err);

@@ -3,6 +3,7 @@
  * the clock may be set back, and a cut may come between the stamp of a change and its commit. */
 #include "engine/snapshot_private.h"
 
+#include "core/clock.h"
 #include "engine/row_of.h"
 
 #include <string.h>
@@ -11,12 +12,33 @@ static bool is_same_state(const struct hf_manifest_entry *one, const struct hf_m
 static bool is_same_registration(const struct hf_registration *one, const struct hf_registration *other);
 static bool has_same_settings(const struct hf_manifest_header *one, const struct hf_manifest_header *other);
 
+/* A registration that is being committed may be in or not: if it is, hf_cut_keep_order moves the time behind it. */
 void hf_cut_note_declared(struct hf_making *making)
 {
     struct hf_catalog *catalog = making->engine->catalog;
     hf_catalog_lock(catalog);
-    const struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
+    int64_t now_ms = hf_clock_now_ms(), registering_at_ms = system ? system->registering_at_ms : 0;
     making->declared = system ? system->declared : 0;
+    making->begun_at_ms = registering_at_ms && registering_at_ms <= now_ms ? registering_at_ms - 1 : now_ms;
+    if (system && making->begun_at_ms > system->cut_at_ms)
+        system->cut_at_ms = making->begun_at_ms;
+    hf_catalog_unlock(catalog);
+}
+
+void hf_cut_keep_order(struct hf_making *making)
+{
+    struct hf_catalog *catalog = making->engine->catalog;
+    int64_t *cut_at_ms = &making->header.cut_at_ms;
+    for (int64_t i = 0; i < making->entry_count; i++) {
+        int64_t registered_at_ms = making->entries[i].entry.registered_at_ms;
+        if (registered_at_ms >= *cut_at_ms)
+            *cut_at_ms = registered_at_ms + 1;
+    }
+    hf_catalog_lock(catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
+    if (system && *cut_at_ms > system->cut_at_ms)
+        system->cut_at_ms = *cut_at_ms;
     hf_catalog_unlock(catalog);
 }
 

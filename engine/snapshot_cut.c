@@ -3,7 +3,6 @@
  * lays it over the view kept of that. */
 #include "engine/snapshot_private.h"
 
-#include "core/clock.h"
 #include "engine/heal.h"
 #include "engine/row_of.h"
 #include "store/components.h"
@@ -51,6 +50,7 @@ static bool list_changes(struct hf_making *making, struct hf_error *err);
 static hf_state_row_fn list_change;
 static struct hf_cut_entry *list_one(struct hf_making *making, int64_t component_id);
 static void list_registrations(struct hf_making *making);
+static void read_declared(struct hf_making *making, const struct hf_system *system, struct hf_cut_entry *cut);
 static bool complete_change(struct hf_making *making, struct hf_cut_entry *cut, struct hf_error *err);
 static struct hf_cut_entry *add_entry(struct hf_making *making);
 static const char *keep_text(struct text_keeper *keeper, const char *text);
@@ -74,6 +74,7 @@ bool hf_cut_read(struct hf_making *making, struct hf_error *err)
         making->previous = making->last;
         return true;
     }
+    hf_cut_keep_order(making);
     choose_generation(making);
     hf_cut_sort(making);
     hf_cut_count(making);
@@ -146,9 +147,8 @@ static bool read_system(struct hf_making *making, struct hf_error *err)
     header->trigger = making->request->trigger;
     header->label = making->request->label ? making->request->label : "";
     /* Cuts are ordered in time even when the clock is set back. */
-    int64_t now_ms = hf_clock_now_ms();
-    if (now_ms > header->cut_at_ms)
-        header->cut_at_ms = now_ms;
+    if (making->begun_at_ms > header->cut_at_ms)
+        header->cut_at_ms = making->begun_at_ms;
     if (making->last_cut_at_ms >= header->cut_at_ms)
         header->cut_at_ms = making->last_cut_at_ms + 1;
     return true;
@@ -288,6 +288,7 @@ static bool list_memory(struct listing *listing, struct hf_error *err)
         cut->component_id = component->id;
         cut->entry.blob_file = "";
         set_memory(&cut->entry, &component->head);
+        read_declared(making, system, cut);
     }
     hf_catalog_unlock(catalog);
     for (int64_t i = 0; i < making->entry_count; i++) {
@@ -415,6 +416,7 @@ static bool list_change(void *context, const struct hf_state_row *row)
     return true;
 }
 
+/* All in one piece: each is as it was before the same moment. */
 static void list_registrations(struct hf_making *making)
 {
     struct hf_catalog *catalog = making->engine->catalog;
@@ -427,39 +429,49 @@ static void list_registrations(struct hf_making *making)
         if (hf_view_at(making->view, component->id)->declared != component->declared)
             list_one(making, component->id);
     }
+    for (int64_t i = 0; i < making->entry_count; i++)
+        read_declared(making, system, &making->entries[i]);
     hf_catalog_unlock(catalog);
 }
 
-/* Fills in what the version's row does not say: name and registration; for a registration alone, the version's own. */
+/* Under the catalogue's lock: what the version's row does not say. */
+static void read_declared(struct hf_making *making, const struct hf_system *system, struct hf_cut_entry *cut)
+{
+    const struct hf_component *component = system ? hf_catalog_component_by_id_locked(system, cut->component_id) : NULL;
+    struct hf_registration registration = hf_registration_of_entry(NULL);
+    struct hf_manifest_entry *entry = &cut->entry;
+    struct hf_arena *arena = &making->arena;
+    entry->component = component ? hf_arena_strdup(arena, component->name) : NULL;
+    if (component && component->registration)
+        registration = *component->registration;
+    entry->component_kind = hf_arena_strdup(arena, registration.kind);
+    entry->depends_on = hf_arena_strdup(arena, registration.depends_on_json);
+    entry->required_pointers = hf_arena_strdup(arena, registration.required_pointers_json);
+    entry->heartbeat_interval_ms = registration.heartbeat_interval_ms;
+    entry->registered_at_ms = registration.registered_at_ms;
+    entry->created_at_ms = component ? component->created_at_ms : 0;
+    cut->declared = component ? component->declared : 0;
+}
+
+/* For a registration alone: the version's own. */
 static bool complete_change(struct hf_making *making, struct hf_cut_entry *cut, struct hf_error *err)
 {
-    struct hf_catalog *catalog = making->engine->catalog;
     struct hf_manifest_entry *entry = &cut->entry;
-    hf_catalog_lock(catalog);
-    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, making->shelf->system_id);
-    const struct hf_component *component = system ? hf_catalog_component_by_id_locked(system, cut->component_id) : NULL;
-    const char *name = component ? hf_arena_strdup(&making->arena, component->name) : NULL;
-    cut->declared = component ? component->declared : 0; /* what is declared from here on counts as later */
-    hf_catalog_unlock(catalog);
-
     struct hf_component_info info;
-    if (!name || !hf_catalog_read_component(catalog, making->header.system, name, &making->arena, &info))
+    if (!entry->component)
         return hf_error_set(err, HF_NOT_FOUND, "component number %lld of system %s went away during a snapshot",
                             (long long)cut->component_id, making->shelf->name);
-    entry->component = name;
-    entry->component_kind = info.registration.kind;
-    entry->depends_on = info.registration.depends_on_json;
-    entry->required_pointers = info.registration.required_pointers_json;
-    entry->heartbeat_interval_ms = info.registration.heartbeat_interval_ms;
-    entry->registered_at_ms = info.registration.registered_at_ms;
-    entry->created_at_ms = info.created_at_ms;
-    if (!entry->content_type && entry->sequence == info.head.sequence)
-        set_memory(entry, &info.head);
     if (entry->content_type)
         return true;
     entry->content_type = "";
     if (entry->version == 0)
         return true;
+    if (hf_catalog_read_component(making->engine->catalog, making->header.system, entry->component, &making->arena,
+                                  &info) &&
+        info.head.sequence == entry->sequence) {
+        set_memory(entry, &info.head);
+        return true;
+    }
 
     struct hf_state_row row;
     struct hf_state_text text;
@@ -469,7 +481,7 @@ static bool complete_change(struct hf_making *making, struct hf_cut_entry *cut, 
         return false;
     if (!found)
         return hf_error_set(err, HF_DAMAGED, "version %lld of component %s has no row", (long long)entry->version,
-                            name);
+                            entry->component);
     set_head(entry, &row, hf_arena_strdup(&making->arena, row.content_type));
     return true;
 }

@@ -157,6 +157,7 @@ struct hf_making {
     struct hf_snapshot_row previous;
     bool has_previous;
     int64_t declared;          /* the system's, before anything was read */
+    int64_t begun_at_ms;       /* the time of that moment; what was registered before it is in */
     int64_t previous_declared; /* when previous was cut; 0: not known */
     int64_t anchor_cut_at_ms, last_cut_at_ms;
     bool generation_damaged;
@@ -193,6 +194,8 @@ struct hf_cut_comparison {
 };
 
 void hf_cut_note_declared(struct hf_making *making);
+/* What is listed was registered before the time of the cut, and what comes later is registered after it. */
+void hf_cut_keep_order(struct hf_making *making);
 /* True: making->last is as good as a new one. Where memory cannot tell, perhaps_unchanged is set. */
 bool hf_cut_is_unchanged(struct hf_making *making);
 /* Of everything that is listed, with the file of a snapshot; marks what changed. One that cannot be used is not

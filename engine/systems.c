@@ -148,11 +148,15 @@ static bool write_rows(struct hf_session *session, const struct registering *reg
                                 : hf_components_register(session, row, err);
 }
 
-/* Also when the clock was set back: looks at the past ask what was registered at the time of a commit. */
-static int64_t time_after_commits_of(const struct hf_system *system)
+/* Also when the clock was set back: looks at the past ask what was registered at the time of a commit, and a snapshot
+ * holds what was registered before its time and nothing else. One more, so that a cut finds room for itself while this
+ * is being committed. */
+static int64_t time_after_all_of(const struct hf_system *system)
 {
     int64_t now_ms = hf_clock_now_ms();
-    return now_ms > system->committed_at_ms ? now_ms : system->committed_at_ms;
+    if (now_ms < system->committed_at_ms)
+        now_ms = system->committed_at_ms;
+    return now_ms > system->cut_at_ms + 1 ? now_ms : system->cut_at_ms + 2;
 }
 
 static bool register_component(struct hf_session *session, void *context, struct hf_error *err)
@@ -175,7 +179,7 @@ static bool register_component(struct hf_session *session, void *context, struct
     registering->system_created = !system->stored;
     registering->created = !component->stored;
     registering->system_id = system->id;
-    registration->registered_at_ms = time_after_commits_of(system);
+    registration->registered_at_ms = system->registering_at_ms = time_after_all_of(system);
     fill_system_row(system, &system_row);
     struct hf_component_row row = hf_component_row_of(registration, NULL);
     row.system_id = system->id;
@@ -194,6 +198,7 @@ static void publish_registration(void *context)
     struct hf_system *system = hf_catalog_find_system_locked(registering->engine->catalog, registering->system);
     struct hf_component *component = hf_catalog_find_component_locked(system, registering->component);
     system->stored = true;
+    system->registering_at_ms = 0;
     component->stored = true;
     if (registering->registration.registered_at_ms > component->last_activity_at_ms)
         component->last_activity_at_ms = registering->registration.registered_at_ms;
@@ -204,6 +209,11 @@ static void publish_registration(void *context)
 static void abandon_registration(void *context)
 {
     struct registering *registering = context;
+    hf_catalog_lock(registering->engine->catalog);
+    struct hf_system *system = hf_catalog_find_system_locked(registering->engine->catalog, registering->system);
+    if (system)
+        system->registering_at_ms = 0;
+    hf_catalog_unlock(registering->engine->catalog);
     drop_unstored(registering->engine->catalog, registering->system, registering->component);
 }
 

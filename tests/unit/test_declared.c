@@ -10,6 +10,7 @@
 #include "tests/support/check_main.h"
 
 #include <string.h>
+#include <time.h>
 
 static struct hf_test_service service;
 
@@ -296,6 +297,39 @@ START_TEST(a_registration_is_stamped_no_earlier_than_the_commits_before_it)
 }
 END_TEST
 
+static int64_t registered_at_ms(const char *component)
+{
+    struct hf_component_info info;
+    ck_assert(hf_catalog_read_component(service.engine->catalog, HF_TEST_NAME, component, &service.arena, &info));
+    return info.registration.registered_at_ms;
+}
+
+START_TEST(a_snapshot_holds_what_was_registered_before_its_time_and_nothing_else)
+{
+    hf_test_service_open(&service, NULL);
+    put_three();
+    nanosleep(&(struct timespec){0, 5000000}, NULL); /* now is after the last commit */
+    /* As while one is being committed that was stamped a minute ago. A cut is no earlier than what it holds. */
+    hf_catalog_lock(service.engine->catalog);
+    hf_catalog_find_system_locked(service.engine->catalog, HF_TEST_NAME)->registering_at_ms = hf_clock_now_ms() - 60000;
+    hf_catalog_unlock(service.engine->catalog);
+    struct hf_snapshot_row full = hf_test_full(&service);
+    ck_assert_int_eq(full.cut_at_ms, hf_test_system(&service).committed_at_ms);
+
+    hf_test_register(&service, "b", "agent", "a", 0);
+    ck_assert_int_gt(registered_at_ms("b"), full.cut_at_ms);
+    bool unchanged;
+    int64_t ahead_ms = hf_clock_now_ms() + 60000;
+    register_at("c", "a", ahead_ms);
+    struct hf_snapshot_row row = hf_test_incremental(&service, &unchanged);
+    check_depends(&row, "c", "[\"a\"]");
+    ck_assert_int_gt(row.cut_at_ms, ahead_ms);
+    hf_test_register(&service, "b", "agent", "c", 0);
+    ck_assert_int_gt(registered_at_ms("b"), row.cut_at_ms);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 static bool insert_row(struct hf_session *session, void *context, struct hf_error *err)
 {
     return hf_snapshots_insert(session, context, err);
@@ -329,4 +363,5 @@ HF_TEST_MAIN("declared", a_registration_stamped_before_the_cut_is_in_the_next_in
              nothing_changed_over_a_restart_makes_no_snapshot, settings_are_part_of_what_changed,
              a_forgotten_component_is_not_in_the_next_snapshot,
              a_registration_is_stamped_no_earlier_than_the_commits_before_it,
+             a_snapshot_holds_what_was_registered_before_its_time_and_nothing_else,
              a_cut_is_later_than_that_of_a_damaged_snapshot_from_before_the_clock_was_set_back);
