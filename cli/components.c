@@ -12,7 +12,6 @@ static void write_versions(const struct hf_pen *pen, const json_t *versions);
 
 int hf_run_components(struct hf_cli *cli)
 {
-    struct holdfast_error err;
     size_t most;
     const char *kind = hf_option_text(&cli->options, "kind"), *health = hf_option_text(&cli->options, "health");
     if (!hf_limit_read(cli, 0, &most))
@@ -22,37 +21,29 @@ int hf_run_components(struct hf_cli *cli)
     HF_AUTO(free)
     char *path = hf_format("components%s%s%s%s%s", kind || health ? "?" : "", kind ? "kind=" : "", kind_escaped,
                            health ? kind ? "&health=" : "health=" : "", health_escaped);
-    json_t *components = hf_cli_list(cli, path, "components", most, &err);
-    if (!components)
-        return hf_cli_fail(cli, &err, "cannot list the components of %s", cli->settings.system);
-    HF_AUTO(json) json_t *document = hf_list_document("components", components);
-    if (cli->json)
-        return hf_cli_json(cli, document);
-    if (json_array_size(components) == 0)
-        hf_cli_note(cli, "%s has no such component.", cli->settings.system);
-    else
-        write_components(&cli->out, components);
-    return HF_EXIT_OK;
+    HF_AUTO(free) char *none = hf_format("%s has no such component.", cli->settings.system);
+    return hf_listing_run(cli, &(struct hf_listing){.path = path,
+                                                    .member = "components",
+                                                    .of = cli->settings.system,
+                                                    .most = most,
+                                                    .none = none,
+                                                    .write = write_components});
 }
 
 int hf_run_history(struct hf_cli *cli)
 {
-    struct holdfast_error err;
     size_t most;
     const char *component = hf_argument(&cli->options, 0);
     if (!hf_limit_read(cli, 20, &most))
         return HF_EXIT_USAGE;
     HF_AUTO(free) char *name = hf_escape(component);
     HF_AUTO(free) char *path = hf_format("components/%s/versions", name);
-    json_t *versions = hf_cli_list(cli, path, "versions", most, &err);
-    if (!versions)
-        return hf_cli_fail(cli, &err, "cannot list the versions of %s", component);
-    HF_AUTO(json) json_t *document = hf_list_document("versions", versions);
-    if (cli->json)
-        return hf_cli_json(cli, document);
-    write_versions(&cli->out, versions);
-    hf_limit_note(cli, versions, most);
-    return HF_EXIT_OK;
+    return hf_listing_run(cli, &(struct hf_listing){.path = path,
+                                                    .member = "versions",
+                                                    .of = component,
+                                                    .most = most,
+                                                    .says_most = true,
+                                                    .write = write_versions});
 }
 
 static void write_components(const struct hf_pen *pen, const json_t *components)

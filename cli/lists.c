@@ -23,10 +23,22 @@ bool hf_limit_read(struct hf_cli *cli, size_t fallback, size_t *out)
     return true;
 }
 
-void hf_limit_note(struct hf_cli *cli, const json_t *entries, size_t most)
+int hf_listing_run(struct hf_cli *cli, const struct hf_listing *listing)
 {
-    if (most > 0 && json_array_size(entries) >= most)
-        hf_cli_note(cli, "Only the newest %zu are shown; --limit 0 shows all.", most);
+    struct holdfast_error err;
+    json_t *entries = hf_cli_list(cli, listing->path, listing->member, listing->most, &err);
+    if (!entries)
+        return hf_cli_fail(cli, &err, "cannot list the %s of %s", listing->member, listing->of);
+    HF_AUTO(json) json_t *document = hf_list_document(listing->member, entries);
+    if (cli->json)
+        return hf_cli_json(cli, document);
+    if (listing->none && json_array_size(entries) == 0)
+        hf_cli_note(cli, "%s", listing->none);
+    else
+        listing->write(&cli->out, entries);
+    if (listing->says_most && listing->most > 0 && json_array_size(entries) >= listing->most)
+        hf_cli_note(cli, "Only the newest %zu are shown; --limit 0 shows all.", listing->most);
+    return HF_EXIT_OK;
 }
 
 json_t *hf_list_document(const char *member, json_t *entries)

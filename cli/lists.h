@@ -7,8 +7,18 @@
 /* --limit: 0 means all; fallback where it is not given. False: it is no number, and that was said. */
 bool hf_limit_read(struct hf_cli *cli, size_t fallback, size_t *out);
 
-/* Says that there may be more than the `most` entries that were shown; nothing where all were asked for. */
-void hf_limit_note(struct hf_cli *cli, const json_t *entries, size_t most);
+struct hf_listing {
+    const char *path;   /* of the resource, in the system */
+    const char *member; /* of the answer, and what the list is called */
+    const char *of;     /* whose list it is */
+    size_t most;        /* 0: all */
+    bool says_most;     /* a note, where there may be more */
+    const char *none;   /* a note in the place of an empty table; NULL: the empty table */
+    void (*write)(const struct hf_pen *pen, const json_t *entries);
+};
+
+/* Asks for a list and writes it, as a table or as JSON. Returns the exit status; a failure was said. */
+int hf_listing_run(struct hf_cli *cli, const struct hf_listing *listing);
 
 /* {"member": entries}, entries taken. Owns. */
 json_t *hf_list_document(const char *member, json_t *entries);

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define DRILLS_MOST 100
+
 static int report(struct hf_cli *cli, const char *id);
 static void write_report(const struct hf_pen *pen, const char *text);
 static void write_recoveries(const struct hf_pen *pen, const json_t *recoveries);
@@ -16,24 +18,19 @@ static void write_drills(const struct hf_pen *pen, const json_t *drills);
 
 int hf_run_recoveries(struct hf_cli *cli)
 {
-    struct holdfast_error err;
     size_t most;
     if (hf_argument(&cli->options, 0))
         return report(cli, hf_argument(&cli->options, 0));
     if (!hf_limit_read(cli, 20, &most))
         return HF_EXIT_USAGE;
-    json_t *recoveries = hf_cli_list(cli, "recoveries", "recoveries", most, &err);
-    if (!recoveries)
-        return hf_cli_fail(cli, &err, "cannot list the recoveries of %s", cli->settings.system);
-    HF_AUTO(json) json_t *document = hf_list_document("recoveries", recoveries);
-    if (cli->json)
-        return hf_cli_json(cli, document);
-    if (json_array_size(recoveries) == 0)
-        hf_cli_note(cli, "%s was never recovered or restored.", cli->settings.system);
-    else
-        write_recoveries(&cli->out, recoveries);
-    hf_limit_note(cli, recoveries, most);
-    return HF_EXIT_OK;
+    HF_AUTO(free) char *none = hf_format("%s was never recovered or restored.", cli->settings.system);
+    return hf_listing_run(cli, &(struct hf_listing){.path = "recoveries",
+                                                    .member = "recoveries",
+                                                    .of = cli->settings.system,
+                                                    .most = most,
+                                                    .says_most = true,
+                                                    .none = none,
+                                                    .write = write_recoveries});
 }
 
 int hf_run_drill(struct hf_cli *cli)
@@ -116,18 +113,14 @@ static void write_recoveries(const struct hf_pen *pen, const json_t *recoveries)
 
 static int list_drills(struct hf_cli *cli)
 {
-    struct holdfast_error err;
-    json_t *drills = hf_cli_list(cli, "drills", "drills", 100, &err);
-    if (!drills)
-        return hf_cli_fail(cli, &err, "cannot list the drills of %s", cli->settings.system);
-    HF_AUTO(json) json_t *document = hf_list_document("drills", drills);
-    if (cli->json)
-        return hf_cli_json(cli, document);
-    if (json_array_size(drills) == 0)
-        hf_cli_note(cli, "No restore of %s was ever tried; holdfast drill does.", cli->settings.system);
-    else
-        write_drills(&cli->out, drills);
-    return HF_EXIT_OK;
+    HF_AUTO(free)
+    char *none = hf_format("No restore of %s was ever tried; holdfast drill does.", cli->settings.system);
+    return hf_listing_run(cli, &(struct hf_listing){.path = "drills",
+                                                    .member = "drills",
+                                                    .of = cli->settings.system,
+                                                    .most = DRILLS_MOST,
+                                                    .none = none,
+                                                    .write = write_drills});
 }
 
 static void write_drills(const struct hf_pen *pen, const json_t *drills)

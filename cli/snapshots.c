@@ -15,7 +15,6 @@ static void write_lost(const struct hf_pen *pen, const json_t *validation);
 
 int hf_run_snapshots(struct hf_cli *cli)
 {
-    struct holdfast_error err;
     size_t most;
     const char *kind = hf_option_text(&cli->options, "kind"), *before = hf_option_text(&cli->options, "before");
     if (kind && strcmp(kind, "full") != 0 && strcmp(kind, "incremental") != 0)
@@ -27,18 +26,15 @@ int hf_run_snapshots(struct hf_cli *cli)
     HF_AUTO(free)
     char *path = hf_format("snapshots%s%s%s%s%s", kind || before ? "?" : "", kind ? "kind=" : "", kind ? kind : "",
                            before ? kind ? "&before=" : "before=" : "", escaped);
-    json_t *snapshots = hf_cli_list(cli, path, "snapshots", most, &err);
-    if (!snapshots)
-        return hf_cli_fail(cli, &err, "cannot list the snapshots of %s", cli->settings.system);
-    HF_AUTO(json) json_t *document = hf_list_document("snapshots", snapshots);
-    if (cli->json)
-        return hf_cli_json(cli, document);
-    if (json_array_size(snapshots) == 0)
-        hf_cli_note(cli, "%s has no such snapshot; holdfast backup takes one", cli->settings.system);
-    else
-        write_list(&cli->out, snapshots);
-    hf_limit_note(cli, snapshots, most);
-    return HF_EXIT_OK;
+    HF_AUTO(free)
+    char *none = hf_format("%s has no such snapshot; holdfast backup takes one", cli->settings.system);
+    return hf_listing_run(cli, &(struct hf_listing){.path = path,
+                                                    .member = "snapshots",
+                                                    .of = cli->settings.system,
+                                                    .most = most,
+                                                    .says_most = true,
+                                                    .none = none,
+                                                    .write = write_list});
 }
 
 int hf_run_show(struct hf_cli *cli)
