@@ -47,6 +47,7 @@ static const char *const fault_names[] = {
     "drill_no_space",
     "drill_midway",
     "fork_midway",
+    "events_after_commit",
     "validation_slow",
     "outline_before_rename",
     "outbox_no_space",

@@ -17,10 +17,12 @@ void hf_event_queue_on_written(struct hf_event_queue *queue,
 void hf_event_queue_add(struct hf_event_queue *queue, int64_t system_id, int64_t at_ms, const char *severity,
                         const char *type, const char *text, const char *data_json);
 
-/* Worth a transaction now? When idle any event is; under load some time must have passed. */
+/* Worth a transaction now? When idle any event is; under load some time must have passed, unless an outcome is open.
+ * Committer thread. */
 bool hf_event_queue_is_due(struct hf_event_queue *queue, bool idle);
 
-/* Writes all in one transaction; on failure they stay queued. Committer thread. */
+/* Writes all in one transaction; on failure they stay queued. After HF_OUTCOME_UNKNOWN the next call looks first
+ * whether they are in: each is stored once. Committer thread. */
 HF_MUST_USE bool hf_event_queue_write(struct hf_event_queue *queue, struct hf_session *session, struct hf_error *err);
 
 #endif
