@@ -1,5 +1,6 @@
-/* The course of one drill: lease the newest snapshot, restore it, give what is damaged a chance to be healed, judge,
- * record, tell. */
+/* The course of one drill: lease the newest snapshot, whole or not, restore it, give what is damaged a chance to be
+ * healed, judge, record, tell. An older snapshot that is whole is named, and makes no drill pass: what was saved since
+ * would be lost. */
 #include "engine/drill_private.h"
 
 #include "core/clock.h"
@@ -16,10 +17,20 @@
 #define LEASE_TRIES 3
 #define MEGABYTE    1e6
 
+/* The newest of the system's own, as the list gives it; texts in the arena of the drill. */
+struct newest {
+    struct hf_drill *drill;
+    struct hf_snapshot_row row;
+    bool found;
+};
+
 static bool drill(struct hf_drill *drill, struct hf_error *err);
 static bool lease_newest(struct hf_drill *drill, struct hf_error *err);
+static bool find_newest(struct hf_drill *drill, struct hf_snapshot_row *out, struct hf_error *err);
+static hf_snapshot_row_fn keep_newest;
 static bool restore(struct hf_drill *drill, struct hf_error *err);
 static bool judge_failure(struct hf_drill *drill, const struct hf_error *failure, struct hf_error *err);
+static void conclude_failed(struct hf_drill *drill, const char *failure);
 static void tell_passed(struct hf_drill *drill, const char *healed);
 static void conclude(struct hf_drill *drill, const char *status, const char *format, ...) HF_PRINTF(3, 4);
 static void record(struct hf_drill *drill);
@@ -80,7 +91,7 @@ static bool lease_newest(struct hf_drill *drill, struct hf_error *err)
 {
     for (int try = 1;; try++) {
         struct hf_snapshot_row row;
-        if (!hf_snapshot_find(drill->engine, drill->system.name, "latest", drill->arena, &row, err))
+        if (!find_newest(drill, &row, err))
             return false;
         bool leased = hf_snapshot_lease(drill->engine, drill->system.id, row.id, err);
         if (leased && hf_snapshot_find(drill->engine, drill->system.name, row.id, drill->arena, &row, err)) {
@@ -94,6 +105,31 @@ static bool lease_newest(struct hf_drill *drill, struct hf_error *err)
     }
 }
 
+/* Not "latest", which leaves out what is damaged. */
+static bool find_newest(struct hf_drill *drill, struct hf_snapshot_row *out, struct hf_error *err)
+{
+    struct newest newest = {.drill = drill};
+    struct hf_session *session;
+    if (!hf_sessions_take(drill->engine->sessions, &session, err))
+        return false;
+    bool ok = hf_snapshots_list(session, drill->system.id, NULL, INT64_MAX, "", INT64_MAX, keep_newest, &newest, err);
+    hf_sessions_give(drill->engine->sessions, session);
+    if (ok && !newest.found)
+        return hf_error_set(err, HF_NOT_FOUND, "the system has no snapshot yet");
+    *out = newest.row;
+    return ok;
+}
+
+static bool keep_newest(void *context, const struct hf_snapshot_row *row)
+{
+    struct newest *newest = context;
+    if (strcmp(row->trigger, "import") == 0 || strcmp(row->state, "failed") == 0)
+        return true;
+    hf_snapshot_row_copy(newest->drill->arena, row, &newest->row);
+    newest->found = true;
+    return false;
+}
+
 /* False: broken off. */
 static bool restore(struct hf_drill *drill, struct hf_error *err)
 {
@@ -104,7 +140,9 @@ static bool restore(struct hf_drill *drill, struct hf_error *err)
         return true;
     }
     struct hf_error failure;
-    if (hf_drill_restore(drill, &failure)) {
+    if (strcmp(drill->snapshot.state, "damaged") == 0 || strcmp(drill->snapshot.validation_status, "damaged") == 0) {
+        hf_error_set(&failure, HF_DAMAGED, "snapshot %s is damaged", drill->snapshot.id);
+    } else if (hf_drill_restore(drill, &failure)) {
         tell_passed(drill, "");
         return true;
     }
@@ -130,17 +168,35 @@ static bool judge_failure(struct hf_drill *drill, const struct hf_error *failure
             return hf_error_set(err, again.code, "%s", again.text);
         conclude(drill, "inconclusive", "%.200s; %.200s", failure->text, again.text);
     } else if (strcmp(validation.status, "damaged") == 0) {
-        conclude(drill, "failed", "%s", failure->text);
+        conclude_failed(drill, failure->text);
     } else if (hf_drill_restore(drill, &again)) {
         tell_passed(drill, "; it was damaged before, and healed");
     } else if (again.code == HF_SHUTTING_DOWN) {
         return hf_error_set(err, again.code, "%s", again.text);
     } else if (again.code == HF_DAMAGED || again.code == HF_NOT_FOUND) {
-        conclude(drill, "failed", "%s", again.text);
+        conclude_failed(drill, again.text);
     } else {
         conclude(drill, "inconclusive", "%s", again.text);
     }
     return true;
+}
+
+/* Says what a restore would give instead: by now the newest is known to be damaged. */
+static void conclude_failed(struct hf_drill *drill, const char *failure)
+{
+    struct hf_snapshot_row whole;
+    struct hf_error err = {0};
+    char cut[HF_TIME_BYTES];
+    if (hf_snapshot_find(drill->engine, drill->system.name, "latest", drill->arena, &whole, &err) &&
+        strcmp(whole.id, drill->snapshot.id) != 0) {
+        hf_time_format(whole.cut_at_ms, cut);
+        conclude(drill, "failed", "%.280s; the newest that is not known to be damaged is %s, cut at %s", failure,
+                 whole.id, cut);
+    } else if (err.code == HF_NOT_FOUND) {
+        conclude(drill, "failed", "%.280s; no snapshot is whole", failure);
+    } else {
+        conclude(drill, "failed", "%s", failure);
+    }
 }
 
 static void tell_passed(struct hf_drill *drill, const char *healed)

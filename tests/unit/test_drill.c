@@ -149,7 +149,52 @@ START_TEST(what_cannot_be_healed_fails_and_is_told)
     ck_assert_int_eq(count_scratch(), 0);
     ck_assert_str_eq(facts().last.status, "failed");
     ck_assert(!facts().has_passed);
-    ck_assert_str_eq(drill().status, "skipped"); /* no whole one is left */
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(where_no_snapshot_is_whole_every_drill_fails)
+{
+    hf_test_service_open(&service, alone);
+    hf_test_put(&service, "a", "{\"a\":\"as it was\"}");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":\"later\"}");
+    hf_test_forget_history(&service);
+    hf_test_damage_content(hf_test_engine_snapshot_path(&service, &full), "{\"a\":\"as it was\"}");
+    for (int i = 1; i <= 2; i++) {
+        struct hf_drill_row row = drill();
+        ck_assert_str_eq(row.status, "failed");
+        ck_assert_str_eq(row.snapshot, full.id);
+        ck_assert_msg(strstr(row.detail, "no snapshot is whole"), "%s", row.detail);
+        while (hf_test_count_events(&service, full.system_id, "drill.failed") < i)
+            usleep(1000);
+    }
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(an_older_snapshot_that_is_whole_makes_no_drill_pass)
+{
+    hf_test_service_open(&service, (const char *const[]){"--enable-state-validation", "false", "--scrub-interval", "0",
+                                                         "--anchor-interval", "0", NULL});
+    hf_test_put(&service, "a", "{\"a\":\"first\"}");
+    struct hf_snapshot_row older = hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":\"as it was\"}");
+    struct hf_snapshot_row newest = hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":\"later\"}");
+    hf_test_forget_history(&service);
+    char *path = hf_test_engine_snapshot_path(&service, &newest);
+    hf_test_damage_content(path, "{\"a\":\"as it was\"}");
+    for (int i = 0; i < 2; i++) {
+        struct hf_drill_row row = drill();
+        ck_assert_str_eq(row.status, "failed");
+        ck_assert_str_eq(row.snapshot, newest.id);
+        ck_assert_msg(strstr(row.detail, older.id), "%s", row.detail);
+    }
+    hf_test_damage_content(path, "{\"a\":\"as it was\"}"); /* it is whole again */
+    struct hf_drill_row row = drill();
+    ck_assert_msg(strcmp(row.status, "passed") == 0, "%s", row.detail);
+    ck_assert_str_eq(row.snapshot, newest.id);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -326,6 +371,7 @@ END_TEST
 
 HF_TEST_MAIN("drill", a_drill_restores_the_newest_chain_and_leaves_nothing_behind,
              what_is_damaged_is_healed_before_it_is_called_a_failure, what_cannot_be_healed_fails_and_is_told,
+             where_no_snapshot_is_whole_every_drill_fails, an_older_snapshot_that_is_whole_makes_no_drill_pass,
              another_root_hash_than_was_recorded_is_a_failure, without_a_snapshot_there_is_nothing_to_try,
              without_room_it_is_skipped_with_a_warning, a_failed_write_proves_nothing,
              a_second_drill_is_refused_while_one_is_under_way, what_a_crash_left_is_removed_at_the_next_start,
