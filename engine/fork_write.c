@@ -79,7 +79,9 @@ static bool insert_system(struct hf_session *session, void *context, struct hf_e
                                       .max_retention_hours = -1,
                                       .created_at_ms = forking->now_ms,
                                       .committed_at_ms = forking->now_ms};
-    return hf_systems_insert(session, &row, err);
+    return hf_systems_insert(session, &row, err) &&
+           (!forking->past || hf_shared_join_family(session, forking->system_id, hf_past_system(forking->past)->id,
+                                                    forking->batch_id, err));
 }
 
 bool hf_fork_fill(struct hf_forking *forking, struct hf_error *err)

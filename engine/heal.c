@@ -420,7 +420,7 @@ static bool run_write(struct hf_session *session, void *context, struct hf_error
         if (present.row.previous_sequence >= 0 && present.row.previous_sequence < row.sequence)
             row.previous_sequence = present.row.previous_sequence;
     }
-    if (!hf_states_replace(session, &row, err))
+    if (!hf_shared_replace(session, &row, err))
         return false;
     healing->written = true;
     return true;

@@ -232,6 +232,10 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                 "SELECT sequence FROM component_states WHERE system_id = $1 AND hash = $2"
                                 " AND deleted = 0 ORDER BY sequence DESC LIMIT $3",
                                 NULL},
+    [HF_STMT_STATES_OWN] = {"states_own", "i", false,
+                            "SELECT sequence, hash FROM component_states WHERE system_id = $1 AND deleted = 0"
+                            " AND origin_system_id IS NULL",
+                            NULL},
     [HF_STMT_STATE_DELETE] = {"state_delete", "ii", false,
                               "DELETE FROM component_states WHERE system_id = $1 AND sequence = $2", NULL},
     [HF_STMT_STATES_TRIM] =
@@ -270,13 +274,23 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                                FIRST_HEIRS " AND h.origin_sequence IN (SELECT s.sequence " SUPERSEDED
                                            " ORDER BY n.sequence LIMIT $3)",
                                NULL},
-    [HF_STMT_RELATIVES] =
-        {"relatives", "ii", false,
-         "WITH holders AS (SELECT DISTINCT origin_system_id AS id FROM component_states WHERE system_id = $1"
-         " AND origin_system_id IS NOT NULL) SELECT r.id FROM (SELECT id FROM holders UNION SELECT h.system_id AS id"
-         " FROM component_states AS h WHERE h.origin_system_id = $1 OR h.origin_system_id IN (SELECT id FROM holders))"
-         " AS r WHERE r.id <> $1 ORDER BY r.id LIMIT $2",
-         NULL},
+    [HF_STMT_RELATIVES] = {"relatives", "ii", false,
+                           "SELECT r.id FROM systems AS s JOIN systems AS r ON r.family = s.family AND r.id <> s.id"
+                           " WHERE s.id = $1 ORDER BY r.id LIMIT $2",
+                           NULL},
+    [HF_STMT_FAMILY_JOIN] = {"family_join", "iii", false,
+                             "UPDATE systems SET family = coalesce((SELECT o.family FROM systems AS o WHERE o.id = $2),"
+                             " $3) WHERE id IN ($1, $2)",
+                             NULL},
+    [HF_STMT_HOLDER_GET] = {"holder_get", "ii", false,
+                            "SELECT s.origin_system_id, s.origin_sequence, s.hash, o.hash, o.bytes FROM"
+                            " component_states AS s LEFT JOIN component_states AS o ON o.system_id = s.origin_system_id"
+                            " AND o.sequence = s.origin_sequence AND o.deleted = 0 WHERE s.system_id = $1"
+                            " AND s.sequence = $2 AND s.origin_system_id IS NOT NULL AND s.deleted = 0",
+                            NULL},
+    [HF_STMT_STATE_SET_CONTENT] = {"state_set_content", "iib", false,
+                                   "UPDATE component_states SET content = $3 WHERE system_id = $1 AND sequence = $2",
+                                   NULL},
     [HF_STMT_HEIR_TAKE] =
         {"heir_take", "iiii", true,
          "UPDATE component_states AS h SET content = o.content, origin_system_id = NULL, origin_sequence = NULL"

@@ -50,6 +50,7 @@ enum hf_statement {
     HF_STMT_STATES_OLDEST,       /* sequence and time of the oldest row kept */
     HF_STMT_STATE_PREVIOUS,      /* sequence of a component's newest row below a sequence */
     HF_STMT_STATES_OF_HASH,      /* sequences of the rows with a content, newest first; looks at all of the system's */
+    HF_STMT_STATES_OWN,          /* sequence and hash of all rows that hold a content of their own */
     HF_STMT_STATE_DELETE,        /* one row, without its chunks */
     HF_STMT_STATES_TRIM,         /* delete superseded rows up to a sequence; returns sequence and bytes of each */
     HF_STMT_CHUNKS_TRIM,         /* of one row */
@@ -62,7 +63,10 @@ enum hf_statement {
     HF_STMT_HEIR_TAKE,     /* MANY: the heir gets the content, and names nobody any more */
     HF_STMT_HEIR_CHUNKS,   /* MANY: the same with chunks */
     HF_STMT_HEIR_FOLLOW,   /* MANY: the other heirs name the first */
-    HF_STMT_RELATIVES,     /* systems that share with one: holders, heirs, other heirs of the holders; at most $2 */
+    HF_STMT_RELATIVES,     /* the others of a system's family; at most $2 */
+    HF_STMT_FAMILY_JOIN,   /* $1 gets the family of $2, which gets $3 if it has none */
+    HF_STMT_HOLDER_GET,    /* the row that holds the content of another: hash and bytes are NULL if it is gone */
+    HF_STMT_STATE_SET_CONTENT,
     /* snapshots */
     HF_STMT_SNAPSHOT_INSERT,
     HF_STMT_SNAPSHOT_GET,

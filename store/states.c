@@ -170,6 +170,17 @@ static bool replace_row(struct hf_session *session, void *context, struct hf_err
            insert_rows(session, context, err);
 }
 
+bool hf_states_set_content(struct hf_session *session, const struct hf_state_row *row, struct hf_error *err)
+{
+    bool is_inline = row->bytes <= HF_STATE_INLINE_BYTES;
+    const struct hf_value system_id = HF_INT(row->system_id), sequence = HF_INT(row->sequence);
+    const void *content = row->content ? row->content : "";
+    return hf_session_run(session, HF_STMT_CHUNKS_TRIM, NULL, NULL, NULL, err, system_id, sequence) &&
+           hf_session_run(session, HF_STMT_STATE_SET_CONTENT, NULL, NULL, NULL, err, system_id, sequence,
+                          is_inline ? HF_BYTES(content, (size_t)row->bytes) : HF_NULL) &&
+           (is_inline || insert_chunks(session, row, err));
+}
+
 bool hf_states_tail(struct hf_session *session, int64_t system_id, int64_t after, int64_t up_to, hf_state_row_fn *each,
                     void *context, struct hf_error *err)
 {

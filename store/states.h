@@ -33,6 +33,10 @@ HF_MUST_USE bool hf_states_insert(struct hf_session *session, const struct hf_st
 /* Writes a row again, with its content, in place of whatever is there under its sequence; in one transaction. */
 HF_MUST_USE bool hf_states_replace(struct hf_session *session, const struct hf_state_row *row, struct hf_error *err);
 
+/* Writes only the content of a row that is there: system_id, sequence, bytes, content. Inside a transaction. */
+HF_MUST_USE bool hf_states_set_content(struct hf_session *session, const struct hf_state_row *row,
+                                       struct hf_error *err);
+
 /* Metadata of all rows with after < sequence <= up_to, in order. */
 HF_MUST_USE bool hf_states_tail(struct hf_session *session, int64_t system_id, int64_t after, int64_t up_to,
                                 hf_state_row_fn *each, void *context, struct hf_error *err);

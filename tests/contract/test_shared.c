@@ -134,14 +134,14 @@ static void expect_relatives(int64_t system_id, int count, const int64_t *wanted
         ck_assert_int_eq(ids[i], wanted[i]);
 }
 
-START_TEST(those_that_share_know_each_other)
+START_TEST(a_family_knows_each_other_whatever_it_shares)
 {
     open_with_origin(_i);
     expect_relatives(HF_TEST_SYSTEM, 0, NULL);
-    fork_rows(FORK, HF_TEST_SYSTEM);
+    HF_TEST_OK(hf_shared_join_family(test.write, FORK, HF_TEST_SYSTEM, 4711, &err));
     expect_relatives(OTHER, 0, NULL);
     expect_relatives(FORK, 1, (const int64_t[]){HF_TEST_SYSTEM});
-    fork_rows(OTHER, FORK);
+    HF_TEST_OK(hf_shared_join_family(test.write, OTHER, FORK, 4712, &err));
     expect_relatives(HF_TEST_SYSTEM, 2, (const int64_t[]){FORK, OTHER});
     expect_relatives(FORK, 2, (const int64_t[]){HF_TEST_SYSTEM, OTHER});
     expect_relatives(OTHER, 2, (const int64_t[]){HF_TEST_SYSTEM, FORK});
@@ -149,8 +149,24 @@ START_TEST(those_that_share_know_each_other)
     int count = 0;
     HF_TEST_OK(hf_shared_relatives(test.read, OTHER, 1, &first, &count, &err));
     ck_assert_int_eq(count, 1);
-    delete_system(HF_TEST_SYSTEM); /* the fork holds the contents now */
+    delete_system(HF_TEST_SYSTEM);
     expect_relatives(OTHER, 1, (const int64_t[]){FORK});
+    hf_test_store_done(&test);
+}
+END_TEST
+
+/* As a database has it that was made before there were families. */
+START_TEST(who_shared_before_there_were_families_is_one)
+{
+    open_with_origin(_i);
+    fork_rows(FORK, HF_TEST_SYSTEM);
+    hf_test_store_close(&test);
+    hf_test_store_alter(&test, "DROP INDEX systems_family; ALTER TABLE systems DROP COLUMN family;"
+                               " DELETE FROM schema_migrations WHERE number = 6");
+    hf_test_store_open(&test);
+    expect_relatives(FORK, 1, (const int64_t[]){HF_TEST_SYSTEM});
+    expect_relatives(HF_TEST_SYSTEM, 1, (const int64_t[]){FORK});
+    expect_relatives(OTHER, 0, NULL);
     hf_test_store_done(&test);
 }
 END_TEST
@@ -320,6 +336,52 @@ START_TEST(a_healed_row_of_a_fork_has_its_own_content)
 }
 END_TEST
 
+START_TEST(healing_one_who_shares_heals_all_who_share)
+{
+    open_with_origin(_i);
+    fork_rows(FORK, HF_TEST_SYSTEM);
+    fork_rows(OTHER, HF_TEST_SYSTEM);
+    damage_holder();
+    struct hf_state_row good[] = {hf_test_state(1, 1, 5, 0, small, sizeof(small)),
+                                  hf_test_state(2, 2, 5, 0, big, sizeof(big))};
+    for (int i = 0; i < 2; i++) {
+        good[i].system_id = FORK;
+        HF_TEST_OK(hf_shared_replace(test.write, &good[i], &err));
+    }
+    expect_contents(FORK);
+    expect_contents(HF_TEST_SYSTEM);
+    expect_contents(OTHER);
+    ck_assert_int_eq(count_chunks(FORK, 2), 0); /* still shared */
+    hf_test_store_done(&test);
+}
+END_TEST
+
+START_TEST(who_is_healed_holds_for_the_others_what_the_holder_lost)
+{
+    open_with_origin(_i);
+    fork_rows(FORK, HF_TEST_SYSTEM);
+    fork_rows(OTHER, HF_TEST_SYSTEM);
+    char sql[256];
+    snprintf(sql, sizeof(sql),
+             "DELETE FROM component_states WHERE system_id = %d AND sequence = 1;"
+             " UPDATE component_states SET bytes = 1 WHERE system_id = %d AND sequence = 2",
+             HF_TEST_SYSTEM, HF_TEST_SYSTEM);
+    hf_test_store_alter(&test, sql);
+    struct hf_state_row good[] = {hf_test_state(1, 1, 5, 0, small, sizeof(small)),
+                                  hf_test_state(2, 2, 5, 0, big, sizeof(big))};
+    for (int i = 0; i < 2; i++) {
+        good[i].system_id = FORK;
+        HF_TEST_OK(hf_shared_replace(test.write, &good[i], &err));
+    }
+    expect_contents(FORK);
+    expect_contents(OTHER);
+    delete_system(HF_TEST_SYSTEM);
+    expect_contents(FORK);
+    expect_contents(OTHER);
+    hf_test_store_done(&test);
+}
+END_TEST
+
 START_TEST(a_row_is_found_by_its_hash_wherever_its_content_lies)
 {
     open_with_origin(_i);
@@ -369,10 +431,12 @@ START_TEST(many_contents_are_handed_on_at_once)
 }
 END_TEST
 
-HF_TEST_STORE_MAIN("shared", shared_contents_are_read_through_and_stored_once, those_that_share_know_each_other,
+HF_TEST_STORE_MAIN("shared", shared_contents_are_read_through_and_stored_once,
+                   a_family_knows_each_other_whatever_it_shares,
                    an_origin_that_says_another_hash_or_is_gone_is_not_shared,
                    the_fork_of_a_fork_names_the_holder_itself, deleting_the_holder_hands_its_contents_on,
                    deleting_a_fork_takes_nothing_from_others, trimming_the_holder_hands_its_contents_on,
                    trimming_a_fork_leaves_the_holder_its_contents, healing_the_holder_heals_those_who_share,
-                   a_healed_row_of_a_fork_has_its_own_content, a_row_is_found_by_its_hash_wherever_its_content_lies,
-                   many_contents_are_handed_on_at_once);
+                   a_healed_row_of_a_fork_has_its_own_content, who_shared_before_there_were_families_is_one,
+                   healing_one_who_shares_heals_all_who_share, who_is_healed_holds_for_the_others_what_the_holder_lost,
+                   a_row_is_found_by_its_hash_wherever_its_content_lies, many_contents_are_handed_on_at_once);

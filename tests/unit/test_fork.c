@@ -323,6 +323,22 @@ START_TEST(an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork)
 }
 END_TEST
 
+START_TEST(what_one_fork_has_heals_all_at_once)
+{
+    share_one_content();
+    fork_of(HF_TEST_NAME, FORK, now());
+    fork_of(HF_TEST_NAME, "another", now());
+    full_of(FORK);
+    damage_shared_content();
+    ck_assert_str_eq(text_of(FORK, "a"), "{\"shared\":true}");
+    struct hf_error ignored;
+    ck_assert_msg(hf_system_delete(service.engine, FORK, &ignored), "%s", ignored.text);
+    ck_assert_str_eq(text_of("another", "a"), "{\"shared\":true}");
+    ck_assert_str_eq(text_of(HF_TEST_NAME, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_fork_that_fails_midway_leaves_nothing)
 {
     setenv("HOLDFAST_FAULT", "fork_midway:error:1", 1); /* behind the second portion */
@@ -414,6 +430,6 @@ HF_TEST_MAIN("fork", a_fork_shares_every_content_and_is_the_same_whole, what_his
              a_fork_outlives_history_and_origin, the_snapshot_of_a_fork_needs_nobody_else,
              what_came_later_is_no_part_of_a_fork, a_lost_content_fails_the_whole_fork_by_name,
              a_missing_row_is_healed_on_the_way, a_fork_is_healed_from_the_snapshots_of_its_origin,
-             an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork,
+             an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork, what_one_fork_has_heals_all_at_once,
              a_fork_that_fails_midway_leaves_nothing, of_two_forks_under_one_name_one_comes_into_being,
              a_fork_is_one_cut_whatever_goes_on_meanwhile);
