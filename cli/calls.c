@@ -17,12 +17,10 @@ static char *page_path(const char *path, const char *cursor, size_t limit);
 
 json_t *hf_cli_get(struct hf_cli *cli, struct holdfast_error *err, const char *path, ...)
 {
-    HF_AUTO(free) char *whole = NULL;
     va_list args;
     va_start(args, path);
-    int length = vasprintf(&whole, path, args);
+    HF_AUTO(free) char *whole = hf_format_args(path, args);
     va_end(args);
-    HF_ASSERT(length >= 0);
     struct holdfast_request request = {.path = whole, .accept = "application/json"};
     return ask(cli, &request, err);
 }
@@ -30,12 +28,11 @@ json_t *hf_cli_get(struct hf_cli *cli, struct holdfast_error *err, const char *p
 json_t *hf_cli_send(struct hf_cli *cli, const struct hf_sending *sending, struct holdfast_error *err, const char *path,
                     ...)
 {
-    HF_AUTO(free) char *whole = NULL, *body = NULL;
+    HF_AUTO(free) char *body = NULL;
     va_list args;
     va_start(args, path);
-    int length = vasprintf(&whole, path, args);
+    HF_AUTO(free) char *whole = hf_format_args(path, args);
     va_end(args);
-    HF_ASSERT(length >= 0);
     if (sending->body)
         body = hf_json_text(sending->body);
     json_decref(sending->body);

@@ -38,12 +38,10 @@ int hf_run_doctor(struct hf_cli *cli)
 void hf_doctor_add(struct hf_doctor *doctor, enum hf_finding finding, const char *name, const char *next,
                    const char *format, ...)
 {
-    HF_AUTO(free) char *text = NULL;
     va_list args;
     va_start(args, format);
-    int length = vasprintf(&text, format, args);
+    HF_AUTO(free) char *text = hf_format_args(format, args);
     va_end(args);
-    HF_ASSERT(length >= 0);
     if (finding > doctor->worst) {
         doctor->worst = finding;
         snprintf(doctor->next, sizeof(doctor->next), "%s", next ? next : "");

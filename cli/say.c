@@ -53,15 +53,13 @@ int hf_exit_of(const struct holdfast_error *err)
 
 int hf_cli_fail(struct hf_cli *cli, const struct holdfast_error *err, const char *format, ...)
 {
-    HF_AUTO(free) char *what = NULL;
     va_list args;
     int status = hf_exit_of(err);
     if (hf_interrupt_signal() && strcmp(err->code, "cancelled") == 0)
         return status;
     va_start(args, format);
-    int length = vasprintf(&what, format, args);
+    HF_AUTO(free) char *what = hf_format_args(format, args);
     va_end(args);
-    HF_ASSERT(length >= 0);
     const struct meaning *meaning = meaning_of(err);
     say(cli, what, err, meaning ? meaning->advice : NULL, status);
     return status;
@@ -69,38 +67,32 @@ int hf_cli_fail(struct hf_cli *cli, const struct holdfast_error *err, const char
 
 int hf_cli_failed(struct hf_cli *cli, int status, const char *format, ...)
 {
-    HF_AUTO(free) char *what = NULL;
     va_list args;
     va_start(args, format);
-    int length = vasprintf(&what, format, args);
+    HF_AUTO(free) char *what = hf_format_args(format, args);
     va_end(args);
-    HF_ASSERT(length >= 0);
     say(cli, what, NULL, NULL, status);
     return status;
 }
 
 int hf_cli_usage(struct hf_cli *cli, const char *format, ...)
 {
-    HF_AUTO(free) char *what = NULL;
     va_list args;
     va_start(args, format);
-    int length = vasprintf(&what, format, args);
+    HF_AUTO(free) char *what = hf_format_args(format, args);
     va_end(args);
-    HF_ASSERT(length >= 0);
     say(cli, what, NULL, NULL, HF_EXIT_USAGE);
     return HF_EXIT_USAGE;
 }
 
 void hf_cli_note(struct hf_cli *cli, const char *format, ...)
 {
-    HF_AUTO(free) char *text = NULL;
     va_list args;
     if (cli->quiet || cli->json)
         return;
     va_start(args, format);
-    int length = vasprintf(&text, format, args);
+    HF_AUTO(free) char *text = hf_format_args(format, args);
     va_end(args);
-    HF_ASSERT(length >= 0);
     fflush(cli->out.file);
     hf_pen_line(&cli->err, HF_PLAIN, "%s", text);
 }

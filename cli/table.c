@@ -52,15 +52,13 @@ void hf_table_free(struct hf_table *table)
 
 void hf_table_add(struct hf_table *table, enum hf_style style, const char *format, ...)
 {
-    HF_AUTO(free) char *text = NULL;
     HF_AUTO(buf) struct hf_buf clean;
     hf_buf_init(&clean, CELL_BYTES_MAX);
     va_list args;
     va_start(args, format);
-    int length = vasprintf(&text, format, args);
+    HF_AUTO(free) char *text = hf_format_args(format, args);
     va_end(args);
-    HF_ASSERT(length >= 0);
-    hf_text_clean(&clean, text, (size_t)length);
+    hf_text_clean(&clean, text, strlen(text));
     if (table->cell_count == table->cell_capacity) {
         table->cell_capacity = table->cell_capacity ? table->cell_capacity * 2 : 64;
         table->cells = hf_realloc(table->cells, table->cell_capacity * sizeof(*table->cells));

@@ -78,12 +78,10 @@ bool hf_call_send_json(struct holdfast *service, const struct hf_call *call, jso
 
 char *hf_call_target(const struct holdfast *service, const char *format, ...)
 {
-    HF_AUTO(free) char *rest = NULL;
     va_list args;
     va_start(args, format);
-    int bytes = vasprintf(&rest, format, args);
+    HF_AUTO(free) char *rest = hf_format_args(format, args);
     va_end(args);
-    HF_ASSERT(bytes >= 0);
     return hf_format("/v1/systems/%s/%s", service->system, rest);
 }
 

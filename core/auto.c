@@ -50,12 +50,17 @@ char *hf_strndup(const char *text, size_t bytes)
 
 char *hf_format(const char *format, ...)
 {
-    char *text = NULL;
     va_list args;
     va_start(args, format);
-    int length = vasprintf(&text, format, args);
+    char *text = hf_format_args(format, args);
     va_end(args);
-    if (length < 0)
+    return text;
+}
+
+char *hf_format_args(const char *format, va_list args)
+{
+    char *text = NULL;
+    if (vasprintf(&text, format, args) < 0)
         out_of_memory(0);
     return text;
 }

@@ -2,6 +2,7 @@
 #ifndef HF_CORE_AUTO_H
 #define HF_CORE_AUTO_H
 
+#include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ char *hf_strdup(const char *text);                /* owns, free() */
 char *hf_strndup(const char *text, size_t bytes); /* owns, free() */
 /* Copies the text, with its end, to *cursor and moves the cursor past it; borrows from the memory written to. */
 char *hf_text_place(char **cursor, const char *text);
-char *hf_format(const char *format, ...) __attribute__((format(printf, 1, 2))); /* owns, free() */
+char *hf_format(const char *format, ...) __attribute__((format(printf, 1, 2)));               /* owns, free() */
+char *hf_format_args(const char *format, va_list args) __attribute__((format(printf, 1, 0))); /* owns, free() */
 
 #endif
