@@ -14,6 +14,8 @@
  * with the function named there.
  * - A handle may be used by several threads at once. There is no state outside handles. Callbacks run in the thread
  * that made the call (a queue's: in threads of its own) and may use the handle, but not close it.
+ * - After fork() parent and child may both use a handle and each closes it for itself: the child leaves the kept
+ *   connections to the parent and makes its own. Only a child made inside a callback must not go on with that call.
  * - A request that ends in a lost connection or in 503 is sent again, with growing, random pauses and not before
  *   Retry-After, until options.retry_ms has passed. That is safe: saving the same content twice is one version, a
  *   condition that fails because our own lost answer was stored counts as success, and what is not idempotent by itself

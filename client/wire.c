@@ -6,7 +6,9 @@
 #include "core/cond.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LINES_KEPT_MAX     16
 #define POLL_MAX_MS        1000
@@ -19,6 +21,7 @@
 struct line {
     CURL *easy;
     CURLM *multi;
+    curl_socket_t kept; /* its connection while it is idle; CURL_SOCKET_BAD: none */
     char reason[CURL_ERROR_SIZE];
     struct line *next;
 };
@@ -29,6 +32,7 @@ struct hf_wire {
     char *ca_file;
     char *user_agent;
     int connect_timeout_ms;
+    _Atomic pid_t process; /* whose lines these are; below 0: that process is just making it its own */
     pthread_mutex_t mutex; /* protects what follows */
     pthread_cond_t cancelled;
     bool is_cancelled;
@@ -40,6 +44,8 @@ struct hf_wire {
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void start_library(void);
+static void own(struct hf_wire *wire);
+static void start_anew(struct hf_wire *wire);
 static struct line *take_line(struct hf_wire *wire);
 static void give_line_back(struct hf_wire *wire, struct line *line);
 static void free_line(struct line *line);
@@ -66,6 +72,7 @@ struct hf_wire *hf_wire_new(const struct hf_wire_options *options)
     wire->ca_file = options->ca_file ? hf_strdup(options->ca_file) : NULL;
     wire->user_agent = hf_strdup(options->user_agent);
     wire->connect_timeout_ms = options->connect_timeout_ms;
+    wire->process = getpid();
     hf_cond_init(&wire->cancelled);
     pthread_mutex_init(&wire->mutex, NULL);
     return wire;
@@ -75,6 +82,7 @@ void hf_wire_free(struct hf_wire *wire)
 {
     if (!wire)
         return;
+    own(wire);
     HF_ASSERT(!wire->busy);
     while (wire->idle) {
         struct line *line = wire->idle;
@@ -92,6 +100,7 @@ void hf_wire_free(struct hf_wire *wire)
 
 void hf_wire_cancel(struct hf_wire *wire)
 {
+    own(wire);
     pthread_mutex_lock(&wire->mutex);
     wire->is_cancelled = true;
     for (struct line *line = wire->busy; line; line = line->next)
@@ -102,6 +111,7 @@ void hf_wire_cancel(struct hf_wire *wire)
 
 bool hf_wire_is_cancelled(struct hf_wire *wire)
 {
+    own(wire);
     pthread_mutex_lock(&wire->mutex);
     bool is_cancelled = wire->is_cancelled;
     pthread_mutex_unlock(&wire->mutex);
@@ -111,6 +121,7 @@ bool hf_wire_is_cancelled(struct hf_wire *wire)
 bool hf_wire_pause(struct hf_wire *wire, int64_t pause_ms, const atomic_bool *stop)
 {
     uint64_t end_ns = hf_clock_monotonic_ns() + (uint64_t)pause_ms * HF_MS_NS, now_ns;
+    own(wire);
     pthread_mutex_lock(&wire->mutex);
     while (!wire->is_cancelled && !is_stopped(stop) && (now_ns = hf_clock_monotonic_ns()) < end_ns) {
         uint64_t until_ns = stop && now_ns + LOOK_EVERY_NS < end_ns ? now_ns + LOOK_EVERY_NS : end_ns;
@@ -150,8 +161,37 @@ static void start_library(void)
     curl_global_init(CURL_GLOBAL_DEFAULT);
 }
 
+/* After fork() the child has the lines of its parent, but their connections still are the parent's as well: on what
+ * both use, each would get the other's answers. The child drops them, whichever of its threads comes first. */
+static void own(struct hf_wire *wire)
+{
+    pid_t self = getpid(), owner;
+    while ((owner = atomic_load(&wire->process)) != self) {
+        if (owner != -self && atomic_compare_exchange_strong(&wire->process, &owner, -self)) {
+            start_anew(wire);
+            atomic_store(&wire->process, self);
+        } else {
+            sched_yield();
+        }
+    }
+}
+
+/* Nothing is said on the connections, not even a farewell of TLS: so libcurl is not asked to clean up, and its memory
+ * is left. Lines that were in use lie about as a thread, which is not here, left them; so may the mutex. */
+static void start_anew(struct hf_wire *wire)
+{
+    for (struct line *line = wire->idle; line; line = line->next)
+        if (line->kept != CURL_SOCKET_BAD)
+            close(line->kept);
+    wire->idle = wire->busy = NULL;
+    wire->idle_count = 0;
+    pthread_mutex_init(&wire->mutex, NULL);
+    hf_cond_init(&wire->cancelled);
+}
+
 static struct line *take_line(struct hf_wire *wire)
 {
+    own(wire);
     pthread_mutex_lock(&wire->mutex);
     struct line *line = wire->idle;
     if (line) {
@@ -159,6 +199,7 @@ static struct line *take_line(struct hf_wire *wire)
         wire->idle_count--;
     } else {
         line = hf_alloc(sizeof(*line));
+        line->kept = CURL_SOCKET_BAD;
         line->easy = curl_easy_init();
         line->multi = curl_multi_init();
         if (!line->easy || !line->multi) {
@@ -293,6 +334,9 @@ static CURLcode run(struct hf_wire *wire, struct line *line, struct exchange *ex
         else if (goes_on(exchange, &moved_ns, &moved_bytes, &told_ns))
             curl_multi_poll(line->multi, NULL, 0, longest_wait_ms(exchange->request), NULL);
     }
+    line->kept = CURL_SOCKET_BAD;
+    if (running == 0 && code == CURLE_OK) /* else it is closed now; and later libcurl does not tell any more */
+        curl_easy_getinfo(line->easy, CURLINFO_ACTIVESOCKET, &line->kept);
     curl_multi_remove_handle(line->multi, line->easy);
     if (code == CURLE_OK && exchange->end == EXCHANGE_OPEN && !tell_progress(exchange))
         exchange->end = EXCHANGE_REFUSED;

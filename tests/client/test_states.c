@@ -7,9 +7,13 @@
 
 #include "tests/support/check_main.h"
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define LARGE_BYTES ((size_t)3 * 1024 * 1024)
 #define THREADS     4
@@ -391,10 +395,86 @@ START_TEST(threads_share_a_handle_while_the_server_is_killed_and_started_again)
 }
 END_TEST
 
+#define FDS 256
+
+/* For each descriptor our port, where it is a connection to that port; else 0. */
+static void list_connections(int server_port, int ports[FDS])
+{
+    for (int fd = 0; fd < FDS; fd++) {
+        struct sockaddr_in theirs = {0}, ours = {0};
+        socklen_t size = sizeof(theirs), our_size = sizeof(ours);
+        bool ends_there = getpeername(fd, (struct sockaddr *)&theirs, &size) == 0 && theirs.sin_family == AF_INET &&
+                          ntohs(theirs.sin_port) == server_port;
+        if (ends_there)
+            getsockname(fd, (struct sockaddr *)&ours, &our_size);
+        ports[fd] = ntohs(ours.sin_port);
+    }
+}
+
+static bool is_among(const int ports[FDS], int port)
+{
+    bool found = false;
+    for (int fd = 0; fd < FDS; fd++)
+        found = found || ports[fd] == port;
+    return found;
+}
+
+/* A connection that is there now and was not before. */
+static int new_connection(int server_port, const int before[FDS])
+{
+    int now[FDS], found = 0;
+    list_connections(server_port, now);
+    for (int fd = 0; fd < FDS; fd++)
+        if (now[fd] && !is_among(before, now[fd]))
+            found = now[fd];
+    return found;
+}
+
+static bool child_succeeds(pid_t child)
+{
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+START_TEST(after_fork_the_child_has_a_connection_of_its_own)
+{
+    struct scene s;
+    int before[FDS], now[FDS];
+    start(&s, NULL, 0);
+    int port = hf_test_server_port(s.server);
+    list_connections(port, before);
+    save(&s, "a", "1", NULL);
+    int kept = new_connection(port, before);
+    ck_assert_int_ne(kept, 0);
+    list_connections(port, before);
+    pid_t child = fork();
+    if (child == 0) {
+        bool saved = holdfast_save(s.service, "a", "2", 1, NULL, NULL, &s.err);
+        list_connections(port, now);
+        bool own = new_connection(port, before) != 0 && !is_among(now, kept);
+        holdfast_close(s.service);
+        _exit(saved && own ? 0 : 1);
+    }
+    ck_assert(child_succeeds(child));
+    child = fork();
+    if (child == 0) {
+        holdfast_close(s.service); /* which says nothing on the parent's connection */
+        list_connections(port, now);
+        _exit(is_among(now, kept) ? 1 : 0);
+    }
+    ck_assert(child_succeeds(child));
+    expect_state(&s, "a", NULL, "2");
+    ck_assert_int_eq(new_connection(port, before), 0);
+    stop(&s);
+}
+END_TEST
+
 HF_TEST_MAIN("states", a_saved_state_is_loaded_byte_for_byte_with_what_is_known_of_it, conditions_hold_or_refuse,
              a_condition_that_our_own_lost_answer_made_fail_is_success,
              the_same_content_by_another_writer_later_is_no_success_of_ours,
              a_batch_is_all_or_nothing_and_keeps_every_byte, items_of_a_batch_have_conditions_and_events,
              a_batch_whose_answer_is_lost_is_stored_once, the_past_is_read_by_version_time_and_snapshot,
              components_register_beat_and_are_removed, a_removal_whose_answer_is_lost_is_success,
-             threads_share_a_handle_while_the_server_is_killed_and_started_again);
+             threads_share_a_handle_while_the_server_is_killed_and_started_again,
+             after_fork_the_child_has_a_connection_of_its_own);
