@@ -3,6 +3,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "engine/bequest.h"
 #include "engine/drill.h"
 #include "engine/snapshot_private.h"
 #include "store/states.h"
@@ -18,6 +19,8 @@ static bool sequence_by_age(struct hf_engine *engine, const struct hf_system_inf
                             struct hf_error *err);
 static bool trim_in_steps(struct hf_engine *engine, const struct hf_system_info *system, int64_t up_to,
                           int64_t *deleted_out, bool *more_out, struct hf_error *err);
+static bool trim_step(struct hf_engine *engine, const struct hf_system_info *system, struct trim *trim,
+                      struct hf_error *err);
 static bool run_trim(struct hf_session *session, void *context, struct hf_error *err);
 static bool trim_by_size(struct hf_engine *engine, const struct hf_system_info *system, struct hf_shelf *shelf,
                          int64_t *deleted_out, struct hf_error *err);
@@ -66,13 +69,24 @@ static bool trim_in_steps(struct hf_engine *engine, const struct hf_system_info 
     *more_out = true;
     for (int step = 0; step < TRIM_STEPS_MAX && *more_out; step++) {
         struct trim trim = {.system_id = system->id, .up_to = up_to};
-        struct hf_call call = {.run = run_trim, .context = &trim};
-        if (!hf_committer_call(engine->committer, &call, err))
+        if (!trim_step(engine, system, &trim, err))
             return false;
         *deleted_out += trim.deleted;
         *more_out = trim.deleted == TRIM_STEP_ROWS;
     }
     return true;
+}
+
+/* What goes to heirs is looked at outside of the committer: whatever supersedes more rows meanwhile is above up_to. */
+static bool trim_step(struct hf_engine *engine, const struct hf_system_info *system, struct trim *trim,
+                      struct hf_error *err)
+{
+    const struct hf_heirs_of heirs = {.system_id = trim->system_id,
+                                      .trim = true,
+                                      .up_to = trim->up_to,
+                                      .limit = TRIM_STEP_ROWS};
+    struct hf_call call = {.run = run_trim, .context = trim};
+    return hf_bequest_check(engine, system->name, &heirs, err) && hf_committer_call(engine->committer, &call, err);
 }
 
 static bool run_trim(struct hf_session *session, void *context, struct hf_error *err)
@@ -99,8 +113,7 @@ static bool trim_by_size(struct hf_engine *engine, const struct hf_system_info *
         int64_t before = *deleted_out;
         for (int64_t left = surplus_rows; left > 0 && more; left -= TRIM_STEP_ROWS) {
             struct trim trim = {.system_id = system->id, .up_to = up_to};
-            struct hf_call call = {.run = run_trim, .context = &trim};
-            if (!hf_committer_call(engine->committer, &call, err))
+            if (!trim_step(engine, system, &trim, err))
                 return false;
             *deleted_out += trim.deleted;
             more = trim.deleted == TRIM_STEP_ROWS;

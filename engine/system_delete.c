@@ -2,6 +2,7 @@
 
 #include "core/auto.h"
 #include "core/fault.h"
+#include "engine/bequest.h"
 #include "engine/event_feed.h"
 #include "engine/events.h"
 #include "engine/mirror.h"
@@ -91,6 +92,12 @@ static bool begin(struct removal *removal, struct hf_error *err)
     removal->system_id = info.id;
     if (!hf_shelf_begin_deletion(engine, shelf, err))
         return false;
+    /* While its files are there: they may have what the heirs need. */
+    const struct hf_heirs_of heirs = {.system_id = info.id};
+    if (!hf_bequest_check(engine, shelf->name, &heirs, err)) {
+        hf_shelf_end_deletion(engine, shelf, false);
+        return hf_error_wrap(err, "what other systems share with system %s could not be checked", shelf->name);
+    }
     if (hf_repository_deletion_begin(engine->repository, shelf->name, removal->mark, err))
         return true;
     undo(removal);

@@ -2,6 +2,7 @@
 #include "engine/fork.h"
 
 #include "core/auto.h"
+#include "engine/retention.h"
 #include "store/journal.h"
 #include "tests/support/engine.h"
 #include "tests/support/stores.h"
@@ -12,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FORK      "what-if"
 #define MANY      2300 /* three portions */
@@ -339,6 +341,67 @@ START_TEST(what_one_fork_has_heals_all_at_once)
 }
 END_TEST
 
+/* Past everything that heals. */
+static bool row_is_sound(int64_t system_id, int64_t sequence)
+{
+    struct hf_session *session;
+    struct hf_state_row row;
+    struct hf_state_text text;
+    struct hf_blob *blob = NULL;
+    ck_assert(hf_sessions_take(service.engine->sessions, &session, &err));
+    bool sound = hf_states_get(session, system_id, sequence, &row, &text, &blob, &err);
+    hf_sessions_give(service.engine->sessions, session);
+    hf_blob_unref(blob);
+    return sound;
+}
+
+START_TEST(what_a_deleted_origin_hands_on_is_healed_first)
+{
+    share_one_content();
+    hf_test_full(&service);
+    struct hf_fork fork = fork_of(HF_TEST_NAME, FORK, now());
+    damage_shared_content();
+    ck_assert(!row_is_sound(fork.system.id, 1));
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert(row_is_sound(fork.system.id, 1));
+    ck_assert_str_eq(text_of(FORK, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_no_copy_is_left_of_is_named_when_it_is_handed_on)
+{
+    share_one_content();
+    struct hf_fork fork = fork_of(HF_TEST_NAME, FORK, now());
+    damage_shared_content();
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert(!is_known(HF_TEST_NAME));
+    ck_assert_int_eq(hf_test_count_events(&service, fork.system.id, "state.damaged"), 1);
+    ck_assert_int_eq(hf_test_count_events(&service, 0, "state.damaged"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_trimmed_history_hands_on_is_healed_first)
+{
+    hf_test_service_open(&service, (const char *const[]){"--cache-bytes", "1", "--history", "1", NULL});
+    hf_test_put(&service, "a", "{\"shared\":true}");
+    hf_test_full(&service);
+    struct hf_fork fork = fork_of(HF_TEST_NAME, FORK, now());
+    hf_test_put(&service, "a", "{\"newer\":true}");
+    hf_test_service_stop(&service); /* folded: history up to here may go */
+    hf_test_service_start(&service);
+    alter("UPDATE component_states SET content = zeroblob(length(content)) WHERE version = 1 AND content IS NOT NULL");
+    ck_assert(!row_is_sound(fork.system.id, 1));
+    usleep(5000);
+    int64_t deleted = 0;
+    ck_assert_msg(hf_retention_trim_history(service.engine, HF_TEST_NAME, &deleted, &err), "%s", err.text);
+    ck_assert_int_eq(deleted, 1);
+    ck_assert(row_is_sound(fork.system.id, 1));
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_fork_that_fails_midway_leaves_nothing)
 {
     setenv("HOLDFAST_FAULT", "fork_midway:error:1", 1); /* behind the second portion */
@@ -431,5 +494,6 @@ HF_TEST_MAIN("fork", a_fork_shares_every_content_and_is_the_same_whole, what_his
              what_came_later_is_no_part_of_a_fork, a_lost_content_fails_the_whole_fork_by_name,
              a_missing_row_is_healed_on_the_way, a_fork_is_healed_from_the_snapshots_of_its_origin,
              an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork, what_one_fork_has_heals_all_at_once,
-             a_fork_that_fails_midway_leaves_nothing, of_two_forks_under_one_name_one_comes_into_being,
-             a_fork_is_one_cut_whatever_goes_on_meanwhile);
+             what_a_deleted_origin_hands_on_is_healed_first, what_no_copy_is_left_of_is_named_when_it_is_handed_on,
+             what_trimmed_history_hands_on_is_healed_first, a_fork_that_fails_midway_leaves_nothing,
+             of_two_forks_under_one_name_one_comes_into_being, a_fork_is_one_cut_whatever_goes_on_meanwhile);

@@ -1,0 +1,160 @@
+#include "engine/bequest.h"
+
+#include "core/auto.h"
+#include "engine/catalog_write.h"
+#include "engine/events.h"
+#include "engine/heal.h"
+
+#include <string.h>
+
+#define NAMED_MAX   32 /* components in one event; the others are counted */
+#define NAMES_BYTES 4096
+
+struct checking {
+    struct hf_engine *engine;
+    struct hf_heir *heirs; /* owns */
+    int64_t count, capacity;
+    int64_t lost;
+    char names[NAMES_BYTES]; /* of the first that are lost, as system/component */
+    size_t names_bytes;
+};
+
+/* A row as its metadata has it; the names are owned. */
+struct kept {
+    struct hf_state_row row;
+    char content_type[256];
+    bool found;
+    char *system, *component;
+};
+
+static hf_heir_fn add_heir;
+static bool list_heirs(struct checking *checking, const struct hf_heirs_of *of, struct hf_error *err);
+static bool check_heir(struct checking *checking, const struct hf_heir *heir, struct hf_error *err);
+static bool read_heir(struct checking *checking, const struct hf_heir *heir, struct kept *kept, bool *sound_out,
+                      struct hf_error *err);
+static hf_state_row_fn keep_row;
+static bool find_names(struct checking *checking, struct kept *kept);
+static void note_lost(struct checking *checking, const struct kept *kept);
+
+bool hf_bequest_check(struct hf_engine *engine, const char *name, const struct hf_heirs_of *of, struct hf_error *err)
+{
+    HF_AUTO(free) struct checking *checking = hf_alloc(sizeof(*checking));
+    checking->engine = engine;
+    bool ok = list_heirs(checking, of, err);
+    for (int64_t i = 0; ok && i < checking->count; i++)
+        ok = check_heir(checking, &checking->heirs[i], err);
+    free(checking->heirs);
+    if (checking->lost)
+        hf_event_emit(engine, of->trim ? of->system_id : 0, name, HF_EV_STATE_DAMAGED, NULL,
+                      "%lld contents that system %s held for systems forked from it are damaged, and no copy could be "
+                      "found before they were handed on: %s%s",
+                      (long long)checking->lost, name, checking->names, checking->lost > NAMED_MAX ? ", ..." : "");
+    return ok;
+}
+
+static bool list_heirs(struct checking *checking, const struct hf_heirs_of *of, struct hf_error *err)
+{
+    struct hf_session *session;
+    if (!hf_sessions_take(checking->engine->sessions, &session, err))
+        return false;
+    bool ok = hf_shared_list_heirs(session, of, add_heir, checking, err);
+    hf_sessions_give(checking->engine->sessions, session);
+    return ok;
+}
+
+static bool add_heir(void *context, const struct hf_heir *heir)
+{
+    struct checking *checking = context;
+    if (checking->count == checking->capacity) {
+        checking->capacity = checking->capacity ? 2 * checking->capacity : 64;
+        checking->heirs = hf_realloc(checking->heirs, (size_t)checking->capacity * sizeof(checking->heirs[0]));
+    }
+    checking->heirs[checking->count++] = *heir;
+    return true;
+}
+
+static bool check_heir(struct checking *checking, const struct hf_heir *heir, struct hf_error *err)
+{
+    struct kept kept = {0};
+    struct hf_error damage = {0};
+    bool sound;
+    if (!read_heir(checking, heir, &kept, &sound, &damage)) {
+        *err = damage;
+        return false;
+    }
+    if (sound || !find_names(checking, &kept))
+        return true;
+    struct hf_blob *blob = NULL;
+    bool ok = hf_heal_state(checking->engine, kept.system, kept.component, &kept.row, damage.text, &blob, err);
+    hf_blob_unref(blob);
+    if (!ok && err->code == HF_DAMAGED) {
+        note_lost(checking, &kept);
+        ok = true;
+    }
+    free(kept.system);
+    free(kept.component);
+    return ok;
+}
+
+/* Damaged: *err says how. One that is gone meanwhile inherits nothing. */
+static bool read_heir(struct checking *checking, const struct hf_heir *heir, struct kept *kept, bool *sound_out,
+                      struct hf_error *err)
+{
+    struct hf_state_row row;
+    struct hf_state_text text;
+    struct hf_blob *blob = NULL;
+    struct hf_session *session;
+    if (!hf_sessions_take(checking->engine->sessions, &session, err))
+        return false;
+    bool read = hf_states_get(session, heir->system_id, heir->sequence, &row, &text, &blob, err);
+    hf_blob_unref(blob);
+    *sound_out = read || err->code == HF_NOT_FOUND;
+    bool ok = read || err->code == HF_NOT_FOUND || err->code == HF_DAMAGED;
+    struct hf_error other;
+    if (ok && !*sound_out &&
+        !hf_states_tail(session, heir->system_id, heir->sequence - 1, heir->sequence, keep_row, kept, &other)) {
+        ok = other.code == HF_DAMAGED; /* of the heir itself: there is nothing to go by */
+        if (!ok)
+            *err = other;
+    }
+    hf_sessions_give(checking->engine->sessions, session);
+    return ok;
+}
+
+static bool keep_row(void *context, const struct hf_state_row *row)
+{
+    struct kept *kept = context;
+    kept->row = *row;
+    snprintf(kept->content_type, sizeof(kept->content_type), "%s", row->content_type);
+    kept->row.content_type = kept->content_type;
+    kept->row.event = NULL;
+    kept->found = true;
+    return false;
+}
+
+static bool find_names(struct checking *checking, struct kept *kept)
+{
+    struct hf_catalog *catalog = checking->engine->catalog;
+    if (!kept->found)
+        return false;
+    hf_catalog_lock(catalog);
+    const struct hf_system *system = hf_catalog_system_by_id_locked(catalog, kept->row.system_id);
+    const struct hf_component *component =
+        system ? hf_catalog_component_by_id_locked(system, kept->row.component_id) : NULL;
+    if (component) {
+        kept->system = hf_strdup(system->name);
+        kept->component = hf_strdup(component->name);
+    }
+    hf_catalog_unlock(catalog);
+    return component != NULL;
+}
+
+static void note_lost(struct checking *checking, const struct kept *kept)
+{
+    if (checking->lost++ >= NAMED_MAX)
+        return;
+    size_t room = sizeof(checking->names) - checking->names_bytes;
+    int bytes = snprintf(checking->names + checking->names_bytes, room, "%s%s/%s", checking->names_bytes ? ", " : "",
+                         kept->system, kept->component);
+    checking->names_bytes += (size_t)bytes < room ? (size_t)bytes : room - 1;
+}
