@@ -1,100 +1,15 @@
 /* A snapshot with everything it builds on: overlay, references within a generation, and what is missing or swapped. */
-#include "tests/support/repository_fixture.h"
-
-#include "core/auto.h"
-#include "repository/keys.h"
-#include "repository/place.h"
+#include "tests/unit/chain_fixture.h"
 
 #include "tests/support/check_main.h"
 
 #include <pthread.h>
-#include <string.h>
 #include <unistd.h>
 
 #define MANY        20000
 #define MANY_FILES  80 /* more than a chain keeps open */
 #define READERS     4
 #define CHAIN_FILES 40
-
-/* full-1 {a b c d}; inc-2 changes b, deletes c, adds aa; inc-3 brings c back with b's old text and changes d. */
-static const struct hf_test_state first[] = {
-    {"a", "state of a", 0, 1, false, NULL},
-    {"b", "state of b", 0, 1, false, NULL},
-    {"c", "state of c", 0, 1, false, NULL},
-    {"d", "state of d", 0, 1, false, NULL},
-};
-static const struct hf_test_state second[] = {
-    {"aa", "new", 0, 1, false, NULL},
-    {"b", "second state of b", 0, 2, false, NULL},
-    {"c", "", 0, 2, true, NULL},
-};
-static const struct hf_test_state third[] = {
-    {"c", "state of b", 0, 3, false, NULL},
-    {"d", "second state of d", 0, 2, false, NULL},
-    {"e", NULL, 0, 0, false, "[\"a\"]"},
-};
-static const struct hf_test_state whole_second[] = {
-    {"a", "state of a", 0, 1, false, NULL},
-    {"aa", "new", 0, 1, false, NULL},
-    {"b", "second state of b", 0, 2, false, NULL},
-    {"d", "state of d", 0, 1, false, NULL},
-};
-static const struct hf_test_state whole_third[] = {
-    {"a", "state of a", 0, 1, false, NULL},        {"aa", "new", 0, 1, false, NULL},
-    {"b", "second state of b", 0, 2, false, NULL}, {"c", "state of b", 0, 3, false, NULL},
-    {"d", "second state of d", 0, 2, false, NULL},
-};
-static const struct hf_test_snapshot full = {"full-1", NULL, "full-1", 4, first, HF_TEST_COUNT(first), NULL, 0};
-static const struct hf_test_snapshot middle = {"incremental-2", "full-1",
-                                               "full-1",        7,
-                                               second,          HF_TEST_COUNT(second),
-                                               whole_second,    HF_TEST_COUNT(whole_second)};
-static const struct hf_test_snapshot last = {"incremental-3", "incremental-2",
-                                             "full-1",        9,
-                                             third,           HF_TEST_COUNT(third),
-                                             whole_third,     HF_TEST_COUNT(whole_third)};
-
-static void write_three(void)
-{
-    struct hf_blob_index *index = hf_blob_index_new();
-    hf_test_write_snapshot(repository, &full, index);
-    hf_test_write_snapshot(repository, &middle, index);
-    hf_test_write_snapshot(repository, &last, index);
-    hf_blob_index_free(index);
-}
-
-static struct hf_chain *load(const char *id)
-{
-    struct hf_chain *chain = NULL;
-    struct hf_error err = {0};
-    ck_assert_msg(hf_chain_load(&chain, repository, HF_TEST_SYSTEM, id, &err), "%s", err.text);
-    return chain;
-}
-
-static void assert_text(struct hf_chain *chain, const char *component, const char *text)
-{
-    HF_AUTO(blob) struct hf_blob *blob = NULL;
-    struct hf_error err = {0};
-    const struct hf_manifest_entry *entry = hf_chain_find(chain, component);
-    ck_assert_msg(entry != NULL, "no %s", component);
-    ck_assert_msg(hf_chain_read(chain, entry, &blob, &err), "%s", err.text);
-    ck_assert_uint_eq(blob->bytes, strlen(text));
-    ck_assert_mem_eq(blob->data, text, blob->bytes);
-}
-
-static void assert_fails(const char *id, enum hf_code code, const char *says)
-{
-    struct hf_chain *chain = NULL;
-    struct hf_error err = {0};
-    struct hf_verify_report report;
-    ck_assert(!hf_chain_load(&chain, repository, HF_TEST_SYSTEM, id, &err));
-    ck_assert_ptr_null(chain);
-    ck_assert_msg(err.code == code, "%s", err.text);
-    ck_assert_msg(strstr(err.text, says) != NULL, "\"%s\" lacks \"%s\"", err.text, says);
-    ck_assert(!hf_repository_verify(repository, HF_TEST_SYSTEM, id, NULL, &report, &err));
-    ck_assert_int_eq(err.code, code);
-    ck_assert(!report.blobs_ok);
-}
 
 START_TEST(newer_files_overlay_older_ones)
 {
@@ -167,18 +82,19 @@ START_TEST(equal_systems_have_equal_root_hashes_however_stored)
 }
 END_TEST
 
-START_TEST(verification_reads_every_state_of_the_chain)
+static void assert_fails(const char *id, enum hf_code code, const char *says)
 {
-    struct hf_verify_report report;
+    struct hf_chain *chain = NULL;
     struct hf_error err = {0};
-    write_three();
-    ck_assert_msg(hf_repository_verify(repository, HF_TEST_SYSTEM, "incremental-3", NULL, &report, &err), "%s",
-                  err.text);
-    ck_assert(report.structure_ok && report.chain_ok && report.root_hash_ok && report.blobs_ok);
-    ck_assert_int_eq(report.blobs, 5);
-    ck_assert_int_eq(report.bytes, 10 + 3 + 17 + 10 + 17);
+    struct hf_verify_report report;
+    ck_assert(!hf_chain_load(&chain, repository, HF_TEST_SYSTEM, id, &err));
+    ck_assert_ptr_null(chain);
+    ck_assert_msg(err.code == code, "%s", err.text);
+    ck_assert_msg(strstr(err.text, says) != NULL, "\"%s\" lacks \"%s\"", err.text, says);
+    ck_assert(!hf_repository_verify(repository, HF_TEST_SYSTEM, id, NULL, &report, &err));
+    ck_assert_int_eq(err.code, code);
+    ck_assert(!report.blobs_ok);
 }
-END_TEST
 
 START_TEST(missing_parent_is_damage_that_names_it)
 {
@@ -352,267 +268,10 @@ START_TEST(manifest_of_many_entries_is_read_in_order)
 }
 END_TEST
 
-/* ---- salvage ---- */
-
-static struct hf_chain *salvage(const char *id, bool *whole, char why[480])
-{
-    struct hf_chain *chain = NULL;
-    struct hf_error err = {0};
-    ck_assert_msg(hf_chain_salvage(&chain, repository, HF_TEST_SYSTEM, id, whole, why, &err), "%s", err.text);
-    return chain;
-}
-
-static void damage_manifest(const struct hf_test_snapshot *snapshot)
-{
-    size_t bytes;
-    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, snapshot);
-    HF_AUTO(free) char *data = hf_test_read_file(path, &bytes);
-    data[bytes - 190] ^= 1;
-    hf_test_write_file(path, data, bytes);
-}
-
-START_TEST(salvage_of_a_sound_chain_is_the_whole_of_it)
-{
-    bool whole = false;
-    char why[480] = "x";
-    write_three();
-    struct hf_chain *chain = salvage("incremental-3", &whole, why);
-    ck_assert(whole);
-    ck_assert_str_eq(why, "");
-    ck_assert_int_eq(hf_chain_count(chain), 6);
-    hf_chain_free(chain);
-}
-END_TEST
-
-START_TEST(salvage_goes_on_past_an_ancestor_that_is_gone)
-{
-    bool whole = true;
-    char why[480] = "";
-    repository->has_outlines = false;
-    write_three();
-    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &middle);
-    for (int way = 0; way < 2; way++) {
-        if (way == 0)
-            damage_manifest(&middle);
-        else
-            ck_assert_int_eq(unlink(path), 0);
-        struct hf_chain *chain = salvage("incremental-3", &whole, why);
-        ck_assert(!whole);
-        ck_assert_msg(strstr(why, "incremental-2") != NULL, "%s", why);
-        ck_assert_str_eq(hf_chain_header(chain)->id, "incremental-3");
-        assert_text(chain, "a", "state of a");
-        assert_text(chain, "c", "state of b");
-        assert_text(chain, "d", "second state of d");
-        ck_assert_ptr_null(hf_chain_find(chain, "aa"));
-        hf_chain_free(chain);
-    }
-    ck_assert_int_eq(access(path, F_OK), -1);
-}
-END_TEST
-
-START_TEST(salvage_without_the_anchor_keeps_what_is_newer)
-{
-    bool whole = true;
-    char why[480] = "";
-    struct hf_blob *blob = NULL;
-    struct hf_error err = {0};
-    repository->has_outlines = false;
-    write_three();
-    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &full);
-    ck_assert_int_eq(unlink(path), 0);
-    struct hf_chain *chain = salvage("incremental-3", &whole, why);
-    ck_assert(!whole);
-    ck_assert_ptr_null(hf_chain_find(chain, "a"));
-    assert_text(chain, "aa", "new");
-    assert_text(chain, "b", "second state of b");
-    ck_assert_msg(!hf_chain_read(chain, hf_chain_find(chain, "c"), &blob, &err), "its content lay in the anchor");
-    ck_assert_int_eq(err.code, HF_DAMAGED);
-    hf_chain_free(chain);
-}
-END_TEST
-
-START_TEST(salvage_takes_nothing_of_another_generation)
-{
-    bool whole = true;
-    char why[480] = "";
-    struct hf_test_snapshot stranger = {"full-0", NULL, "full-0", 3, first, HF_TEST_COUNT(first), NULL, 0};
-    struct hf_test_snapshot lost = middle;
-    lost.parent = "full-0";
-    hf_test_write_snapshot(repository, &stranger, NULL);
-    hf_test_write_snapshot(repository, &lost, NULL);
-    struct hf_chain *chain = salvage("incremental-2", &whole, why);
-    ck_assert(!whole);
-    ck_assert_msg(strstr(why, "another generation") != NULL, "%s", why);
-    ck_assert_int_eq(hf_chain_count(chain), HF_TEST_COUNT(second));
-    hf_chain_free(chain);
-}
-END_TEST
-
-START_TEST(salvage_needs_the_snapshots_own_manifest)
-{
-    struct hf_chain *chain = NULL;
-    struct hf_error err = {0};
-    bool whole;
-    char why[480];
-    repository->has_outlines = false;
-    write_three();
-    damage_manifest(&last);
-    ck_assert(!hf_chain_salvage(&chain, repository, HF_TEST_SYSTEM, "incremental-3", &whole, why, &err));
-    ck_assert_int_eq(err.code, HF_DAMAGED);
-    ck_assert(!hf_chain_salvage(&chain, repository, HF_TEST_SYSTEM, "incremental-9", &whole, why, &err));
-    ck_assert_int_eq(err.code, HF_NOT_FOUND);
-    ck_assert_ptr_null(chain);
-}
-END_TEST
-
-START_TEST(salvage_says_that_the_root_hash_does_not_fit)
-{
-    bool whole = true;
-    char why[480] = "";
-    struct hf_test_snapshot wrong = full;
-    wrong.whole = whole_second;
-    wrong.whole_count = HF_TEST_COUNT(whole_second);
-    hf_test_write_snapshot(repository, &wrong, NULL);
-    struct hf_chain *chain = salvage("full-1", &whole, why);
-    ck_assert(!whole);
-    ck_assert_msg(strstr(why, "root hash") != NULL, "%s", why);
-    assert_text(chain, "a", "state of a");
-    hf_chain_free(chain);
-}
-END_TEST
-
-/* ---- ways of verifying ---- */
-
-struct told {
-    int contents, nameless, stop_after, reads;
-    int64_t bytes_read;
-    char names[256];
-};
-
-static void note_content(void *context, const struct hf_manifest_entry *entry, const struct hf_blob *blob)
-{
-    struct told *told = context;
-    struct hf_hash hash;
-    told->contents++;
-    told->nameless += entry == NULL;
-    if (!entry)
-        return;
-    hf_hash_of(blob->data, blob->bytes, &hash);
-    ck_assert(hf_hash_equal(&hash, &entry->hash));
-    size_t used = strlen(told->names);
-    snprintf(told->names + used, sizeof(told->names) - used, "%s ", entry->component);
-}
-
-static bool note_pace(void *context, int64_t bytes)
-{
-    struct told *told = context;
-    told->bytes_read += bytes;
-    return ++told->reads != told->stop_after;
-}
-
-static bool verify(const char *id, bool deep, struct told *told, struct hf_verify_report *report, struct hf_error *err)
-{
-    struct hf_verify_options options = {deep, note_content, note_pace, told};
-    return hf_repository_verify(repository, HF_TEST_SYSTEM, id, &options, report, err);
-}
-
-START_TEST(shallow_verification_reads_the_files_own_contents)
-{
-    struct told told = {0};
-    struct hf_verify_report report;
-    struct hf_error err = {0};
-    write_three();
-    ck_assert_msg(verify("incremental-3", false, &told, &report, &err), "%s", err.text);
-    ck_assert(report.structure_ok && report.manifest_ok && report.chain_ok && report.root_hash_ok && report.blobs_ok &&
-              report.signature_ok);
-    ck_assert_int_eq(report.signature, HF_SIGNATURE_NONE);
-    ck_assert_int_eq(report.blobs, 1);
-    ck_assert_str_eq(told.names, "d ");
-    ck_assert_int_gt(told.bytes_read, 0);
-    told = (struct told){0};
-    ck_assert(verify("incremental-3", true, &told, &report, &err));
-    ck_assert_str_eq(told.names, "d a c aa b ");
-    ck_assert_int_eq(report.blobs, 5);
-    told = (struct told){.stop_after = 1};
-    ck_assert(!verify("incremental-3", true, &told, &report, &err));
-    ck_assert_int_eq(err.code, HF_SHUTTING_DOWN);
-    ck_assert_int_eq(told.reads, 1);
-}
-END_TEST
-
-/* The last blob of the anchor is the state of d, which nothing refers to in the end; the first is that of a. */
-START_TEST(shallow_verification_looks_at_the_heads_that_it_refers_to)
-{
-    struct told told = {0};
-    struct hf_verify_report report;
-    struct hf_error err = {0};
-    size_t bytes;
-    write_three();
-    HF_AUTO(free) char *path = hf_test_snapshot_path(directory, &full);
-    HF_AUTO(free) char *data = hf_test_read_file(path, &bytes);
-    char *text = memmem(data, bytes, "state of a", 10);
-    ck_assert_ptr_nonnull(text);
-    text[0] ^= 1;
-    hf_test_write_file(path, data, bytes);
-    ck_assert_msg(verify("incremental-3", false, &told, &report, &err), "%s", err.text);
-    ck_assert(!verify("incremental-3", true, &told, &report, &err));
-    ck_assert_int_eq(err.code, HF_DAMAGED);
-    ck_assert_msg(strstr(err.text, "the state of a: snapshot file " HF_TEST_SYSTEM "/full-1") != NULL, "%s", err.text);
-    ck_assert(report.root_hash_ok && !report.blobs_ok);
-    text[0] ^= 1;
-    text[-20] ^= 1; /* in the hash of the head before it */
-    hf_test_write_file(path, data, bytes);
-    ck_assert(!verify("incremental-3", false, &told, &report, &err));
-    ck_assert_int_eq(err.code, HF_DAMAGED);
-    ck_assert_msg(strstr(err.text, "the state of a") != NULL, "%s", err.text);
-}
-END_TEST
-
-START_TEST(content_that_several_components_have_is_told_once_for_each)
-{
-    static const struct hf_test_state twins[] = {{"one", "the same", 0, 1, false, NULL},
-                                                 {"two", "the same", 0, 1, false, NULL}};
-    struct hf_test_snapshot snapshot = {"full-1", NULL, "full-1", 4, twins, 2, NULL, 0};
-    struct told told = {0};
-    struct hf_verify_report report;
-    struct hf_error err = {0};
-    hf_test_write_snapshot(repository, &snapshot, NULL);
-    ck_assert(verify("full-1", false, &told, &report, &err));
-    ck_assert_str_eq(told.names, "one two ");
-    ck_assert_int_eq(told.nameless, 0);
-    ck_assert_int_eq(report.blobs, 1);
-}
-END_TEST
-
-START_TEST(first_step_that_fails_is_the_last_that_is_reported)
-{
-    struct told told = {0};
-    struct hf_verify_report report;
-    struct hf_error err = {0};
-    write_three();
-    damage_manifest(&last);
-    ck_assert(!verify("incremental-3", true, &told, &report, &err));
-    ck_assert(report.structure_ok && !report.manifest_ok && !report.chain_ok);
-    damage_manifest(&last);
-    damage_manifest(&middle);
-    ck_assert(!verify("incremental-3", true, &told, &report, &err));
-    ck_assert(report.manifest_ok && !report.chain_ok && !report.root_hash_ok);
-    ck_assert_int_eq(told.contents, 0);
-}
-END_TEST
-
 HF_TEST_MAIN_WITH("chain", setup, teardown, newer_files_overlay_older_ones, content_of_an_earlier_file_is_referred_to,
                   index_from_files_knows_the_blobs_that_each_holds_itself,
-                  equal_systems_have_equal_root_hashes_however_stored, verification_reads_every_state_of_the_chain,
-                  missing_parent_is_damage_that_names_it, missing_anchor_is_damage_that_names_it,
-                  missing_file_of_a_referred_blob_is_damage, swapped_files_are_found,
-                  file_in_the_directory_of_the_other_kind_is_found, wrong_root_hash_is_found,
+                  equal_systems_have_equal_root_hashes_however_stored, missing_parent_is_damage_that_names_it,
+                  missing_anchor_is_damage_that_names_it, missing_file_of_a_referred_blob_is_damage,
+                  swapped_files_are_found, file_in_the_directory_of_the_other_kind_is_found, wrong_root_hash_is_found,
                   parent_of_another_generation_or_a_newer_one_is_refused, circle_of_parents_is_found,
-                  chain_of_many_files_is_read_by_many_threads, manifest_of_many_entries_is_read_in_order,
-                  salvage_of_a_sound_chain_is_the_whole_of_it, salvage_goes_on_past_an_ancestor_that_is_gone,
-                  salvage_without_the_anchor_keeps_what_is_newer, salvage_takes_nothing_of_another_generation,
-                  salvage_needs_the_snapshots_own_manifest, salvage_says_that_the_root_hash_does_not_fit,
-                  shallow_verification_reads_the_files_own_contents,
-                  shallow_verification_looks_at_the_heads_that_it_refers_to,
-                  content_that_several_components_have_is_told_once_for_each,
-                  first_step_that_fails_is_the_last_that_is_reported);
+                  chain_of_many_files_is_read_by_many_threads, manifest_of_many_entries_is_read_in_order);
