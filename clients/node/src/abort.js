@@ -20,6 +20,16 @@ export function onAbort(signal, listener) {
   return () => signal.removeEventListener('abort', listener);
 }
 
+/** A signal that is aborted with the first of these, and `end`, after which it is no longer. */
+export function firstOf(...signals) {
+  const control = new AbortController();
+  const given = signals.filter(Boolean);
+  const forget = given.map((signal) => onAbort(signal, () => control.abort(abortReason(signal))));
+  const aborted = given.find((signal) => signal.aborted);
+  if (aborted) control.abort(abortReason(aborted));
+  return { signal: control.signal, end: () => forget.forEach((end) => end()) };
+}
+
 /**
  * Waits; rejects with the signal's reason when it is aborted meanwhile.
  *

@@ -1,7 +1,9 @@
+import { checkDone } from './answers.js';
 import { orNull } from './errors.js';
 import { followEvents } from './events.js';
 import { bringUpWaves, hydrate } from './hydrate.js';
 import { loadState } from './loading.js';
+import { Order } from './order.js';
 import { itemsOf } from './pages.js';
 import { saveState, saveStates } from './saving.js';
 import { encodeState } from './state.js';
@@ -19,9 +21,13 @@ const NO_TIMEOUT = 0;
  * Each call takes a `signal` to give up and a `timeout` (ms, of one attempt). Calls that may be done twice are sent
  * again when the connection is lost or the service answers 503; the others only when it is certain that nothing was
  * done. All failures are HoldfastError.
+ *
+ * The writes of one client to a component take effect in the order of the calls: one that arrives after a newer one is
+ * stored, and be it long after its call was given up, changes nothing (`superseded`).
  */
 export class Holdfast {
   #transport;
+  #order = new Order();
 
   /**
    * Connects to nothing yet.
@@ -54,7 +60,7 @@ export class Holdfast {
     return this.#transport.url;
   }
 
-  /** Ends the connections that are kept. Calls under way break off. */
+  /** Ends the connections that are kept. Calls under way break off (`closed`), those that wait to try again too. */
   close() {
     this.#transport.close();
   }
@@ -80,12 +86,13 @@ export class Holdfast {
 
   /** The same for what encodeState() made. */
   saveEncoded(component, encoded, options = {}) {
-    return saveState(this.#transport, this.#path('components', component, 'state'), encoded, options);
+    const path = this.#path('components', component, 'state');
+    return saveState(this.#transport, path, encoded, { ...options, order: this.#order.next() });
   }
 
   /** Saves the states of many components ({component, state, contentType, ifMatch}), all or none. */
   saveMany(items, options = {}) {
-    return saveStates(this.#transport, this.#path('states'), items, options);
+    return saveStates(this.#transport, this.#path('states'), items, { ...options, order: this.#order.next() });
   }
 
   /**
@@ -104,7 +111,8 @@ export class Holdfast {
   /** Says that a component is alive, and how it is: health (0 to 1), status, metrics. */
   async heartbeat(component, { health, status, metrics } = {}, options = {}) {
     const json = { health, status, metrics };
-    await this.#send('POST', ['components', component, 'heartbeat'], { json, safe: true, ...options });
+    const call = { json, safe: true, check: checkDone, ...options };
+    await this.#send('POST', ['components', component, 'heartbeat'], call);
   }
 
   component(component, options = {}) {
@@ -122,8 +130,8 @@ export class Holdfast {
   }
 
   async deleteComponent(component, { ifMatch, epoch, ...options } = {}) {
-    const headers = { 'If-Match': ifMatch, 'State-Epoch': epoch };
-    await this.#send('DELETE', ['components', component], { headers, ...options });
+    const headers = { 'If-Match': ifMatch, 'State-Epoch': epoch, 'State-Order': this.#order.next() };
+    await this.#send('DELETE', ['components', component], { headers, check: checkDone, ...options });
   }
 
   // ---- snapshots ----
@@ -262,7 +270,8 @@ export class Holdfast {
 
   /** Deletes the system with all its states, history and snapshots. */
   async deleteSystem(options = {}) {
-    await this.#send('DELETE', [], { query: { confirm: this.system }, timeout: NO_TIMEOUT, ...options });
+    const call = { query: { confirm: this.system }, check: checkDone, timeout: NO_TIMEOUT, ...options };
+    await this.#send('DELETE', [], call);
   }
 
   status(options = {}) {

@@ -2,7 +2,14 @@
 const NOTHING_DONE = new Set(['starting', 'shutting_down', 'overloaded']);
 
 /** After these the change may have been stored although no receipt came. */
-const OUTCOME_UNKNOWN = new Set(['connection_lost', 'timeout', 'outcome_unknown', 'store_unavailable', 'http_error']);
+const OUTCOME_UNKNOWN = new Set([
+  'connection_lost',
+  'timeout',
+  'outcome_unknown',
+  'store_unavailable',
+  'http_error',
+  'bad_answer',
+]);
 
 /** What a gateway between client and service answers when the service is away. */
 const PASSING_STATUS = new Set([429, 502, 503, 504]);
@@ -12,8 +19,9 @@ const PASSING_STATUS = new Set([429, 502, 503, 504]);
  * reason, which is thrown as it is.
  *
  * Programs decide by `code`. It is one of the service's codes (docs/api.md), or of the client's own: `connection_lost`,
- * `timeout`, `http_error` (an answer that is not the service's), `damaged_answer` (the bytes are not those of their
- * digest), `queue_full`, `dropped`, `not_saved`, `closed`.
+ * `timeout`, `http_error` (a failure that is not the service's), `bad_answer` (a success that is not the service's: no
+ * state, no receipt, or that of another one), `damaged_answer` (the bytes are not those of their digest), `queue_full`,
+ * `dropped`, `not_saved`, `closed`.
  */
 export class HoldfastError extends Error {
   /**
@@ -36,8 +44,8 @@ export class HoldfastError extends Error {
   /** The failure that an answer tells of. */
   static fromReply(reply) {
     const members = { status: reply.status, requestId: reply.headers['x-request-id'] ?? null };
-    const after = Number(reply.headers['retry-after']);
-    if (Number.isFinite(after) && after >= 0) members.retryAfterMs = after * 1000;
+    const after = readRetryAfter(reply.headers['retry-after']);
+    if (after !== null) members.retryAfterMs = after;
     const problem = readProblem(reply);
     if (!problem) {
       members.retryable = PASSING_STATUS.has(reply.status);
@@ -52,10 +60,23 @@ export class HoldfastError extends Error {
     return this.neverSent === true || (this.status === 503 && NOTHING_DONE.has(this.code));
   }
 
+  /** True when the service itself gave this answer, and not something on the way to it. */
+  get fromService() {
+    return this.status >= 300 && this.code !== 'http_error';
+  }
+
   /** True when it is not known whether the service did what was asked. */
   get outcomeUnknown() {
     return !this.nothingDone && OUTCOME_UNKNOWN.has(this.code);
   }
+}
+
+/** In ms: the header is a number of seconds or a date. Null when it is neither. */
+function readRetryAfter(text) {
+  if (text === undefined) return null;
+  if (/^\s*\d+\s*$/.test(text)) return Number(text) * 1000;
+  const at = Date.parse(text);
+  return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
 }
 
 function readProblem(reply) {
@@ -68,12 +89,12 @@ function readProblem(reply) {
   }
 }
 
-/** What the promise gives; null when there is no such thing. */
+/** What the promise gives; null when the service says that there is no such thing. */
 export async function orNull(promise) {
   try {
     return await promise;
   } catch (error) {
-    if (error.status === 404) return null;
+    if (error.status === 404 && error.fromService) return null;
     throw error;
   }
 }

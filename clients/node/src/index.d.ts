@@ -39,7 +39,7 @@ export interface HoldfastOptions {
 
 export class HoldfastError extends Error {
   constructor(code: string, detail: string, more?: Record<string, unknown>);
-  /** Programs decide by this: a code of the service, or of the client (connection_lost, timeout, queue_full …). */
+  /** Programs decide by this: a code of the service, or of the client (connection_lost, bad_answer, queue_full …). */
   code: string;
   detail: string;
   /** 0: there was no answer. */
@@ -57,6 +57,8 @@ export class HoldfastError extends Error {
   attempts?: number;
   /** The outcome of an attempt before the last is not known. */
   uncertain?: boolean;
+  /** The service itself gave this answer, and not something on the way to it. */
+  readonly fromService: boolean;
   readonly nothingDone: boolean;
   readonly outcomeUnknown: boolean;
 }
@@ -101,6 +103,11 @@ export interface Receipt {
   committedAt: string | null;
   nextIncrementalBackup: number | null;
   etag?: string;
+  /**
+   * Only of a Saver: a later write of the same client, which did not come through it, was stored first and stays. Then
+   * version is 0, and nothing else is known.
+   */
+  superseded?: true;
 }
 
 export interface BatchItem {
@@ -453,7 +460,7 @@ export interface SaverOptions {
   retryMaxMs?: number;
   /** What close() waits; 15000. */
   closeTimeoutMs?: number;
-  /** Close when the process has nothing left to do; true. process.exit() and signals end it without. */
+  /** Save what is queued when the process has nothing left to do; true. process.exit() and signals end it without. */
   flushOnExit?: boolean;
   /** Of the states that the process has; null: that of the first receipt. */
   epoch?: number | null;

@@ -1,8 +1,12 @@
+import { badAnswer } from './answers.js';
 import { hashOf, hashOfHeader } from './digest.js';
 import { HoldfastError } from './errors.js';
 import { decodeState } from './state.js';
 
-/** Reads a state; its bytes are held against the digest that the service promises. */
+/**
+ * Reads a state; its bytes are held against the digest that the service promises. Without a digest and a version it is
+ * no state, whatever its status says.
+ */
 export async function loadState(transport, path, component, options) {
   const { version, at, sequence, snapshot, ifMatch, signal, timeout } = options;
   let hash;
@@ -13,7 +17,7 @@ export async function loadState(transport, path, component, options) {
     headers: { 'If-Match': ifMatch },
     check: (reply) => {
       hash = hashOf(reply.body);
-      checkDigest(reply, hash);
+      checkState(reply, hash);
     },
     timeoutMs: timeout,
     signal,
@@ -35,9 +39,12 @@ export async function loadState(transport, path, component, options) {
 }
 
 /** An answer whose bytes are not those of its digest was damaged on the way, and may be asked for again. */
-function checkDigest(reply, hash) {
+function checkState(reply, hash) {
   const wanted = hashOfHeader(reply.headers['repr-digest']);
-  if (wanted && wanted !== hash) {
+  if (!wanted || !/^[1-9]\d*$/.test(reply.headers['state-version'] ?? '')) {
+    throw badAnswer(reply, `status ${reply.status}, and the answer is no state: it has no digest, or no version`);
+  }
+  if (wanted !== hash) {
     throw new HoldfastError('damaged_answer', `the state that came has ${hash}, the service promised ${wanted}`, {
       retryable: true,
       requestId: reply.headers['x-request-id'] ?? null,

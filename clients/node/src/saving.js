@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { checkReceipt, objectOf } from './answers.js';
 import { digestHeader, hashOfHeader } from './digest.js';
 import { encodeState, isJson } from './state.js';
 
@@ -10,6 +11,7 @@ import { encodeState, isJson } from './state.js';
  * that was it.
  */
 export async function saveState(transport, path, encoded, options) {
+  let receipt;
   try {
     const reply = await transport.send({
       method: 'PUT',
@@ -24,11 +26,16 @@ export async function saveState(transport, path, encoded, options) {
         'State-Epoch': options.epoch,
         'State-Event': options.event,
         'State-Event-Snapshot': options.eventSnapshot,
+        'State-Order': options.order,
+      },
+      check: (answer) => {
+        receipt = objectOf(answer);
+        checkReceipt(answer, receipt, path[4], encoded.hash);
       },
       timeoutMs: options.timeout,
       signal: options.signal,
     });
-    return { ...JSON.parse(reply.body.toString('utf8')), etag: reply.headers.etag };
+    return { ...receipt, etag: reply.headers.etag };
   } catch (error) {
     const own =
       error.code === 'precondition_failed' && error.uncertain
@@ -72,10 +79,14 @@ async function findOwnWrite(transport, path, encoded, options) {
   };
 }
 
-/** Saves many states in one transaction. One key for all attempts makes it safe to send again. */
+/**
+ * Saves many states in one transaction. One key for all attempts makes it safe to send again. The service answers in
+ * the order of the items.
+ */
 export function saveStates(transport, path, items, options) {
   if (!Array.isArray(items) || items.length === 0) throw new TypeError('saveMany takes a list of states');
-  const body = Buffer.concat(items.flatMap(lineOf));
+  const encoded = items.map(encodeItem);
+  const body = Buffer.concat(items.flatMap((item, index) => lineOf(item, encoded[index])));
   return transport.json({
     method: 'POST',
     path,
@@ -85,15 +96,23 @@ export function saveStates(transport, path, items, options) {
       'Content-Type': 'application/x-ndjson',
       'Idempotency-Key': options.idempotencyKey ?? randomUUID(),
       'State-Epoch': options.epoch,
+      'State-Order': options.order,
     },
+    check: (answer, { results }) =>
+      items.forEach(({ component }, index) => {
+        checkReceipt(answer, results?.[index], component, encoded[index].hash);
+      }),
     timeoutMs: options.timeout,
     signal: options.signal,
   });
 }
 
-function lineOf(item) {
+function encodeItem(item) {
   if (typeof item?.component !== 'string') throw new TypeError('each item of saveMany needs its component');
-  const { bytes, contentType } = encodeState(item.state, item.contentType);
+  return encodeState(item.state, item.contentType);
+}
+
+function lineOf(item, { bytes, contentType }) {
   // JSON that came as text may have line breaks, which end a line of a batch.
   const embedded = isJson(contentType) && !bytes.includes(0x0a) && !bytes.includes(0x0d);
   const head = { component: item.component, ifMatch: item.ifMatch, contentType };

@@ -1,5 +1,8 @@
 import http from 'node:http';
 import https from 'node:https';
+import { onAbort, abortReason } from './abort.js';
+import { firstOf } from './abort.js';
+import { objectOf } from './answers.js';
 import { HoldfastError } from './errors.js';
 import { exchange } from './http.js';
 import { DEFAULT_RETRY, withRetries } from './retry.js';
@@ -15,6 +18,7 @@ export class Transport {
   #retry;
   #tls;
   #agent;
+  #closing = new AbortController();
 
   constructor(url, { token, timeout = DEFAULT_TIMEOUT_MS, retry = {}, tls = {} } = {}) {
     this.#base = new URL(url);
@@ -49,7 +53,42 @@ export class Transport {
    * @param {AbortSignal} [call.signal]
    * @throws {HoldfastError} and the signal's reason
    */
-  send(call) {
+  async send(call) {
+    const { signal, end } = this.untilClosed(call.signal);
+    try {
+      return await this.#send(call, signal);
+    } finally {
+      end();
+    }
+  }
+
+  /** The same, for an answer that is a JSON object; `check` gets it too. */
+  async json({ check, ...call }) {
+    let object;
+    await this.send({
+      ...call,
+      check: (reply) => {
+        object = objectOf(reply);
+        check?.(reply, object);
+      },
+    });
+    return object;
+  }
+
+  /** A signal that is aborted with this one, or by close(); and `end`, to be called when it is no longer needed. */
+  untilClosed(signal) {
+    return firstOf(signal, this.#closing.signal);
+  }
+
+  /** Ends the connections that are kept, and what is under way. What is called later opens new ones. */
+  close() {
+    const closing = this.#closing;
+    this.#closing = new AbortController();
+    closing.abort(new HoldfastError('closed', 'the client was closed meanwhile', { retryable: true }));
+    this.#agent.destroy();
+  }
+
+  #send(call, signal) {
     const safe = call.safe ?? (call.method === 'GET' || call.method === 'HEAD');
     const body = call.json === undefined ? call.body : Buffer.from(JSON.stringify(call.json), 'utf8');
     const attempt = async () => {
@@ -60,7 +99,7 @@ export class Transport {
         body,
         agent: safe ? this.#agent : false,
         tls: this.#tls,
-        signal: call.signal,
+        signal,
         timeoutMs: call.timeoutMs ?? this.#timeoutMs,
         stream: call.stream,
       });
@@ -69,18 +108,7 @@ export class Transport {
       return reply;
     };
     const mayRepeat = (error) => error instanceof HoldfastError && (error.nothingDone || (safe && isPassing(error)));
-    return withRetries(attempt, { policy: this.#retry, mayRepeat, signal: call.signal });
-  }
-
-  /** The same, for an answer in JSON. */
-  async json(call) {
-    const reply = await this.send(call);
-    return JSON.parse(reply.body.toString('utf8'));
-  }
-
-  /** Ends the connections that are kept. */
-  close() {
-    this.#agent.destroy();
+    return withRetries(attempt, { policy: this.#retry, mayRepeat, signal });
   }
 
   #urlOf(path, query = {}) {
@@ -106,7 +134,7 @@ export class Transport {
 
 /** It may be better in a moment: the service is away, or says so itself. */
 function isPassing(error) {
-  return error.retryable && (error.status === 0 || error.status === 503 || error.code === 'http_error');
+  return error.retryable && (error.status === 0 || error.status === 503 || !error.fromService);
 }
 
 function textOf(value) {

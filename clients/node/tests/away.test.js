@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Holdfast } from '../src/index.js';
-import { Proxy, refusal } from './support/proxy.js';
-import { Service, collect, hasFaultPoints } from './support/service.js';
+import { hashOf } from '../src/digest.js';
+import { Proxy, answerOf, refusal } from './support/proxy.js';
+import { Service, collect, hasFaultPoints, until } from './support/service.js';
 
 const QUICK = { minMs: 1, maxMs: 20 };
 
@@ -20,7 +21,7 @@ after(async () => {
 });
 
 async function withClient(options, use) {
-  proxy.requests = [];
+  Object.assign(proxy, { requests: [], heads: [], refusals: 0, delayMs: 0 });
   const client = new Holdfast(proxy.url, { retry: QUICK, ...options });
   try {
     await use(client);
@@ -49,6 +50,47 @@ test('Retry-After is waited for, and ends the matter when it is beyond the time'
     await patient.save('agent', 3);
     patient.close();
     assert.ok(Date.now() - began >= 1000, 'it came back before Retry-After'); // a lower bound holds on any machine
+  }));
+
+test('Retry-After may be a date', () =>
+  withClient({ system: 'busy', retry: { ...QUICK, totalMs: 500 } }, async (client) => {
+    proxy.answer = refusal('overloaded', { 'Retry-After': new Date(Date.now() + 3600000).toUTCString() });
+    proxy.refusals = 1;
+    const error = await client.save('agent', 4).catch((reason) => reason);
+    assert.deepEqual([error.code, error.attempts], ['overloaded', 1]);
+    assert.ok(error.retryAfterMs > 1800000 && error.retryAfterMs <= 3600000, `${error.retryAfterMs}`);
+    proxy.answer = refusal('overloaded', { 'Retry-After': 'Wed, 21 Oct 2015 07:28:00 GMT' });
+    proxy.refusals = 1;
+    assert.equal((await client.save('agent', 4)).component, 'agent', 'one that is over is no reason to wait');
+    proxy.answer = refusal('overloaded', { 'Retry-After': 'soon' });
+    proxy.refusals = 1;
+    assert.equal((await client.save('agent', 5)).component, 'agent');
+  }));
+
+test('each write has its place among those of its client, the same in all attempts', () =>
+  withClient({ system: 'places' }, async (client) => {
+    proxy.answer = refusal('overloaded');
+    proxy.refusals = 2;
+    await client.save('agent', 1);
+    await client.saveMany([{ component: 'agent', state: 2 }]);
+    await client.load('agent');
+    proxy.cuts = 1;
+    await client.saveMany([{ component: 'agent', state: 3 }]);
+    await client.deleteComponent('agent');
+    const other = new Holdfast(proxy.url, { system: 'places' });
+    await other.save('agent', 4);
+    other.close();
+    const sent = (name) => proxy.heads.map((head) => new RegExp(`^${name}: (.*)$`, 'im').exec(head)?.[1]);
+    const places = sent('State-Order').map((place) => place?.split('/'));
+    assert.deepEqual(
+      places.map((place) => place && Number(place[1])),
+      [1, 1, 1, 2, undefined, 3, 3, 4, 1],
+    );
+    const writers = [...new Set(places.filter(Boolean).map(([writer]) => writer))];
+    assert.equal(writers.length, 2);
+    for (const writer of writers) assert.match(writer, /^[A-Za-z0-9._-]{1,64}$/);
+    const keys = sent('Idempotency-Key').filter(Boolean);
+    assert.ok(keys[1] === keys[2] && keys[0] !== keys[1], 'a batch keeps its key');
   }));
 
 test('the number of attempts is bounded, and the last failure is told', () =>
@@ -161,6 +203,78 @@ test("an answer that is not the service's is no success", () =>
     proxy.answer = 'HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{"half"';
     proxy.refusals = 2;
     await assert.rejects(client.status(), { code: 'connection_lost' });
+  }));
+
+const PAGE = '<html>Please sign in</html>';
+
+test("a success that is not the service's is none", () =>
+  withClient({ system: 'impostor', retry: { ...QUICK, attempts: 2 } }, async (client) => {
+    await client.register('agent');
+    const { version } = await client.save('agent', 'known');
+    const receipt = { component: 'agent', hash: hashOf(Buffer.from('2')), version: 7 };
+    const calls = {
+      load: () => client.load('agent'),
+      loadIfAny: () => client.loadIfAny('agent'),
+      save: () => client.save('agent', 1),
+      saveMany: () => client.saveMany([{ component: 'agent', state: 1 }]),
+      systemInfo: () => client.systemInfo(),
+      heartbeat: () => client.heartbeat('agent', { health: 1 }),
+      history: () => collect(client.history('agent')),
+    };
+    const answers = [
+      [answerOf(200, 'text/html', PAGE), Object.keys(calls)],
+      [answerOf(200, 'application/json', '{}'), ['load', 'save', 'saveMany', 'heartbeat', 'history']],
+      [answerOf(200, 'application/json', 'null'), ['load', 'save', 'saveMany', 'systemInfo']],
+      [answerOf(200, 'application/json', JSON.stringify(receipt)), ['load', 'save']],
+      [answerOf(200, 'application/json', JSON.stringify({ results: [receipt] })), ['saveMany']],
+    ];
+    for (const [answer, names] of answers) {
+      for (const name of names) {
+        Object.assign(proxy, { answer, refusals: 2 });
+        await assert.rejects(calls[name](), { code: 'bad_answer', retryable: true }, `${name}: ${answer}`);
+        proxy.refusals = 0;
+      }
+    }
+    assert.equal((await client.load('agent')).version, version);
+    Object.assign(proxy, { answer: answers[0][0], refusals: 1 });
+    assert.equal((await client.save('agent', 1)).version, version + 1, 'it is sent again');
+    proxy.refusals = 1;
+    await assert.rejects(client.snapshot(), { code: 'bad_answer', attempts: 1, outcomeUnknown: true });
+    proxy.refusals = 1;
+    await assert.rejects(collect(client.events({ reconnect: false })), { code: 'bad_answer' });
+    Object.assign(proxy, { answer: answerOf(404, 'text/html', PAGE), refusals: 1 });
+    await assert.rejects(client.loadIfAny('agent'), { code: 'http_error' }, 'nobody said that there is no such state');
+  }));
+
+test('a state that says less than a state does is none', () =>
+  withClient({ system: 'bare', retry: false }, async (client) => {
+    await client.save('agent', { step: 1 });
+    for (const header of ['Repr-Digest', 'State-Version']) {
+      proxy.damage = [new RegExp(`^${header}:`, 'im'), 'X-Nothing:'];
+      await assert.rejects(client.load('agent'), { code: 'bad_answer' }, header);
+    }
+    proxy.damage = null;
+  }));
+
+test('close breaks off what is under way, what waits to be tried again, and streams', () =>
+  withClient({ system: 'closed', retry: { ...QUICK, attempts: 1000, totalMs: 60000 } }, async (client) => {
+    await client.save('agent', 1);
+    const stream = client.events({ after: 0 });
+    await stream.next();
+    const ended = assert.rejects(collect(stream), { code: 'closed' });
+    proxy.answer = refusal('overloaded', { 'Retry-After': 30 });
+    proxy.refusals = 1;
+    const waiting = assert.rejects(client.save('agent', 2), { code: 'closed' });
+    await until(() => proxy.refusals === 0);
+    proxy.delayMs = 60000;
+    const asked = proxy.requests.length + 2;
+    const snapshot = assert.rejects(client.snapshot(), { code: 'closed' });
+    const load = assert.rejects(client.load('agent'), { code: 'closed' });
+    await until(() => proxy.requests.length === asked);
+    client.close();
+    await Promise.all([ended, waiting, snapshot, load]);
+    proxy.delayMs = 0;
+    assert.equal((await client.load('agent')).value, 1, 'what is called later opens a new connection');
   }));
 
 test('a service that dies between the commit and the answer', { skip: !hasFaultPoints() }, async () => {

@@ -14,7 +14,11 @@ export class Proxy {
   delayMs = 0;
   /** Bytes in an answer's body to change: [from, to]. */
   damage = null;
-  /** First lines of the requests that came. */
+  /** Requests to come that are kept back until release(), whatever becomes of the client. */
+  holds = 0;
+  #held = [];
+  /** Heads of the requests that came, and their first lines. */
+  heads = [];
   requests = [];
   connections = 0;
 
@@ -35,6 +39,20 @@ export class Proxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
+  /** Gives the service what was kept back, as a buffer on the way would; gives the answers that nobody hears. */
+  release() {
+    return Promise.all(
+      this.#held.splice(0).map(({ service, parts }) => {
+        const answer = once(service, 'data');
+        service.write(Buffer.concat(parts));
+        return answer.then(([data]) => {
+          service.destroy();
+          return data.toString('latin1');
+        });
+      }),
+    );
+  }
+
   async end() {
     this.cut();
     this.#server.close();
@@ -49,21 +67,35 @@ export class Proxy {
       socket.on('error', () => {});
       socket.on('close', () => this.#sockets.delete(socket));
     }
-    client.on('close', () => service.destroy());
+    const kept = { service, parts: null };
+    client.on('close', () => kept.parts || service.destroy());
     service.on('close', () => setTimeout(() => client.destroy(), this.delayMs).unref()); // after what is held back
-    client.on('data', (data) => this.#takeRequest(data, client, service));
+    client.on('data', (data) => this.#takeRequest(data, client, kept));
     service.on('data', (data) => this.#takeAnswer(data, client));
   }
 
-  #takeRequest(data, client, service) {
+  #takeRequest(data, client, kept) {
+    if (kept.parts) {
+      kept.parts.push(data);
+      return;
+    }
     const line = /^(?:GET|HEAD|PUT|POST|PATCH|DELETE) \S+/.exec(data.toString('latin1'));
-    if (line) this.requests.push(line[0]);
+    if (line) {
+      this.requests.push(line[0]);
+      this.heads.push(data.toString('latin1').split('\r\n\r\n')[0]);
+    }
     if (line && this.refusals > 0) {
       this.refusals -= 1;
       client.end(this.answer);
       return;
     }
-    service.write(data);
+    if (line && this.holds > 0) {
+      this.holds -= 1;
+      kept.parts = [data];
+      this.#held.push(kept);
+      return;
+    }
+    kept.service.write(data);
   }
 
   #takeAnswer(data, client) {
@@ -80,23 +112,28 @@ export class Proxy {
   }
 }
 
-/** A 503 as the service gives it. */
-export function refusal(code, headers = {}) {
-  const body = JSON.stringify({
-    type: `urn:holdfast:problem:${code}`,
-    title: 'Not now',
-    status: 503,
-    detail: 'not now',
-    instance: '/',
-    code,
-    retryable: true,
-    requestId: 'r1',
-  });
+/** A whole answer that could be anybody's. */
+export function answerOf(status, type, body, headers = {}) {
   const lines = Object.entries({
-    'Content-Type': 'application/problem+json',
-    'Content-Length': body.length,
+    'Content-Type': type,
+    'Content-Length': Buffer.byteLength(body),
     Connection: 'close',
     ...headers,
   }).map(([name, value]) => `${name}: ${value}\r\n`);
-  return `HTTP/1.1 503 Service Unavailable\r\n${lines.join('')}\r\n${body}`;
+  return `HTTP/1.1 ${status} Something\r\n${lines.join('')}\r\n${body}`;
+}
+
+/** A refusal as the service gives it, a 503 if nothing else is said. */
+export function refusal(code, headers = {}, { status = 503, retryable = true } = {}) {
+  const body = JSON.stringify({
+    type: `urn:holdfast:problem:${code}`,
+    title: 'Not now',
+    status,
+    detail: 'not now',
+    instance: '/',
+    code,
+    retryable,
+    requestId: 'r1',
+  });
+  return answerOf(status, 'application/problem+json', body, headers);
 }
