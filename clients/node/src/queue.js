@@ -23,6 +23,12 @@ export class PendingStates {
     return this.#bytes;
   }
 
+  /** Whether somebody waits for the receipt of one of them. */
+  get awaited() {
+    for (const entry of this.#entries.values()) if (entry.waiters.length > 0) return true;
+    return false;
+  }
+
   has(component) {
     return this.#entries.has(component);
   }

@@ -22,14 +22,21 @@ const DEFAULTS = Object.freeze({
 });
 const POLICIES = ['block', 'drop-oldest', 'fail'];
 
+/** The most that a timer can wait. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
 /**
  * Saves for a process that has better things to do: a bounded queue, one state a component. Rapid saves of a component
- * become one, what did not change is not sent, and while the service is away what waits stays and is tried again.
- * States of a component are saved in the order in which they were given; never two of one component at a time.
+ * become one, what did not change is not sent, and while the service is away, or something else answers in its place,
+ * what waits stays and is tried again. States of a component are saved in the order in which they were given; never two
+ * of one component at a time.
  *
  * It sends the epoch that it began with. When the system was restored since, nothing more is sent: the event `epoch`
  * tells, and saves are refused with stale_epoch until resume() says that the process has the restored states. So a
  * restore is never overwritten unseen.
+ *
+ * A process does not end while somebody waits for a receipt, for room, or for flush(). Has it nothing else to do, what
+ * is queued is saved at once; what cannot be saved within closeTimeoutMs then is given up, and the saver closes.
  *
  * Events: `saved` (receipt), `failed` ({component, error}), `retrying` ({component, error, inMs}),
  * `dropped` ({component}), `epoch` ({epoch, error}).
@@ -46,11 +53,13 @@ export class Saver extends EventEmitter {
   #timer;
   #failures = 0;
   #pausedUntil = 0;
+  #askedPauseUntil = 0;
   #epoch;
   #fence = null;
   #closing = null;
   #closed = false;
   #flushing = 0;
+  #asksLast = true;
   #generation = 0;
   #stop = new AbortController();
   #beforeExit;
@@ -65,11 +74,11 @@ export class Saver extends EventEmitter {
     this.#epoch = this.#options.epoch;
     this.#queue = new PendingStates(this.#options.maxQueued, this.#options.maxQueuedBytes);
     this.#schedule = new Schedule(
-      (component, state) => this.enqueue(component, state),
-      (component, error) => this.emit('failed', { component, error }),
+      (component, state) => this.#accept(this.#makeEntry(component, state, {}), {}),
+      (component, error) => this.#tell('failed', { component, error }),
     );
-    this.#beforeExit = () => this.close().catch(() => {});
-    if (this.#options.flushOnExit) process.once('beforeExit', this.#beforeExit);
+    this.#beforeExit = () => this.#saveBeforeExit().catch(() => {});
+    if (this.#options.flushOnExit) process.on('beforeExit', this.#beforeExit);
   }
 
   /** The epoch that is sent; null until the first receipt told it. */
@@ -92,17 +101,20 @@ export class Saver extends EventEmitter {
   async save(component, state, options = {}) {
     const entry = this.#makeEntry(component, state, options);
     const outcome = new Promise((resolve, reject) => entry.waiters.push({ resolve, reject }));
+    this.#asksLast = true;
     outcome.catch(() => {}); // the caller hears of it by the promise that is returned, if room is found at all
     return (await this.#accept(entry, options)) ?? outcome;
   }
 
   /** The same for those who do not wait: resolves when there is room; events tell what became of it. */
   async enqueue(component, state, options = {}) {
+    this.#asksLast = true;
     await this.#accept(this.#makeEntry(component, state, options), options);
   }
 
   /** Saves what `produce` (may be async) gives, again and again, and a last time at close(). Returns how to end it. */
   every(intervalMs, component, produce) {
+    this.#asksLast = true;
     return this.#schedule.add(intervalMs, component, produce);
   }
 
@@ -137,6 +149,7 @@ export class Saver extends EventEmitter {
       if (this.pending > 0) await this.#idle.wait({ signal, timeoutMs, tooLate });
     } finally {
       this.#flushing -= 1;
+      this.#holdProcess();
     }
   }
 
@@ -165,6 +178,24 @@ export class Saver extends EventEmitter {
     }
   }
 
+  /**
+   * The process has nothing else to do, but may yet go on: another listener may give it work. The callbacks of every()
+   * are asked once; again only if the process did more meanwhile, or it would never end.
+   */
+  async #saveBeforeExit() {
+    if (this.#closing || (!this.#asksLast && this.pending === 0)) return;
+    const timeoutMs = this.#options.closeTimeoutMs;
+    const until = Date.now() + timeoutMs;
+    const round = this.#asksLast ? this.#schedule.round() : Promise.resolve();
+    try {
+      await within(timeoutMs, round);
+      this.#asksLast = false; // what a callback saved itself is no reason to ask it again
+      await this.flush({ timeoutMs: Math.max(1, until - Date.now()) });
+    } catch {
+      await this.close({ timeoutMs: 1 });
+    }
+  }
+
   #makeEntry(component, state, { contentType, event, eventSnapshot, force = false, now = false }) {
     const options = { ...(event !== undefined && { event }), ...(eventSnapshot !== undefined && { eventSnapshot }) };
     const readyAt = Date.now() + (now ? 0 : this.#options.coalesceMs);
@@ -186,8 +217,11 @@ export class Saver extends EventEmitter {
       if (this.#options.policy === 'fail') {
         throw new HoldfastError('queue_full', `${this.#queue.size} states wait already`, { retryable: true });
       }
-      if (this.#options.policy === 'block') await this.#room.wait({ signal });
-      else this.#dropOldest();
+      if (this.#options.policy === 'block') {
+        const room = this.#room.wait({ signal });
+        this.#holdProcess();
+        await room;
+      } else this.#dropOldest();
     }
     this.#pump();
     return undefined;
@@ -200,8 +234,8 @@ export class Saver extends EventEmitter {
 
   #dropOldest() {
     const oldest = this.#queue.take(() => true);
-    this.emit('dropped', { component: oldest.component });
     for (const waiter of oldest.waiters) waiter.reject(new HoldfastError('dropped', 'newer states needed its room'));
+    this.#tell('dropped', { component: oldest.component });
   }
 
   /** Sends what is due, as much at a time as is allowed, and comes back when more is. */
@@ -220,8 +254,15 @@ export class Saver extends EventEmitter {
     if (this.#sending.size >= this.#options.concurrency) return;
     const at = Math.max(this.#pausedUntil, this.#queue.nextAt(free));
     if (!Number.isFinite(at)) return;
-    this.#timer = setTimeout(() => this.#pump(), Math.max(0, at - Date.now()));
-    if (this.#options.flushOnExit) this.#timer.unref(); // a process that has nothing else to do saves at once, and ends
+    this.#timer = setTimeout(() => this.#pump(), Math.min(TIMER_MS_MAX, Math.max(0, at - Date.now())));
+    this.#holdProcess();
+  }
+
+  /** A process that has nothing else to do saves at once, and ends; not while somebody in it waits for us. */
+  #holdProcess() {
+    const awaited = this.#flushing > 0 || this.#room.size > 0 || this.#queue.awaited;
+    if (awaited || !this.#options.flushOnExit) this.#timer?.ref();
+    else this.#timer?.unref();
   }
 
   async #send(entry) {
@@ -235,11 +276,7 @@ export class Saver extends EventEmitter {
           epoch,
           signal: this.#stop.signal,
         }));
-      this.#failures = 0;
-      this.#pausedUntil = 0;
-      this.remember(receipt);
-      this.emit('saved', receipt);
-      for (const waiter of entry.waiters) waiter.resolve(receipt);
+      this.#settle(entry, receipt);
     } catch (error) {
       this.#handleFailure(entry, error, epoch);
     } finally {
@@ -248,16 +285,47 @@ export class Saver extends EventEmitter {
     }
   }
 
+  #settle(entry, receipt) {
+    this.#failures = 0;
+    this.#pausedUntil = this.#askedPauseUntil;
+    if (!receipt.superseded) this.remember(receipt);
+    for (const waiter of entry.waiters) waiter.resolve(receipt);
+    this.#tell('saved', receipt);
+  }
+
   #handleFailure(entry, error, epoch) {
     if (this.#closed) return this.#fail(entry, new HoldfastError('not_saved', 'closed on its way', { cause: error }));
     if (error.code === 'stale_epoch' && epoch === this.#epoch) return this.#raiseFence(entry, error);
-    if (!error.retryable) return this.#fail(entry, error);
+    if (error.code === 'superseded') return this.#settle(entry, this.#noReceipt(entry));
+    if (!isPassing(error)) return this.#fail(entry, error);
     if (entry.generation !== this.#generation) return this.#fail(entry, fromBefore());
     this.#failures += 1;
-    const inMs = backoff(this.#failures, { minMs: this.#options.retryMinMs, maxMs: this.#options.retryMaxMs });
-    this.#pausedUntil = Date.now() + inMs;
+    const ownMs = backoff(this.#failures, { minMs: this.#options.retryMinMs, maxMs: this.#options.retryMaxMs });
+    const askedMs = error.retryAfterMs ?? 0;
+    const inMs = Math.max(ownMs, askedMs);
+    this.#pausedUntil = Math.max(this.#askedPauseUntil, Date.now() + inMs);
+    if (askedMs > 0) this.#askedPauseUntil = Math.max(this.#askedPauseUntil, Date.now() + askedMs);
     this.#queue.giveBack(entry);
-    this.emit('retrying', { component: entry.component, error, inMs });
+    this.#tell('retrying', { component: entry.component, error, inMs });
+  }
+
+  /** A later write of the same client is stored, one that did not come this way: nothing is known of it. */
+  #noReceipt({ component }) {
+    this.#saved.delete(component);
+    return {
+      system: this.#client.system,
+      component,
+      version: 0,
+      sequence: 0,
+      epoch: this.#epoch ?? 0,
+      hash: '',
+      bytes: 0,
+      unchanged: false,
+      durability: 'database',
+      committedAt: null,
+      nextIncrementalBackup: null,
+      superseded: true,
+    };
   }
 
   #raiseFence(entry, error) {
@@ -265,13 +333,29 @@ export class Saver extends EventEmitter {
     this.#fence = error;
     for (const refused of [entry, ...this.#queue.takeAll()]) this.#fail(refused, error);
     this.#room.wake();
-    if (first) this.emit('epoch', { epoch: error.epoch ?? null, error });
+    if (first) this.#tell('epoch', { epoch: error.epoch ?? null, error });
   }
 
   #fail(entry, error) {
-    this.emit('failed', { component: entry.component, error });
     for (const waiter of entry.waiters) waiter.reject(error);
+    this.#tell('failed', { component: entry.component, error });
   }
+
+  /** What a listener throws is its own failure, and none of the save. */
+  #tell(event, about) {
+    try {
+      this.emit(event, about);
+    } catch (error) {
+      process.nextTick(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/** An answer that is not the service's says nothing about the state; a refusal by the service does. */
+function isPassing(error) {
+  return error instanceof HoldfastError && (error.retryable || (error.status > 0 && !error.fromService));
 }
 
 function fromBefore() {

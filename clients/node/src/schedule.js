@@ -23,6 +23,11 @@ export class Schedule {
     };
   }
 
+  /** One round of all of them now; they go on. */
+  async round() {
+    await Promise.all([...this.#jobs].map((job) => this.#run(job)));
+  }
+
   /** Ends all of them, each with one last round. */
   async end() {
     const jobs = [...this.#jobs];

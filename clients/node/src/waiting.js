@@ -4,6 +4,10 @@ import { abortReason, onAbort } from './abort.js';
 export class Waiting {
   #wakers = new Set();
 
+  get size() {
+    return this.#wakers.size;
+  }
+
   /**
    * Resolves with the next wake().
    *

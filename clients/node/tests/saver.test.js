@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { after, before, test } from 'node:test';
 import { Holdfast, Saver } from '../src/index.js';
-import { Proxy, refusal } from './support/proxy.js';
+import { Proxy, answerOf, refusal } from './support/proxy.js';
 import { Service, collect, until } from './support/service.js';
 
 const QUICK = { minMs: 1, maxMs: 20, attempts: 2 };
@@ -21,8 +21,8 @@ after(async () => {
   await service.end();
 });
 
-async function withSaver(system, options, use) {
-  const client = new Holdfast(proxy.url, { system, retry: QUICK });
+async function withSaver(system, { retry = QUICK, ...options }, use) {
+  const client = new Holdfast(proxy.url, { system, retry });
   const saver = new Saver(client, { ...SOON, ...options });
   try {
     await use(saver, client);
@@ -204,13 +204,62 @@ test('what was given before a restore is not saved after it', () =>
 
 test('storage that is full is waited for', () =>
   withSaver('full', { coalesceMs: 0 }, async (saver) => {
-    proxy.answer = refusal('storage_full')
-      .replace('503 Service Unavailable', '507 Insufficient Storage')
-      .replace('"status":503', '"status":507');
+    proxy.answer = refusal('storage_full', {}, { status: 507 });
     proxy.refusals = 3;
     const told = once(saver, 'retrying');
     assert.equal((await saver.save('agent', 1)).version, 1);
     assert.equal((await told)[0].error.status, 507);
+  }));
+
+test("no state is given up because of an answer that is not the service's", () =>
+  withSaver('impostor', { coalesceMs: 0 }, async (saver, client) => {
+    const failures = [];
+    saver.on('failed', ({ error }) => failures.push(error.message));
+    const answers = [
+      answerOf(200, 'text/html', '<html>'),
+      answerOf(200, 'application/json', '{}'),
+      answerOf(404, 'text/html', '<html>'),
+      answerOf(401, 'application/json', '{"code":"forbidden"}'),
+      answerOf(302, 'text/html', '', { Location: '/' }),
+    ];
+    for (const [index, answer] of answers.entries()) {
+      Object.assign(proxy, { answer, refusals: 3 });
+      assert.equal((await saver.save('agent', { index })).version, index + 1, answer);
+    }
+    assert.deepEqual([failures, (await client.load('agent')).value.index], [[], answers.length - 1]);
+  }));
+
+test('Retry-After is waited for between its calls too, also when another save succeeds meanwhile', () =>
+  withSaver('asked', { coalesceMs: 0, retry: false }, async (saver) => {
+    const began = Date.now();
+    proxy.delayMs = 100;
+    const other = saver.save('other', 1);
+    await until(() => proxy.requests.some((line) => line.includes('asked/components/other')));
+    proxy.answer = refusal('overloaded', { 'Retry-After': 1 });
+    proxy.refusals = 1;
+    const told = once(saver, 'retrying');
+    const saving = saver.save('agent', 1);
+    assert.ok((await told)[0].inMs >= 1000);
+    await other;
+    proxy.delayMs = 0;
+    await saving;
+    assert.ok(Date.now() - began >= 1000, 'it came back before Retry-After'); // a lower bound holds on any machine
+  }));
+
+test('superseded means that a later write of the client is stored: nothing is sent again', () =>
+  withSaver('superseded', { coalesceMs: 0 }, async (saver, client) => {
+    assert.equal((await saver.save('agent', { step: 1 })).superseded, undefined);
+    await client.save('agent', { step: 3 });
+    proxy.answer = refusal('superseded', {}, { status: 409, retryable: false });
+    proxy.refusals = 1;
+    proxy.requests = [];
+    const told = once(saver, 'saved');
+    const receipt = await saver.save('agent', { step: 2 });
+    assert.deepEqual([receipt.superseded, receipt.component, receipt.version], [true, 'agent', 0]);
+    assert.equal((await told)[0], receipt);
+    await saver.flush();
+    assert.deepEqual([proxy.requests.length, (await client.load('agent')).value.step], [1, 3]);
+    assert.equal((await saver.save('agent', { step: 1 })).version, 3, 'what is stored now is not known: it is sent');
   }));
 
 test('what the service refuses is told and not tried for ever', () =>
@@ -250,15 +299,62 @@ test('close gives up in time, and says what was not saved', () =>
     await saving;
   }));
 
-test('a process that has nothing left to do saves before it ends', async () => {
-  const program = `
+/** Runs a program with a Saver `saver` on a client `client`; gives its exit status and what it wrote. */
+async function runProgram(system, options, program) {
+  const whole = `
     import { Holdfast, Saver } from '${new URL('../src/index.js', import.meta.url)}';
-    const saver = new Saver(new Holdfast('${service.url}', { system: 'exit' }), { coalesceMs: 60000 });
-    saver.enqueue('queued', 1);
-    saver.every(60000, 'periodic', () => 2);`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', program], { stdio: 'inherit' });
-  assert.deepEqual(await once(child, 'exit'), [0, null]);
-  const client = new Holdfast(service.url, { system: 'exit' });
-  assert.deepEqual([(await client.load('queued')).value, (await client.load('periodic')).value], [1, 2]);
-  client.close();
-});
+    const client = new Holdfast('${proxy.url}', { system: '${system}', retry: { attempts: 2, minMs: 1, maxMs: 2 } });
+    const saver = new Saver(client, ${JSON.stringify(options)});
+    ${program}`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', whole], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const output = collect(child.stdout);
+  const [status] = await once(child, 'exit');
+  return { status, output: Buffer.concat(await output).toString() };
+}
+
+test('a process that has nothing left to do saves before it ends, once more if it then goes on', () =>
+  withSaver('exit', {}, async (_, client) => {
+    const { status, output } = await runProgram(
+      'exit',
+      { coalesceMs: 60000 },
+      `saver.enqueue('queued', 1);
+      let asked = 0;
+      saver.every(60000, 'periodic', () => (asked += 1));
+      process.once('beforeExit', () => setTimeout(() => saver.enqueue('late', 3), 20));
+      process.on('exit', () => console.log(asked));`,
+    );
+    assert.deepEqual([status, output], [0, '2\n']);
+    const saved = await Promise.all(['queued', 'periodic', 'late'].map((name) => client.load(name)));
+    assert.deepEqual(
+      saved.map(({ value }) => value),
+      [1, 2, 3],
+    );
+  }));
+
+test('a process that waits for its saves goes on, whatever its listeners throw', () =>
+  withSaver('waits', {}, async (_, client) => {
+    const { status, output } = await runProgram(
+      'waits',
+      {},
+      `process.on('uncaughtException', (error) => console.log(error.message));
+      saver.on('saved', ({ version }) => { if (version === 2) throw new Error('mine'); });
+      for (let step = 1; step <= 3; step += 1) console.log((await saver.save('agent', { step })).version);
+      saver.enqueue('agent', { step: 4 });
+      await saver.flush();`,
+    );
+    assert.equal(status, 0);
+    assert.deepEqual(output.trim().split('\n').sort(), ['1', '2', '3', 'mine']);
+    assert.deepEqual([(await client.load('agent')).value.step, await versions(client, 'agent')], [4, 4]);
+  }));
+
+test('a process that only queued does not wait for ever', () =>
+  withSaver('away', {}, async () => {
+    Object.assign(proxy, { answer: refusal('overloaded'), refusals: 1e9 });
+    const { status, output } = await runProgram(
+      'away',
+      { closeTimeoutMs: 100 },
+      `saver.on('failed', ({ error }) => console.log(error.code));
+      saver.enqueue('agent', 1);`,
+    );
+    assert.deepEqual([status, output], [0, 'not_saved\n']);
+  }));
