@@ -40,8 +40,8 @@ enum hf_verdict hf_api_states_batch(struct hf_request *request, struct hf_reply 
     write->system = request->params[0];
     write->done = batch_saved;
     write->context = request;
-    if (!hf_epoch_of_writer(request, &write->state_epoch, err) || !read_key(request, write, err) ||
-        !hf_batch_body_read(request, &write->items, &write->item_count, err))
+    if (!hf_epoch_of_writer(request, &write->state_epoch, err) || !hf_order_of_writer(request, &write->order, err) ||
+        !read_key(request, write, err) || !hf_batch_body_read(request, &write->items, &write->item_count, err))
         return HF_FAIL;
     request->work = batch;
     request->finish = finish_batch;

@@ -115,8 +115,9 @@ enum hf_verdict hf_api_component_delete(struct hf_request *request, struct hf_re
     struct hf_engine *engine = hf_api_engine(request, err);
     const char *if_match = request->headers[HF_H_IF_MATCH];
     int64_t epoch;
+    struct hf_order order;
     if (!engine || (if_match && !hf_etag_list_check("If-Match", if_match, err)) ||
-        !hf_epoch_of_writer(request, &epoch, err))
+        !hf_epoch_of_writer(request, &epoch, err) || !hf_order_of_writer(request, &order, err))
         return HF_FAIL;
     enum hf_verdict verdict;
     if (!if_match && forget_unused(request, reply, engine, &verdict, err))
@@ -129,6 +130,7 @@ enum hf_verdict hf_api_component_delete(struct hf_request *request, struct hf_re
                                   .if_match = if_match};
     *write = (struct hf_write){.system = request->params[0],
                                .state_epoch = epoch,
+                               .order = order,
                                .items = item,
                                .item_count = 1,
                                .done = component_deleted,

@@ -34,6 +34,7 @@ enum hf_method { HF_GET, HF_HEAD, HF_PUT, HF_POST, HF_DELETE, HF_PATCH, HF_METHO
     X(HF_H_STATE_EPOCH, "State-Epoch")                                                                                 \
     X(HF_H_STATE_EVENT, "State-Event")                                                                                 \
     X(HF_H_STATE_EVENT_SNAPSHOT, "State-Event-Snapshot")                                                               \
+    X(HF_H_STATE_ORDER, "State-Order")                                                                                 \
     X(HF_H_X_REQUEST_ID, "X-Request-Id")
 
 enum hf_header {

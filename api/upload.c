@@ -12,6 +12,10 @@
 #include "engine/scheduler.h"
 #include "engine/snapshot.h"
 
+#define WRITER_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+#define WRITER_BYTES_MAX  64
+#define ORDER_MAX         ((INT64_C(1) << 53) - 1) /* every client's numbers hold it */
+
 /* Its one reference is never given back. */
 static struct hf_blob empty_body = {.references = 1};
 
@@ -57,7 +61,8 @@ bool hf_upload_read(struct hf_request *request, struct hf_upload *upload, struct
     if (snapshot && strcmp(snapshot, "true") != 0 && strcmp(snapshot, "false") != 0)
         return hf_error_set(err, HF_INVALID_REQUEST, "header State-Event-Snapshot must be true or false");
     upload->snapshot_after = snapshot && strcmp(snapshot, "true") == 0;
-    return hf_epoch_of_writer(request, &upload->write.state_epoch, err);
+    return hf_epoch_of_writer(request, &upload->write.state_epoch, err) &&
+           hf_order_of_writer(request, &upload->write.order, err);
 }
 
 bool hf_upload_check(struct hf_save_item *item, const char *content_digest, struct hf_error *err)
@@ -149,6 +154,29 @@ bool hf_epoch_of_writer(const struct hf_request *request, int64_t *out, struct h
     if (length == 0 || length > 18 || strspn(text, "0123456789") != length)
         return hf_error_set(err, HF_INVALID_REQUEST, "header State-Epoch must be a whole number");
     *out = strtoll(text, NULL, 10);
+    return true;
+}
+
+bool hf_order_of_writer(const struct hf_request *request, struct hf_order *out, struct hf_error *err)
+{
+    const char *text = request->headers[HF_H_STATE_ORDER];
+    *out = (struct hf_order){0};
+    if (!text)
+        return true;
+    size_t writer = strspn(text, WRITER_CHARACTERS);
+    const char *digits = text + writer + 1;
+    size_t count = text[writer] == '/' ? strspn(digits, "0123456789") : 0;
+    int64_t number = count > 0 && count <= 16 && !digits[count] ? strtoll(digits, NULL, 10) : 0;
+    if (writer == 0 || writer > WRITER_BYTES_MAX || number < 1 || number > ORDER_MAX)
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "header State-Order must be WRITER/NUMBER: 1 to %d of letters, digits and . _ -, then a "
+                            "slash and a whole number from 1 to %lld",
+                            WRITER_BYTES_MAX, (long long)ORDER_MAX);
+    struct hf_hash hash;
+    hf_hash_of(text, writer, &hash);
+    memcpy(&out->writer, hash.bytes, sizeof(out->writer));
+    out->writer |= out->writer == 0;
+    out->number = number;
     return true;
 }
 

@@ -24,6 +24,9 @@ HF_MUST_USE bool hf_upload_read(struct hf_request *request, struct hf_upload *up
 /* The epoch that the sender of a change knows (header State-Epoch); -1: it does not say. */
 HF_MUST_USE bool hf_epoch_of_writer(const struct hf_request *request, int64_t *out, struct hf_error *err);
 
+/* The sender's place among its writes (header State-Order); writer 0: it does not say. */
+HF_MUST_USE bool hf_order_of_writer(const struct hf_request *request, struct hf_order *out, struct hf_error *err);
+
 /* Checks the content type, the Content-Digest (NULL: none sent) and, where the type is JSON, the body; sets the hash.
  * The item's body may be NULL for an empty one: it is set to a shared empty blob. Any thread; takes as long as hashing
  * the body. */

@@ -20,6 +20,7 @@
     X(HF_NOT_FOUND, "not_found", 404, false, "There is no such thing")                                                 \
     X(HF_METHOD_NOT_ALLOWED, "method_not_allowed", 405, false, "The path has no such method")                          \
     X(HF_STALE_EPOCH, "stale_epoch", 409, false, "The system was restored since")                                      \
+    X(HF_SUPERSEDED, "superseded", 409, false, "A newer write of the same writer is stored")                           \
     X(HF_DEPENDENCY_CYCLE, "dependency_cycle", 409, false, "The dependencies would form a cycle")                      \
     X(HF_SNAPSHOT_IN_USE, "snapshot_in_use", 409, false, "The snapshot is in use")                                     \
     X(HF_PLAN_CHANGED, "plan_changed", 409, false, "The system moved on since the plan")                               \

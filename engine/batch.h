@@ -22,6 +22,12 @@ struct hf_batch_touch {
     int64_t at_ms;
 };
 
+/* What a component's order was before a write of the batch. */
+struct hf_batch_order {
+    struct hf_component *component;
+    struct hf_order before;
+};
+
 struct hf_batch {
     uint64_t number;  /* marks the pending fields that belong to this batch */
     int64_t batch_id; /* random; stored in systems.batch_id */
@@ -36,6 +42,8 @@ struct hf_batch {
     int fresh_count, fresh_capacity;
     struct hf_batch_touch *touched; /* unchanged uploads: activity only */
     int touched_count, touched_capacity;
+    struct hf_batch_order *orders; /* as they were, oldest first */
+    int order_count, order_capacity;
     struct hf_write *first, *last; /* all writes of the batch, the refused ones too, through next */
 };
 

@@ -44,6 +44,12 @@ static inline bool hf_head_is_present(const struct hf_head *head)
     return head->version > 0 && !head->deleted;
 }
 
+/* Whose write it was, and its place among the writes of that writer. */
+struct hf_order {
+    uint64_t writer; /* a hash of its name; 0: nobody's */
+    int64_t number;
+};
+
 struct hf_health_report {
     double health;           /* 0..1; -1: never reported */
     const char *status;      /* "" */

@@ -35,6 +35,9 @@ struct hf_component {
     struct hf_head pending;
     uint64_t pending_batch; /* the batch that pending belongs to; else pending is stale and head counts */
     bool stored;            /* its row exists (or is in the batch under way) */
+    /* Of the last write that told one, that under way included. Not on disk: what comes late came on a connection, and
+     * connections end with the process. */
+    struct hf_order order;
 };
 
 struct hf_system {

@@ -36,7 +36,8 @@ struct hf_save_item {
 /* A job of uploads: all or nothing. */
 struct hf_write {
     const char *system;
-    int64_t state_epoch; /* -1: not given */
+    int64_t state_epoch;   /* -1: not given */
+    struct hf_order order; /* writer 0: not given; HF_SUPERSEDED after a write of that writer with a higher number */
     struct hf_save_item *items;
     int item_count;
     const char *idempotency_key; /* NULL: none */

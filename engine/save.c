@@ -74,6 +74,7 @@ void hf_batch_done(struct hf_batch *batch)
     free(batch->fresh);
     free(batch->fresh_systems);
     free(batch->touched);
+    free(batch->orders);
 }
 
 void hf_batch_begin(struct hf_batch *batch)
@@ -82,7 +83,7 @@ void hf_batch_begin(struct hf_batch *batch)
     hf_random_bytes(&batch->batch_id, sizeof batch->batch_id);
     batch->now_ms = hf_clock_now_ms();
     batch->systems = NULL;
-    batch->count = batch->fresh_count = batch->touched_count = 0;
+    batch->count = batch->fresh_count = batch->touched_count = batch->order_count = 0;
     batch->bytes = 0;
     batch->first = batch->last = NULL;
 }
@@ -120,6 +121,19 @@ static bool check_epoch(const struct hf_write *write, const struct hf_system *sy
                             (long long)write->state_epoch, write->system, (long long)epoch);
     return hf_error_set(err, HF_CONFLICT, "State-Epoch %lld was never given out: system %s is at epoch %lld",
                         (long long)write->state_epoch, write->system, (long long)epoch);
+}
+
+/* What was given up long ago may still lie in a socket or a proxy. */
+static bool check_order(const struct hf_write *write, const struct hf_component *component, struct hf_error *err)
+{
+    const struct hf_order *order = &write->order;
+    if (!component || !order->writer || component->order.writer != order->writer ||
+        order->number >= component->order.number)
+        return true;
+    return hf_error_set(err, HF_SUPERSEDED,
+                        "component %s: write %lld of its writer came after write %lld, which is newer and stored; "
+                        "nothing was changed",
+                        component->name, (long long)order->number, (long long)component->order.number);
 }
 
 static bool check_item(struct hf_write *write, const struct hf_save_item *item, const struct hf_head *head,
@@ -171,6 +185,15 @@ static void touch(struct hf_batch *batch, struct hf_component *component)
     batch->touched[batch->touched_count++] = (struct hf_batch_touch){component, batch->now_ms};
 }
 
+static void note_order(struct hf_batch *batch, struct hf_component *component, const struct hf_order *order)
+{
+    if (!order->writer)
+        return;
+    batch->orders = grow(batch->orders, &batch->order_capacity, batch->order_count + 1, sizeof *batch->orders);
+    batch->orders[batch->order_count++] = (struct hf_batch_order){component, component->order};
+    component->order = *order;
+}
+
 static void add_row(struct hf_batch *batch, struct hf_system *system, struct hf_component *component,
                     const struct hf_save_item *item, const struct hf_head *old)
 {
@@ -189,10 +212,11 @@ static void add_row(struct hf_batch *batch, struct hf_system *system, struct hf_
     batch->bytes += component->pending.bytes;
 }
 
-static void apply_item(struct hf_batch *batch, struct hf_system *system, struct hf_save_item *item,
-                       const char *content_type)
+static void apply_item(struct hf_batch *batch, struct hf_system *system, const struct hf_order *order,
+                       struct hf_save_item *item, const char *content_type)
 {
     struct hf_component *component = ensure_component(batch, system, item->component);
+    note_order(batch, component, order);
     struct hf_head old = *head_in(batch, component);
     bool present = hf_head_is_present(&old);
     /* The same content again makes a state whole whose stored bytes are not. */
@@ -242,7 +266,8 @@ static bool check_all(struct hf_batch *batch, struct hf_catalog *catalog, struct
         write->failed_item = i;
         struct hf_head head = *head_in(batch, component);
         head.epoch = system ? system->epoch : 1;
-        if (!check_room(item, &head, &write->error) || !check_item(write, item, &head, &write->error))
+        if (!check_order(write, component, &write->error) || !check_room(item, &head, &write->error) ||
+            !check_item(write, item, &head, &write->error))
             return false;
         content_types[i] = item->delete_it ? "" : hf_catalog_intern_locked(catalog, item->content_type);
         if (!content_types[i])
@@ -276,7 +301,7 @@ void hf_batch_add(struct hf_batch *batch, struct hf_catalog *catalog, struct hf_
             system = hf_catalog_add_system_locked(catalog, write->system, 0, batch->now_ms);
         enter_system(batch, system);
         for (int i = 0; i < write->item_count; i++)
-            apply_item(batch, system, &write->items[i], content_types[i]);
+            apply_item(batch, system, &write->order, &write->items[i], content_types[i]);
     }
     hf_catalog_unlock(catalog);
 }
@@ -313,6 +338,8 @@ void hf_batch_publish(struct hf_batch *batch, struct hf_catalog *catalog)
 void hf_batch_abandon(struct hf_batch *batch, struct hf_catalog *catalog)
 {
     hf_catalog_lock(catalog);
+    for (int i = batch->order_count - 1; i >= 0; i--)
+        batch->orders[i].component->order = batch->orders[i].before;
     for (int i = batch->fresh_count - 1; i >= 0; i--)
         hf_catalog_drop_component_locked(batch->fresh_systems[i], batch->fresh[i]);
     struct hf_system *next;
@@ -324,6 +351,6 @@ void hf_batch_abandon(struct hf_batch *batch, struct hf_catalog *catalog)
     }
     batch->number++; /* what was pending is void */
     batch->systems = NULL;
-    batch->fresh_count = batch->count = batch->touched_count = 0;
+    batch->fresh_count = batch->count = batch->touched_count = batch->order_count = 0;
     hf_catalog_unlock(catalog);
 }

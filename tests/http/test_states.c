@@ -341,6 +341,86 @@ START_TEST(an_epoch_from_before_a_restore_is_refused)
 }
 END_TEST
 
+#define MERGE "Content-Type: application/merge-patch+json"
+
+/* One write of each kind, as State-Order says. */
+static void write_late(struct hf_api_test *t, const char *order)
+{
+    static const char batch[] = "{\"states\":[{\"component\":\"b\",\"state\":1},{\"component\":\"a\",\"state\":1}]}";
+    static const char component[] = "/v1/systems/default/components/a";
+    const char *const headers[] = {"Content-Type: application/json", order, NULL}, *const patch[] = {MERGE, order,
+                                                                                                     NULL};
+    put(t, 409, order, "{\"late\":1}");
+    hf_api_problem(t, "superseded");
+    hf_api_send(t, 409, "POST", STATE, headers, "{}", 2);
+    hf_api_problem(t, "superseded");
+    hf_api_send(t, 409, "PATCH", STATE, patch, "{\"late\":1}", 10);
+    hf_api_problem(t, "superseded");
+    hf_api_send(t, 409, "DELETE", component, headers, NULL, 0);
+    hf_api_problem(t, "superseded");
+    hf_api_send(t, 409, "POST", "/v1/systems/default/states", headers, batch, strlen(batch));
+    ck_assert_str_eq(hf_json_str(hf_api_problem(t, "superseded"), "component"), "a");
+    hf_api_refused(t, 404, "not_found", "GET", "/v1/systems/default/components/b/state", NULL);
+}
+
+START_TEST(a_write_that_comes_after_a_newer_one_of_its_writer_is_refused)
+{
+    struct hf_api_test t;
+    start(&t, _i);
+    put(&t, 201, "State-Order: run-1/41", "{\"of\":41}");
+    put(&t, 200, "State-Order: run-1/43", "{\"of\":43}");
+    write_late(&t, "State-Order: run-1/42");
+    get(&t, 200, NULL);
+    ck_assert_str_eq(t.answer.body, "{\"of\":43}");
+    put(&t, 200, "State-Order: run-1/43", "{\"of\":43}"); /* tried again */
+    ck_assert(json_is_true(json_object_get(t.json, "unchanged")));
+    put(&t, 200, "State-Order: run-2/1", "{\"of\":1}");
+    put(&t, 200, "State-Order: run-2/9007199254740991", "{\"of\":2}");
+    const char *const last[] = {"State-Order: run-2/9007199254740991", NULL};
+    hf_api_send(&t, 204, "DELETE", "/v1/systems/default/components/a", last, NULL, 0);
+    put(&t, 409, "State-Order: run-2/2", "{}");
+    hf_api_problem(&t, "superseded");
+    hf_api_stop(&t);
+}
+END_TEST
+
+START_TEST(a_malformed_order_is_refused)
+{
+    static const char *const malformed[] = {"a",
+                                            "a/",
+                                            "/1",
+                                            "a/0",
+                                            "a/-1",
+                                            "a/+1",
+                                            "a/1 2",
+                                            "a/1/2",
+                                            "a b/1",
+                                            "ä/1",
+                                            "a/1x",
+                                            "a/1.5",
+                                            "a/ 1",
+                                            "a:b/1",
+                                            "a/9007199254740992",
+                                            "a/90071992547409910",
+                                            "a/18446744073709551617",
+                                            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/1"};
+    struct hf_api_test t;
+    start(&t, _i);
+    for (size_t i = 0; i < sizeof(malformed) / sizeof(malformed[0]); i++) {
+        HF_AUTO(free) char *header = hf_format("State-Order: %s", malformed[i]);
+        const char *const headers[] = {header, NULL};
+        put(&t, 400, header, "1");
+        ck_assert_detail_has(&t, "header State-Order");
+        hf_api_send(&t, 400, "DELETE", "/v1/systems/default/components/a", headers, NULL, 0);
+        ck_assert_detail_has(&t, "header State-Order");
+        hf_api_send(&t, 400, "POST", "/v1/systems/default/states", headers, "{\"states\":[]}", 13);
+        ck_assert_detail_has(&t, "header State-Order");
+    }
+    put(&t, 201, "State-Order: aZ09._-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa/9007199254740991", "1");
+    hf_api_stop(&t);
+}
+END_TEST
+
 static bool has_event(struct hf_api_test *t, const char *type)
 {
     size_t index;
@@ -388,6 +468,8 @@ int main(void)
                                   the_past_stays_readable,
                                   a_deleted_component_is_gone_and_its_history_is_not,
                                   an_epoch_from_before_a_restore_is_refused,
+                                  a_write_that_comes_after_a_newer_one_of_its_writer_is_refused,
+                                  a_malformed_order_is_refused,
                                   an_event_is_recorded_and_may_ask_for_a_snapshot};
     return hf_api_run_on_both("states", tests, (int)(sizeof(tests) / sizeof(tests[0])));
 }

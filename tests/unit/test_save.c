@@ -214,6 +214,95 @@ START_TEST(an_epoch_from_before_a_restore_is_refused)
 }
 END_TEST
 
+/* As writer/number; takes the body. */
+static bool put_as(uint64_t writer, int64_t number, const char *component, const char *text, struct upload *up)
+{
+    *up = (struct upload){.write.order = {writer, number}};
+    bool ok = add(upload(up, component, text));
+    ck_assert(ok || up->write.error.code == HF_SUPERSEDED);
+    return ok;
+}
+
+START_TEST(the_writes_of_a_writer_happen_in_their_order)
+{
+    struct upload up[14];
+    int n = 0;
+    open_batch();
+    ck_assert(put_as(1, 5, "a", "5", &up[n++]));
+    ck_assert(!put_as(1, 4, "a", "4", &up[n++])); /* within one batch … */
+    ck_assert(put_as(1, 5, "a", "5", &up[n++]));
+    ck_assert(put_as(1, 4, "b", "4", &up[n++]));
+    commit();
+    ck_assert(!put_as(1, 4, "a", "4", &up[n++])); /* … and after it */
+    ck_assert_ptr_nonnull(strstr(up[n - 1].write.error.text, "component a"));
+    ck_assert(put_as(0, 0, "a", "x", &up[n++]));
+    ck_assert(!put_as(1, 4, "a", "4", &up[n++]));
+    ck_assert(put_as(1, 7, "a", NULL, &up[n++]));
+    commit();
+    ck_assert(!put_as(1, 6, "a", "6", &up[n++])); /* also where there is no state any more */
+    ck_assert(put_as(2, 1, "a", "1", &up[n++]));
+    ck_assert(!put_as(2, 0, "a", "0", &up[n++]));
+    ck_assert(put_as(1, 6, "a", "6", &up[n++])); /* one writer is remembered */
+    for (int i = 0; i < n; i++)
+        release(&up[i]);
+    close_batch();
+}
+END_TEST
+
+START_TEST(an_unchanged_write_counts_in_the_order_of_its_writer)
+{
+    struct upload first, same, late;
+    open_batch();
+    ck_assert(put_as(1, 1, "a", "1", &first));
+    commit();
+    ck_assert(put_as(1, 3, "a", "1", &same));
+    ck_assert(same.items[0].unchanged);
+    ck_assert(!put_as(1, 2, "a", "2", &late));
+    commit();
+    release(&late);
+    ck_assert(!put_as(1, 2, "a", "2", &late));
+    release(&first), release(&same), release(&late);
+    close_batch();
+}
+END_TEST
+
+START_TEST(a_batch_with_one_superseded_item_writes_nothing_and_names_it)
+{
+    struct upload newer, late = {.write.order = {1, 1}}, b;
+    open_batch();
+    ck_assert(put_as(1, 2, "b", "2", &newer));
+    upload(&late, "a", "1");
+    ck_assert(!add(upload(&late, "b", "1")));
+    ck_assert_int_eq(late.write.error.code, HF_SUPERSEDED);
+    ck_assert_int_eq(late.write.failed_item, 1);
+    commit();
+    ck_assert_int_eq(hf_catalog_find_system_locked(catalog, "s")->sequence, 1);
+    ck_assert(put_as(1, 1, "a", "1", &b)); /* the refused write left nothing at its other component */
+    release(&newer), release(&late), release(&b);
+    close_batch();
+}
+END_TEST
+
+START_TEST(a_failed_commit_leaves_no_number_behind)
+{
+    struct upload first, failed[3], again, fresh;
+    open_batch();
+    ck_assert(put_as(1, 1, "a", "1", &first));
+    commit();
+    ck_assert(put_as(1, 3, "a", "3", &failed[0]));
+    ck_assert(put_as(2, 9, "a", "9", &failed[1]));
+    ck_assert(put_as(1, 3, "new", "3", &failed[2]));
+    hf_batch_abandon(&batch, catalog);
+    hf_batch_begin(&batch);
+    ck_assert(put_as(1, 2, "a", "2", &again));
+    ck_assert(put_as(1, 2, "new", "2", &fresh));
+    release(&again);
+    ck_assert(!put_as(1, 1, "a", "1", &again));
+    release(&first), release(&failed[0]), release(&failed[1]), release(&failed[2]), release(&again), release(&fresh);
+    close_batch();
+}
+END_TEST
+
 START_TEST(entity_tags_match_strongly_and_in_lists)
 {
     struct hf_head head = {.version = 42};
@@ -254,5 +343,7 @@ HF_TEST_MAIN("save", versions_count_changes_and_sequences_have_no_gaps,
              conditions_see_what_is_earlier_in_the_same_batch, one_failed_condition_leaves_nothing_of_its_write,
              an_abandoned_batch_leaves_the_heads_and_no_new_names, a_deletion_is_a_version_and_a_later_upload_counts_on,
              the_same_content_is_written_again_when_what_is_stored_is_damaged,
-             an_epoch_from_before_a_restore_is_refused, entity_tags_match_strongly_and_in_lists,
-             no_entity_tag_from_before_a_restore_matches_after_it);
+             an_epoch_from_before_a_restore_is_refused, the_writes_of_a_writer_happen_in_their_order,
+             an_unchanged_write_counts_in_the_order_of_its_writer,
+             a_batch_with_one_superseded_item_writes_nothing_and_names_it, a_failed_commit_leaves_no_number_behind,
+             entity_tags_match_strongly_and_in_lists, no_entity_tag_from_before_a_restore_matches_after_it);
