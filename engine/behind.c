@@ -120,8 +120,8 @@ static void publish_jump(void *context)
     hf_catalog_lock(catalog);
     struct hf_system *system = hf_catalog_system_by_id_locked(catalog, behind->system.id);
     HF_ASSERT(system);
-    system->sequence = system->folded_sequence = behind->sequence;
+    hf_system_advance_locked(system, behind->sequence, behind->committed_at_ms);
+    system->folded_sequence = behind->sequence;
     system->epoch = behind->epoch;
-    system->committed_at_ms = behind->committed_at_ms;
     hf_catalog_unlock(catalog);
 }

@@ -182,6 +182,37 @@ void hf_catalog_rename_system_locked(struct hf_catalog *catalog, struct hf_syste
     hf_name_table_add(&catalog->systems, system);
 }
 
+void hf_system_advance_locked(struct hf_system *system, int64_t sequence, int64_t at_ms)
+{
+    if (system->sequence <= system->held_sequence && sequence > system->held_sequence)
+        system->exposed_since_ms = at_ms;
+    system->sequence = sequence;
+    system->committed_at_ms = at_ms;
+}
+
+bool hf_catalog_set_held(struct hf_catalog *catalog, int64_t system_id, int64_t held, int64_t cut_at_ms)
+{
+    hf_catalog_lock(catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, system_id);
+    bool exposed = system && system->sequence > held;
+    if (system && (!exposed || system->held_sequence != held || !system->exposed_since_ms)) {
+        int64_t since_ms = held ? cut_at_ms : system->created_at_ms;
+        system->held_sequence = held;
+        system->exposed_since_ms = exposed ? since_ms : 0;
+    }
+    hf_catalog_unlock(catalog);
+    return exposed;
+}
+
+void hf_catalog_set_exposed(struct hf_catalog *catalog, int64_t system_id, int64_t held, int64_t since_ms)
+{
+    hf_catalog_lock(catalog);
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, system_id);
+    if (system && system->held_sequence == held && system->sequence > held)
+        system->exposed_since_ms = since_ms;
+    hf_catalog_unlock(catalog);
+}
+
 static void free_component(struct hf_component *component)
 {
     free(component->name);

@@ -83,6 +83,7 @@ struct hf_system_info {
     int64_t max_retention_hours;     /* -1 */
     int64_t components;              /* with a present state */
     int64_t state_bytes;             /* sum of their sizes */
+    int64_t exposed_since_ms;        /* when the first commit was made that no snapshot holds; 0: none */
 };
 
 struct hf_catalog *hf_catalog_new(int64_t cache_bytes_max);

@@ -21,6 +21,7 @@ static void copy_system(const struct hf_system *system, struct hf_system_info *o
         .max_retention_hours = system->max_retention_hours,
         .components = system->present_count,
         .state_bytes = system->present_bytes,
+        .exposed_since_ms = system->exposed_since_ms,
     };
     snprintf(out->name, sizeof out->name, "%s", system->name);
     snprintf(out->description, sizeof out->description, "%s", system->description);

@@ -50,6 +50,9 @@ struct hf_system {
     int64_t created_at_ms;
     int64_t folded_sequence;
     int64_t backup_interval_ms, incremental_interval_ms, max_retention_hours;
+    /* The newest snapshot's, 0: none; and when the first commit after it was made, 0: there is none. Changed by the
+     * functions below. */
+    int64_t held_sequence, exposed_since_ms;
     int64_t present_count, present_bytes;
     int64_t last_component_id;
     int64_t reserved_component_id; /* rows of states name numbers up to here: never given to another component */
@@ -86,6 +89,14 @@ struct hf_system *hf_catalog_add_system_locked(struct hf_catalog *catalog, const
 void hf_catalog_rename_system_locked(struct hf_catalog *catalog, struct hf_system *system, const char *name);
 void hf_catalog_remove_system_locked(struct hf_catalog *catalog, struct hf_system *system);    /* frees it */
 struct hf_system *hf_catalog_next_system_locked(struct hf_catalog *catalog, int64_t after_id); /* by id; NULL: end */
+
+/* The database has taken commits from the present sequence up to this one, at at_ms. */
+void hf_system_advance_locked(struct hf_system *system, int64_t sequence, int64_t at_ms);
+/* The newest snapshot holds everything up to held. True: there is more, made after cut_at_ms (of a system without a
+ * snapshot: since it was created); since when exactly has to be looked up and told by the one below. */
+bool hf_catalog_set_held(struct hf_catalog *catalog, int64_t system_id, int64_t held, int64_t cut_at_ms);
+/* Ignored when something else is held by now. */
+void hf_catalog_set_exposed(struct hf_catalog *catalog, int64_t system_id, int64_t held, int64_t since_ms);
 
 struct hf_component *hf_catalog_find_component_locked(const struct hf_system *system, const char *name);
 struct hf_component *hf_catalog_component_by_id_locked(const struct hf_system *system, int64_t id);

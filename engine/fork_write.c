@@ -282,9 +282,9 @@ static void publish_system(void *context)
     hf_catalog_rename_system_locked(catalog, system, forking->request->name);
     free(system->description);
     system->description = hf_strdup(description ? description : "");
-    system->sequence = system->folded_sequence = forking->sequence;
+    hf_system_advance_locked(system, forking->sequence, forking->now_ms);
+    system->folded_sequence = forking->sequence;
     system->epoch = FORK_EPOCH;
-    system->committed_at_ms = forking->now_ms;
     for (int64_t i = 0; i < forking->count; i++)
         publish_component(forking, system, &forking->items[i], i + 1);
     system->stored = true;

@@ -186,7 +186,7 @@ static void collect_components(struct collection *collection, const struct hf_sy
 static void count_component(struct collection *collection, const struct hf_component *component, int64_t held)
 {
     struct hf_status *out = collection->out;
-    hf_recoverability_add_head(&collection->one, &component->head, held, collection->now_ms);
+    hf_recoverability_add_head(&collection->one, &component->head, held);
     const struct hf_registration *registration = component->registration;
     if (component->head.deleted || (component->head.version == 0 && !registration))
         return;

@@ -31,8 +31,8 @@ void hf_recoverability_read(struct hf_engine *engine, const struct hf_system_inf
     int64_t held = newest->has_newest ? newest->newest.sequence : 0;
     if (system->sequence > held) {
         out->unsnapshotted_versions = system->sequence - held;
-        if (newest->exposed_since_ms)
-            note_exposure(out, newest->exposed_since_ms, now_ms);
+        if (system->exposed_since_ms)
+            note_exposure(out, system->exposed_since_ms, now_ms);
     }
     if (system->sequence > 0)
         read_range(engine, system, newest, now_ms, facts.history_from_ms, out);
@@ -66,13 +66,10 @@ static int64_t expected_ms(const struct hf_drill_facts *facts, int64_t state_byt
     return ms < 1e15 ? (int64_t)(ms + 0.5) : INT64_C(1000000000000000);
 }
 
-void hf_recoverability_add_head(struct hf_recoverability *one, const struct hf_head *head, int64_t held, int64_t now_ms)
+void hf_recoverability_add_head(struct hf_recoverability *one, const struct hf_head *head, int64_t held)
 {
-    if (head->version == 0 || head->sequence <= held)
-        return;
-    if (!head->deleted)
+    if (head->version > 0 && head->sequence > held && !head->deleted)
         one->unsnapshotted_bytes += head->bytes;
-    note_exposure(one, head->committed_at_ms, now_ms);
 }
 
 static void note_exposure(struct hf_recoverability *one, int64_t since_ms, int64_t now_ms)

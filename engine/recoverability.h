@@ -10,7 +10,7 @@
 struct hf_recoverability {
     int64_t from_ms, to_ms;         /* of all systems at once; 0: not at all */
     int64_t history_from_ms;        /* from then on any instant is exact; before, only the cuts of snapshots */
-    int64_t exposure_ms;            /* age of the oldest change that no snapshot holds */
+    int64_t exposure_ms;            /* since the first commit that no snapshot holds, however it was overwritten */
     int64_t promised_exposure_ms;   /* 0: there is no system */
     int64_t overdue_ms;             /* exposure past the promise; 0 or below: kept */
     int64_t unsnapshotted_versions; /* what is in no snapshot; bytes: of states that changed since */
@@ -29,8 +29,7 @@ void hf_recoverability_read(struct hf_engine *engine, const struct hf_system_inf
                             struct hf_recoverability *out);
 
 /* A component's head; held: sequence of the newest snapshot, 0: none. */
-void hf_recoverability_add_head(struct hf_recoverability *one, const struct hf_head *head, int64_t held,
-                                int64_t now_ms);
+void hf_recoverability_add_head(struct hf_recoverability *one, const struct hf_head *head, int64_t held);
 
 /* Takes one system, walked over, into those of the whole, which begins as zeros: the worst of exposures, the range that
  * holds for all, sums of what would be lost and of the time to bring all of it back. */

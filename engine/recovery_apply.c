@@ -260,9 +260,8 @@ static void publish_application(void *context)
         struct hf_head head = head_after(application, item);
         hf_catalog_set_head_locked(catalog, system, component, &head, NULL);
     }
-    system->sequence += plan->changes;
+    hf_system_advance_locked(system, system->sequence + plan->changes, application->committed_at_ms);
     system->epoch = plan->system.epoch + 1;
-    system->committed_at_ms = application->committed_at_ms;
     hf_catalog_unlock(catalog);
 }
 

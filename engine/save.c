@@ -311,10 +311,8 @@ void hf_batch_publish(struct hf_batch *batch, struct hf_catalog *catalog)
     hf_catalog_lock(catalog);
     for (struct hf_system *system = batch->systems; system; system = system->batch_next) {
         system->stored = true;
-        if (system->pending_sequence != system->sequence) {
-            system->sequence = system->pending_sequence;
-            system->committed_at_ms = system->pending_committed_at_ms;
-        }
+        if (system->pending_sequence != system->sequence)
+            hf_system_advance_locked(system, system->pending_sequence, system->pending_committed_at_ms);
     }
     for (int i = 0; i < batch->fresh_count; i++)
         batch->fresh[i]->stored = true;

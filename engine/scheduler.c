@@ -66,8 +66,7 @@ static bool take_due(struct hf_scheduler *scheduler, const struct hf_system_info
 static void keep_house(struct hf_scheduler *scheduler, const struct hf_system_info *system, struct schedule *schedule,
                        bool took_full);
 static void trim_service(struct hf_scheduler *scheduler);
-static void look_at_components(struct hf_engine *engine, const struct hf_system_info *system,
-                               const struct hf_snapshot_newest *newest);
+static void look_at_components(struct hf_engine *engine, const struct hf_system_info *system);
 static void set_gauges(struct hf_scheduler *scheduler, const struct hf_system_info *systems, int count,
                        struct hf_arena *arena);
 static bool is_stopping(struct hf_scheduler *scheduler);
@@ -215,7 +214,7 @@ static void do_system(struct hf_scheduler *scheduler, const struct hf_system_inf
 
     struct hf_snapshot_newest newest;
     hf_snapshot_read_newest(engine, system->id, arena, &newest);
-    look_at_components(engine, system, &newest);
+    look_at_components(engine, system);
     struct hf_schedule next;
     compute_next(engine, system, &newest, schedule, &next);
     pthread_mutex_lock(&scheduler->mutex);
@@ -360,13 +359,11 @@ static void look_at_component(struct hf_component *component, int64_t started_at
     transition->silent_ms = now_ms - component->last_activity_at_ms;
 }
 
-static void look_at_components(struct hf_engine *engine, const struct hf_system_info *info,
-                               const struct hf_snapshot_newest *newest)
+static void look_at_components(struct hf_engine *engine, const struct hf_system_info *info)
 {
     HF_AUTO(free) struct transition *transitions = hf_alloc(TRANSITIONS_MAX * sizeof(transitions[0]));
     int count = 0;
-    int64_t now_ms = hf_clock_now_ms(), exposed_since_ms = 0;
-    int64_t held = newest->has_newest ? newest->newest.sequence : 0;
+    int64_t now_ms = hf_clock_now_ms();
     bool more = true;
     for (uint32_t next = 0; more;) {
         hf_catalog_lock(engine->catalog);
@@ -375,14 +372,9 @@ static void look_at_components(struct hf_engine *engine, const struct hf_system_
         for (uint32_t i = 0; more && i < WALK_PORTION && next < system->by_name_count; i++, next++) {
             struct hf_component *component = system->by_name[next];
             look_at_component(component, engine->started_at_ms, now_ms, transitions, &count);
-            const struct hf_head *head = &component->head;
-            if (head->sequence > held && (!exposed_since_ms || head->committed_at_ms < exposed_since_ms))
-                exposed_since_ms = head->committed_at_ms;
         }
         hf_catalog_unlock(engine->catalog);
     }
-    if (exposed_since_ms)
-        hf_snapshot_note_exposure(engine, info->id, held, exposed_since_ms);
     for (int i = 0; i < count; i++) {
         const struct transition *transition = &transitions[i];
         HF_AUTO(free) char *data = hf_format("{\"component\":\"%s\"}", transition->component);
@@ -409,8 +401,10 @@ static void set_gauges(struct hf_scheduler *scheduler, const struct hf_system_in
         all = all && newest.has_newest;
         if (newest.has_newest && (!oldest_ms || newest.newest.cut_at_ms < oldest_ms))
             oldest_ms = newest.newest.cut_at_ms;
-        if (newest.exposed_since_ms && now_ms - newest.exposed_since_ms > exposure_ms)
-            exposure_ms = now_ms - newest.exposed_since_ms;
+        struct hf_system_info now;
+        if (hf_catalog_read_system(engine->catalog, systems[i].name, &now) && now.exposed_since_ms &&
+            now_ms - now.exposed_since_ms > exposure_ms)
+            exposure_ms = now_ms - now.exposed_since_ms;
         struct hf_schedule next = hf_scheduler_next(engine, systems[i].name);
         if (next.next_full_at_ms && (!next_ms || next.next_full_at_ms < next_ms))
             next_ms = next.next_full_at_ms;

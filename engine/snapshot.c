@@ -334,6 +334,8 @@ static bool make(struct hf_making *making, struct hf_snapshot_row *row_out, stru
     else if (ok)
         ok = hf_snapshot_write(making, row_out, err);
     hf_sessions_give(engine->sessions, making->session);
+    if (ok && !making->unchanged)
+        hf_shelf_note_held(engine, shelf, NULL);
     if (!ok)
         hf_shelf_forget(shelf); /* view and index may be ahead of what was published */
     hf_view_free(making->view);

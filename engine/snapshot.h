@@ -84,15 +84,10 @@ struct hf_snapshot_newest {
     int64_t damaged;              /* rows known to be damaged */
     int64_t pending;              /* complete rows that have no verdict yet */
     int64_t last_validated_at_ms; /* of any; 0: never */
-    int64_t exposed_since_ms;     /* when the oldest change was made that newest does not hold; 0: none known */
     char last_error[256];         /* of the last attempt; "": it succeeded */
 };
 void hf_snapshot_read_newest(struct hf_engine *engine, int64_t system_id, struct hf_arena *arena,
                              struct hf_snapshot_newest *out);
-
-/* Tells that the system has had changes above held_sequence since at_ms; kept until the next snapshot, ignored when the
- * newest snapshot is no longer that of held_sequence (0: none yet). */
-void hf_snapshot_note_exposure(struct hf_engine *engine, int64_t system_id, int64_t held_sequence, int64_t at_ms);
 
 /* The row of a file that was found; a damaged one is dated now. Texts are borrowed from header, file and reason. */
 struct hf_snapshot_row hf_snapshot_row_of_file(int64_t system_id, const struct hf_manifest_header *header,

@@ -98,7 +98,6 @@ bool hf_shelf_load(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_s
     hf_arena_init(&reading.arena);
     bool ok = hf_snapshots_list(session ? session : own, shelf->system_id, NULL, INT64_MAX, "", INT64_MAX, read_row,
                                 &reading, err);
-    hf_sessions_give(engine->sessions, own);
     if (ok) {
         pthread_mutex_lock(&engine->snapshotter->mutex);
         hf_kept_row_set(&shelf->full, reading.has_full ? &reading.full : NULL);
@@ -113,7 +112,9 @@ bool hf_shelf_load(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_s
         shelf->last_validated_at_ms = reading.last_validated_at_ms;
         pthread_mutex_unlock(&engine->snapshotter->mutex);
         shelf->loaded = true;
+        hf_shelf_note_held(engine, shelf, session ? session : own);
     }
+    hf_sessions_give(engine->sessions, own);
     hf_arena_done(&reading.arena);
     return ok;
 }
@@ -201,22 +202,8 @@ void hf_snapshot_read_newest(struct hf_engine *engine, int64_t system_id, struct
         out->damaged = shelf->damaged_count;
         out->pending = shelf->unvalidated_count;
         out->last_validated_at_ms = shelf->last_validated_at_ms;
-        out->exposed_since_ms = shelf->exposed_since_ms;
         if (shelf->has_progress && strcmp(shelf->progress.state, "failed") == 0)
             snprintf(out->last_error, sizeof(out->last_error), "%s", shelf->progress.error);
-    }
-    pthread_mutex_unlock(&snapshotter->mutex);
-}
-
-void hf_snapshot_note_exposure(struct hf_engine *engine, int64_t system_id, int64_t held_sequence, int64_t at_ms)
-{
-    struct hf_snapshotter *snapshotter = engine->snapshotter;
-    pthread_mutex_lock(&snapshotter->mutex);
-    for (struct hf_shelf *shelf = snapshotter->shelves; shelf; shelf = shelf->next) {
-        if (shelf->system_id != system_id || (shelf->newest.has ? shelf->newest.row.sequence : 0) != held_sequence)
-            continue;
-        if (!shelf->exposed_since_ms || at_ms < shelf->exposed_since_ms)
-            shelf->exposed_since_ms = at_ms;
     }
     pthread_mutex_unlock(&snapshotter->mutex);
 }

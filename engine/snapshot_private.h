@@ -1,8 +1,8 @@
 /* What the parts of the snapshotter share: snapshot.c (asking, waiting, background), snapshot_cut.c (what a snapshot
  * lists), snapshot_compare.c (whether a snapshot holds it already), snapshot_view.c (the system as it holds it),
- * snapshot_write.c (its file and row), snapshot_lost.c (what to hold of states that are lost), snapshot_keep.c (rows in
- * memory, leases, deletion), snapshot_adopt.c (start-up), system_delete.c (all of a system's), and validation
- * (validation_private.h). Not for others.
+ * snapshot_write.c (its file and row), snapshot_exposed.c (what it does not hold), snapshot_lost.c (what to hold of
+ * states that are lost), snapshot_keep.c (rows in memory, leases, deletion), snapshot_adopt.c (start-up),
+ * system_delete.c (all of a system's), and validation (validation_private.h). Not for others.
  *
  * Locks are taken in this order: shelf->judging, shelf->taking, snapshotter->mutex, the catalogue's. Only the first two
  * are held across I/O. */
@@ -93,7 +93,6 @@ struct hf_shelf {
     char queued_id[HF_SNAPSHOT_ID_MAX]; /* announced and waiting; "": none */
     bool deleting;                      /* the system is being deleted, or was */
     char removing[HF_SNAPSHOT_ID_MAX];  /* the snapshot that is being deleted; "": none */
-    int64_t exposed_since_ms;           /* when the oldest change was made that newest does not hold; 0: none */
 };
 
 enum hf_snapshot_job_kind { HF_JOB_TAKE, HF_JOB_VALIDATE };
@@ -236,6 +235,10 @@ HF_MUST_USE bool hf_snapshot_write(struct hf_making *making, struct hf_snapshot_
 /* snapshot_keep.c; session NULL: takes one. Reads the rows of the shelf's system into memory. */
 HF_MUST_USE bool hf_shelf_load(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_session *session,
                                struct hf_error *err);
+/* Tells the catalogue what the newest snapshot holds, and looks up when the first commit was made that it does not
+ * hold: where history was trimmed since, the oldest that is kept; without any the cut of the snapshot. Whenever the
+ * newest is another one. session NULL: takes one; it must not see a view from before. */
+void hf_shelf_note_held(struct hf_engine *engine, struct hf_shelf *shelf, struct hf_session *session);
 void hf_shelf_forget(struct hf_shelf *shelf); /* drops view and index; taking is held */
 /* No new snapshot, validation or lease until hf_shelf_end_deletion; HF_SNAPSHOT_IN_USE while there is a lease. With
  * judging and taking held. */

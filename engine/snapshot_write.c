@@ -336,8 +336,6 @@ static void keep_published(struct hf_making *making, const struct hf_snapshot_ro
     snprintf(shelf->view->id, sizeof(shelf->view->id), "%s", row->id);
     shelf->view->sequence = row->sequence;
 
-    struct hf_system_info system = {0};
-    bool known = hf_catalog_read_system(making->engine->catalog, shelf->name, &system);
     pthread_mutex_lock(&making->engine->snapshotter->mutex);
     hf_kept_row_set(making->full ? &shelf->full : &shelf->incremental, row);
     hf_kept_row_set(&shelf->newest, row);
@@ -352,7 +350,7 @@ static void keep_published(struct hf_making *making, const struct hf_snapshot_ro
         shelf->anchor_cut_at_ms = row->cut_at_ms;
         shelf->generation_damaged = false;
     }
-    shelf->exposed_since_ms = known && system.sequence > row->sequence ? row->cut_at_ms : 0;
+    hf_catalog_set_held(making->engine->catalog, shelf->system_id, row->sequence, row->cut_at_ms);
     pthread_mutex_unlock(&making->engine->snapshotter->mutex);
     hf_mirror_wake(making->engine);
 }

@@ -220,6 +220,10 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                               "SELECT sequence, committed_at_ms FROM component_states WHERE system_id = $1"
                               " AND sequence <= $2 ORDER BY sequence DESC LIMIT 1",
                               NULL},
+    [HF_STMT_STATE_AFTER] = {"state_after", "ii", false,
+                             "SELECT sequence, committed_at_ms FROM component_states WHERE system_id = $1"
+                             " AND sequence > $2 ORDER BY sequence LIMIT 1",
+                             NULL},
     [HF_STMT_STATES_OLDEST] = {"states_oldest", "i", false,
                                "SELECT sequence, committed_at_ms FROM component_states WHERE system_id = $1"
                                " ORDER BY sequence LIMIT 1",

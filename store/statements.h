@@ -47,6 +47,7 @@ enum hf_statement {
     HF_STMT_STATE_WALK_LIST,     /* up to n rows, newest first, walking back */
     HF_STMT_STATES_REPLACED,     /* what the rows after a sequence took the place of, as it was then */
     HF_STMT_STATE_BEFORE,        /* sequence and time of the newest row at or before a sequence */
+    HF_STMT_STATE_AFTER,         /* sequence and time of the oldest row behind a sequence */
     HF_STMT_STATES_OLDEST,       /* sequence and time of the oldest row kept */
     HF_STMT_STATE_PREVIOUS,      /* sequence of a component's newest row below a sequence */
     HF_STMT_STATES_OF_HASH,      /* sequences of the rows with a content, newest first; looks at all of the system's */

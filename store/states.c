@@ -456,6 +456,19 @@ bool hf_states_time_of(struct hf_session *session, int64_t system_id, int64_t se
     return true;
 }
 
+bool hf_states_time_after(struct hf_session *session, int64_t system_id, int64_t sequence, int64_t *at_ms_out,
+                          bool *found_out, struct hf_error *err)
+{
+    struct moment row = {0};
+    if (!hf_session_run(session, HF_STMT_STATE_AFTER, read_moment, &row, NULL, err, HF_INT(system_id),
+                        HF_INT(sequence)))
+        return false;
+    *found_out = row.found;
+    if (row.found)
+        *at_ms_out = row.at_ms;
+    return true;
+}
+
 /* Sequences are gapless until rows are trimmed: a gap right behind the row found hides the true answer. */
 bool hf_states_sequence_at(struct hf_session *session, int64_t system_id, int64_t newest_sequence, int64_t at_ms,
                            int64_t *sequence_out, bool *found_out, struct hf_error *err)

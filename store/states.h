@@ -95,6 +95,10 @@ HF_MUST_USE bool hf_states_history(struct hf_session *session, int64_t system_id
 HF_MUST_USE bool hf_states_time_of(struct hf_session *session, int64_t system_id, int64_t sequence, int64_t *at_ms_out,
                                    bool *found_out, struct hf_error *err);
 
+/* When the oldest row that is kept behind this sequence was committed; *found_out false: none is. */
+HF_MUST_USE bool hf_states_time_after(struct hf_session *session, int64_t system_id, int64_t sequence,
+                                      int64_t *at_ms_out, bool *found_out, struct hf_error *err);
+
 /* The last sequence committed at or before at_ms (binary search; times never go back along the sequence).
  * *found_out false when at_ms is before the first one, or history does not reach that far. */
 HF_MUST_USE bool hf_states_sequence_at(struct hf_session *session, int64_t system_id, int64_t newest_sequence,

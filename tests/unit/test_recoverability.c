@@ -7,6 +7,7 @@
 #include "tests/support/engine.h"
 #include "tests/support/stores.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -81,6 +82,120 @@ START_TEST(a_change_that_comes_late_is_not_as_old_as_the_last_snapshot)
     ck_assert_int_le(exposure_ms, after_ms - changed_ms);
     ck_assert_int_lt(before_ms, changed_ms);
     hf_test_service_close(&service);
+}
+END_TEST
+
+/* What changed first at since_ms is exposed that long, whatever came after it. */
+static void expect_exposed_since(int64_t since_ms)
+{
+    int64_t before_ms = hf_clock_now_ms();
+    int64_t exposure_ms = look().exposure_ms;
+    ck_assert_int_ge(exposure_ms, before_ms - since_ms);
+    ck_assert_int_le(exposure_ms, hf_clock_now_ms() - since_ms);
+}
+
+static int64_t put_at(const char *component, const char *text)
+{
+    usleep(30000);
+    hf_test_put(&service, component, text);
+    return hf_test_system(&service).committed_at_ms;
+}
+
+START_TEST(what_is_overwritten_again_and_again_is_exposed_since_the_first_time)
+{
+    hf_test_service_open(&service, NULL);
+    int64_t first_ms = put_at("a", "1");
+    put_at("a", "2");
+    expect_exposed_since(first_ms);
+    hf_test_full(&service);
+    int64_t later_ms = put_at("a", "3");
+    put_at("a", "4");
+    put_at("b", "1");
+    expect_exposed_since(later_ms);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(a_crash_makes_what_is_exposed_no_younger)
+{
+    hf_test_service_open(&service, NULL);
+    int64_t first_ms = put_at("a", "1");
+    put_at("a", "2");
+    hf_test_service_crash(&service);
+    hf_test_service_start(&service);
+    expect_exposed_since(first_ms);
+    hf_test_full(&service);
+    int64_t later_ms = put_at("a", "3");
+    put_at("a", "4");
+    hf_test_service_crash(&service);
+    hf_test_service_start(&service);
+    expect_exposed_since(later_ms);
+    put_at("a", "5");
+    expect_exposed_since(later_ms);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(a_snapshot_that_turns_out_damaged_no_longer_protects)
+{
+    hf_test_service_open(&service, NULL);
+    put_at("a", "1");
+    hf_test_full(&service);
+    int64_t later_ms = put_at("a", "2");
+    struct hf_snapshot_row newest = hf_test_full(&service);
+    put_at("a", "3");
+    HF_TEST_OK(hf_snapshot_mark_damaged(service.engine, HF_TEST_NAME, newest.id, "a test says so", &err));
+    expect_exposed_since(later_ms);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(a_restore_is_a_change_too)
+{
+    hf_test_service_open(&service, NULL);
+    put_at("a", "1");
+    struct hf_snapshot_row full = hf_test_full(&service);
+    put_at("a", "2");
+    hf_test_full(&service);
+    usleep(30000);
+    hf_test_restore(&service, full.id);
+    int64_t restored_ms = hf_test_system(&service).committed_at_ms;
+    put_at("a", "3");
+    expect_exposed_since(restored_ms);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+static void *take_full(void *context)
+{
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_snapshot_request request = {.system = HF_TEST_NAME, .full = true, .trigger = "manual"};
+    struct hf_snapshot_row row;
+    struct hf_error own;
+    bool unchanged;
+    *(bool *)context = hf_snapshot_take(service.engine, &request, &arena, &row, &unchanged, &own);
+    return NULL;
+}
+
+START_TEST(what_comes_while_a_snapshot_is_made_is_exposed_since_then)
+{
+    setenv("HOLDFAST_FAULT", "snapshot_before_row:sleep=1000", 1);
+    hf_test_service_open(&service, NULL);
+    put_at("a", "1");
+    pthread_t thread;
+    bool taken = false;
+    ck_assert_int_eq(pthread_create(&thread, NULL, take_full, &taken), 0);
+    while (hf_test_service_count_files(&service, "system-state-backups") == 0)
+        usleep(1000);
+    int64_t later_ms = put_at("a", "2");
+    put_at("a", "3");
+    pthread_join(thread, NULL);
+    ck_assert(taken);
+    ck_assert_int_eq(look().unsnapshotted_versions, 2);
+    expect_exposed_since(later_ms);
+    hf_test_service_close(&service);
+    unsetenv("HOLDFAST_FAULT");
 }
 END_TEST
 
@@ -270,6 +385,9 @@ END_TEST
 
 HF_TEST_MAIN("recoverability", what_would_be_lost_is_what_no_snapshot_holds,
              a_change_that_comes_late_is_not_as_old_as_the_last_snapshot,
+             what_is_overwritten_again_and_again_is_exposed_since_the_first_time,
+             a_crash_makes_what_is_exposed_no_younger, a_snapshot_that_turns_out_damaged_no_longer_protects,
+             a_restore_is_a_change_too, what_comes_while_a_snapshot_is_made_is_exposed_since_then,
              the_range_begins_with_the_oldest_snapshot_or_with_history, versions_that_are_gone_end_history,
              nothing_was_measured_before_the_first_drill, a_drill_says_how_long_it_takes_and_more_bytes_take_longer,
              without_a_drill_the_last_restore_says_it, the_promise_is_the_shorter_interval_of_the_system_twice,
