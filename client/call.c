@@ -40,8 +40,12 @@ bool hf_call_send(struct holdfast *service, const struct hf_call *call, struct h
         request.answer_bytes_max = JSON_BYTES_MAX;
     struct attempts attempts = {.began_ns = hf_clock_monotonic_ns()};
     attempts.deadline_ns = attempts.began_ns + (retry_ms > 0 ? (uint64_t)retry_ms * HF_MS_NS : 0);
+    if (call->deadline_ns)
+        attempts.deadline_ns = call->deadline_ns;
     for (;;) {
         bool ok = attempt(service, &request, answer, err);
+        if (call->said)
+            *call->said = (struct hf_states_answer){answer->is_problem, answer->retry_after_ms};
         attempts.count++;
         bool was_refused = !ok && was_not_processed(answer, err);
         bool arrived_before = attempts.may_have_arrived;
@@ -132,6 +136,7 @@ static bool attempt(struct holdfast *service, const struct hf_wire_request *requ
                                .bytes = answer->body.bytes,
                                .content_type = answer->content_type,
                                .request_id = answer->request_id,
+                               .is_problem_out = &answer->is_problem,
                            });
 }
 

@@ -4,6 +4,7 @@
 #define HF_CLIENT_CALL_H
 
 #include "client/handle.h"
+#include "client/states.h"
 #include "core/json.h"
 
 /* A wait without an end: for what the service answers when it is done, however long that takes. */
@@ -14,6 +15,8 @@ struct hf_call {
     bool repeatable;                /* may be sent again though it may have arrived */
     int timeout_ms;                 /* 0: the handle's; HF_CALL_AS_LONG_AS_IT_TAKES */
     int retry_ms;                   /* 0: the handle's */
+    uint64_t deadline_ns; /* of the retries, in the place of retry_ms, for several calls that are one; 0: none */
+    struct hf_states_answer *said; /* filled in; NULL: not asked for */
 };
 
 /* Sends it until an answer below 400 came, or trying again is of no use or not allowed. answer is initialised and is

@@ -75,6 +75,8 @@ static enum hf_delta_outcome look(struct attempt *attempt, struct holdfast_error
     const struct hf_call call = {
         .request = {.doing = upload->doing, .method = "HEAD", .target = target, .stop = upload->terms->stop},
         .repeatable = true,
+        .deadline_ns = upload->deadline_ns,
+        .said = upload->terms->answer,
     };
     hf_wire_answer_init(&answer);
     if (!hf_call_send(attempt->service, &call, &answer, err))
@@ -118,6 +120,8 @@ static enum hf_delta_outcome sign(const struct attempt *attempt, struct hf_buf *
                     .stop = upload->terms->stop,
                     .answer_bytes_max = upload->bytes},
         .repeatable = true,
+        .deadline_ns = upload->deadline_ns,
+        .said = upload->terms->answer,
     };
     hf_wire_answer_init(&answer);
     bool ok = hf_call_send(attempt->service, &call, &answer, err);
@@ -153,6 +157,8 @@ static enum hf_delta_outcome send_delta(const struct attempt *attempt, const str
                     .headers = (const char *const *)lines.line,
                     .stop = upload.terms->stop},
         .repeatable = true, /* its condition holds once */
+        .deadline_ns = upload.deadline_ns,
+        .said = upload.terms->answer,
     };
     if (hf_upload_send(attempt->service, &upload, &call, out, err))
         return HF_DELTA_SAVED;

@@ -31,12 +31,15 @@ bool hf_problem_set(struct holdfast_error *err, const char *code, bool retryable
 
 bool hf_problem_read(struct holdfast_error *err, const char *doing, const struct hf_problem_answer *answer)
 {
-    if (!err)
-        return false;
     struct holdfast_error made = {.status = answer->status};
     snprintf(made.request_id, sizeof(made.request_id), "%s", answer->request_id);
-    if (!read_members(&made, doing, answer))
+    bool is_problem = read_members(&made, doing, answer);
+    if (!is_problem)
         say_what_came(&made, doing, answer);
+    if (answer->is_problem_out)
+        *answer->is_problem_out = is_problem;
+    if (!err)
+        return false;
     tidy(made.text);
     *err = made;
     return false;

@@ -26,6 +26,7 @@ struct hf_problem_answer {
     size_t bytes;
     const char *content_type;
     const char *request_id;
+    bool *is_problem_out; /* whether it has a problem of the service; may be NULL */
 };
 bool hf_problem_read(struct holdfast_error *err, const char *doing, const struct hf_problem_answer *answer);
 

@@ -308,7 +308,7 @@ static bool flush(struct holdfast_queue *queue, int timeout_ms, bool at_end, str
     bool ok = true, captured = false;
     pthread_mutex_lock(&queue->lock);
     queue->hurrying++;
-    queue->retry_at_ns = 0;
+    queue->retry_at_ns = at_end ? 0 : queue->told_until_ns; /* at the end it is now or never */
     pthread_cond_signal(&queue->work);
     while (ok && (!captured || is_outstanding(queue, order))) {
         if (hf_queue_is_cancelled(queue) || (queue->closing && !at_end))

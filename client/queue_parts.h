@@ -52,6 +52,7 @@ struct holdfast_queue {
     int hurrying;                        /* flushes: neither intervals nor long pauses */
     int failures;                        /* of the service, one after the other */
     uint64_t retry_at_ns;                /* nothing is sent before */
+    uint64_t told_until_ns;              /* the same, by Retry-After: a flush does not cut it short */
     bool closing;                        /* nothing is queued any more but the last captures, nobody waits any more */
     bool stopping;                       /* nothing is queued any more */
     bool ended;                          /* somebody ends the threads, or has */

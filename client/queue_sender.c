@@ -33,11 +33,13 @@ static bool read_file(struct holdfast_queue *queue, struct hf_queue_entry *entry
 static void send_together(struct holdfast_queue *queue);
 static void send_singly(struct holdfast_queue *queue);
 static struct holdfast_item item_of(const struct hf_queue_state *state);
-static enum verdict judge(const struct holdfast_error *err);
+static enum verdict judge(const struct holdfast_error *err, const struct hf_states_answer *answer);
+static bool is_by_other(const struct holdfast_error *err, const struct hf_states_answer *answer);
 static void note_success(struct holdfast_queue *queue);
-static void pause_all(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], size_t count);
-static void pause_one(struct holdfast_queue *queue, struct hf_queue_entry *entry);
-static uint64_t pause_end_ns(const struct holdfast_queue *queue, int failures);
+static void pause_all(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], size_t count,
+                      const struct hf_states_answer *answer);
+static void pause_one(struct holdfast_queue *queue, struct hf_queue_entry *entry, int64_t after_ms);
+static uint64_t pause_end_ns(const struct holdfast_queue *queue, int failures, int64_t after_ms);
 static void refuse(struct holdfast_queue *queue, struct hf_queue_entry *entry, const struct holdfast_error *err);
 
 void *hf_queue_run_sender(void *argument)
@@ -204,7 +206,7 @@ static bool read_file(struct holdfast_queue *queue, struct hf_queue_entry *entry
         return false;
     }
     if (reading == HF_OUTBOX_LATER) {
-        pause_one(queue, entry);
+        pause_one(queue, entry, 0);
         return false;
     }
     /* A saver has replaced the file meanwhile: that is what is sent then. */
@@ -227,7 +229,8 @@ static bool read_file(struct holdfast_queue *queue, struct hf_queue_entry *entry
 static void send_together(struct holdfast_queue *queue)
 {
     struct hf_queue_batch *batch = &queue->batch;
-    struct hf_states_terms terms = {batch->entries[0]->sending->epoch, &queue->stop};
+    struct hf_states_answer answer = {0};
+    struct hf_states_terms terms = {batch->entries[0]->sending->epoch, &queue->stop, &answer};
     struct holdfast_error err = {0};
     for (size_t i = 0; i < batch->count; i++)
         batch->items[i] = item_of(batch->entries[i]->sending);
@@ -236,9 +239,9 @@ static void send_together(struct holdfast_queue *queue)
         hf_queue_acknowledge(queue, batch->entries, batch->receipts, batch->count);
         return;
     }
-    enum verdict verdict = judge(&err);
-    if (verdict == LATER)
-        pause_all(queue, batch->entries, batch->count);
+    enum verdict verdict = judge(&err, &answer);
+    if (verdict == LATER && !is_by_other(&err, &answer))
+        pause_all(queue, batch->entries, batch->count, &answer);
     else if (verdict == END)
         hf_queue_put_back(queue, batch->entries, batch->count, true);
     else if (hf_problem_is(&err, "stale_epoch"))
@@ -254,7 +257,8 @@ static void send_singly(struct holdfast_queue *queue)
     for (size_t i = 0; i < batch->count; i++) {
         struct hf_queue_entry *entry = batch->entries[i];
         const struct hf_queue_state *state = entry->sending;
-        struct hf_states_terms terms = {state->epoch, &queue->stop};
+        struct hf_states_answer answer = {0};
+        struct hf_states_terms terms = {state->epoch, &queue->stop, &answer};
         struct holdfast_item item = item_of(state);
         struct holdfast_error err = {0};
         if (hf_states_save(queue->service, &terms, item.component, item.data, item.bytes, &item.options,
@@ -263,14 +267,14 @@ static void send_singly(struct holdfast_queue *queue)
             hf_queue_acknowledge(queue, &entry, &batch->receipts[i], 1);
             continue;
         }
-        enum verdict verdict = judge(&err);
+        enum verdict verdict = judge(&err, &answer);
         if (verdict == GIVE_UP) {
             refuse(queue, entry, &err);
         } else if (verdict == ITEM_LATER) {
-            pause_one(queue, entry);
+            pause_one(queue, entry, answer.retry_after_ms);
         } else {
             if (verdict == LATER)
-                pause_all(queue, batch->entries + i, batch->count - i);
+                pause_all(queue, batch->entries + i, batch->count - i, &answer);
             else
                 hf_queue_put_back(queue, batch->entries + i, batch->count - i, true);
             return;
@@ -289,20 +293,29 @@ static struct holdfast_item item_of(const struct hf_queue_state *state)
 }
 
 /* What may have arrived all the same is sent again as well: the same content is one version. Short memory says nothing
- * about a state. */
-static enum verdict judge(const struct holdfast_error *err)
+ * about a state, nor does what a proxy or a stranger answers in the place of the service: only its own word ends one.
+ */
+static enum verdict judge(const struct holdfast_error *err, const struct hf_states_answer *answer)
 {
     static const char *const passing[] = {HF_PROBLEM_UNREACHABLE, HF_PROBLEM_TIMED_OUT, HF_PROBLEM_UNKNOWN,
                                           HF_PROBLEM_NO_MEMORY};
-    bool again = err->retryable;
+    bool again = err->retryable || is_by_other(err, answer);
     for (size_t i = 0; i < sizeof(passing) / sizeof(passing[0]); i++)
         again = again || hf_problem_is(err, passing[i]);
     if (hf_problem_is(err, HF_PROBLEM_CANCELLED))
         return END;
     if (!again)
         return GIVE_UP;
-    bool away = err->status == 0 || err->status == 429 || (err->status >= 502 && err->status <= 504);
-    return away ? LATER : ITEM_LATER;
+    /* A stranger's refusal may be about this one: a proxy that takes no large bodies. */
+    bool refused = err->status >= 400 && err->status < 500 && err->status != 429;
+    bool away = err->status == 429 || (err->status >= 502 && err->status <= 504);
+    return away || err->status == 0 || (is_by_other(err, answer) && !refused) ? LATER : ITEM_LATER;
+}
+
+static bool is_by_other(const struct holdfast_error *err, const struct hf_states_answer *answer)
+{
+    bool overloaded = err->status == 429 || (err->status >= 502 && err->status <= 504);
+    return hf_problem_is(err, HF_PROBLEM_BAD_ANSWER) || (err->status >= 400 && !overloaded && !answer->by_service);
 }
 
 static void note_success(struct holdfast_queue *queue)
@@ -312,27 +325,32 @@ static void note_success(struct holdfast_queue *queue)
     pthread_mutex_unlock(&queue->lock);
 }
 
-static void pause_all(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], size_t count)
+static void pause_all(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], size_t count,
+                      const struct hf_states_answer *answer)
 {
     pthread_mutex_lock(&queue->lock);
-    queue->retry_at_ns = pause_end_ns(queue, ++queue->failures);
+    queue->retry_at_ns = pause_end_ns(queue, ++queue->failures, answer->retry_after_ms);
+    queue->told_until_ns = answer->retry_after_ms > 0 ? queue->retry_at_ns : 0;
     pthread_mutex_unlock(&queue->lock);
     hf_queue_put_back(queue, entries, count, true);
 }
 
-static void pause_one(struct holdfast_queue *queue, struct hf_queue_entry *entry)
+static void pause_one(struct holdfast_queue *queue, struct hf_queue_entry *entry, int64_t after_ms)
 {
     pthread_mutex_lock(&queue->lock);
-    entry->retry_at_ns = pause_end_ns(queue, ++entry->failures);
+    entry->retry_at_ns = pause_end_ns(queue, ++entry->failures, after_ms);
     pthread_mutex_unlock(&queue->lock);
     hf_queue_put_back(queue, &entry, 1, false);
 }
 
-static uint64_t pause_end_ns(const struct holdfast_queue *queue, int failures)
+/* Who hurries waits no less than the service asked for. */
+static uint64_t pause_end_ns(const struct holdfast_queue *queue, int failures, int64_t after_ms)
 {
     int64_t pause_ms = hf_retry_pause_ms(failures, hf_retry_random());
     if (queue->hurrying > 0 && pause_ms > HURRIED_PAUSE_MS)
         pause_ms = HURRIED_PAUSE_MS;
+    if (after_ms > pause_ms)
+        pause_ms = hf_retry_pause_after_ms(failures, hf_retry_random(), after_ms);
     return hf_clock_monotonic_ns() + (uint64_t)pause_ms * HF_MS_NS;
 }
 

@@ -2,6 +2,7 @@
 
 #include "client/delta_upload.h"
 #include "client/problem.h"
+#include "core/clock.h"
 
 static bool check(const char *component, const void *data, size_t bytes, const struct holdfast_save_options *options,
                   struct holdfast_error *err);
@@ -36,6 +37,8 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
         .terms = terms,
         .options = options,
     };
+    if (service->retry_ms > 0)
+        upload.deadline_ns = hf_clock_monotonic_ns() + (uint64_t)service->retry_ms * HF_MS_NS;
     hf_hash_of(upload.data, bytes, &upload.hash);
     enum hf_delta_outcome outcome = HF_DELTA_WHOLE;
     if (bytes >= service->delta_bytes_min)
@@ -85,6 +88,8 @@ static bool upload_whole(struct holdfast *service, const struct hf_upload *uploa
                     .headers = (const char *const *)lines.line,
                     .stop = upload->terms->stop},
         .repeatable = true,
+        .deadline_ns = upload->deadline_ns,
+        .said = upload->terms->answer,
     };
     return hf_upload_send(service, upload, &call, out, err);
 }

@@ -7,11 +7,18 @@
 
 #include <stdatomic.h>
 
+/* What is known of a save's last answer besides the error. */
+struct hf_states_answer {
+    bool by_service;        /* it is the service's own word: not one of something in its place, and not none */
+    int64_t retry_after_ms; /* 0: not told, or now */
+};
+
 /* How a save is made. */
 struct hf_states_terms {
     int64_t epoch;           /* sent as State-Epoch; 0: none */
     const atomic_bool *stop; /* ends the call with "cancelled" soon after it becomes true, in a pause between two
                                 attempts too; NULL: holdfast_cancel alone does */
+    struct hf_states_answer *answer; /* filled in on failure; NULL: not asked for */
 };
 
 /* As holdfast_save and holdfast_save_all. Any thread. */

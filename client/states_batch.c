@@ -53,6 +53,7 @@ bool hf_states_save_all(struct holdfast *service, const struct hf_states_terms *
                     .headers = headers,
                     .stop = terms->stop},
         .repeatable = true,
+        .said = terms->answer,
     };
     HF_AUTO(json) json_t *answer = NULL;
     if (!hf_call_send_json(service, &call, &answer, err))

@@ -14,6 +14,7 @@ struct hf_upload { /* all borrowed */
     struct hf_hash hash; /* of data */
     const struct hf_states_terms *terms;
     const struct holdfast_save_options *options; /* not NULL */
+    uint64_t deadline_ns;                        /* of all calls that the save takes; 0: one attempt of each */
 };
 
 #define HF_UPLOAD_LINES 8

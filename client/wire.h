@@ -59,6 +59,7 @@ struct hf_wire_answer {
     int64_t version, sequence, epoch; /* of a state; 0: not told */
     int64_t retry_after_ms;           /* 0: not told, or now */
     bool may_have_arrived;            /* a request that failed may have been carried out */
+    bool is_problem;                  /* a failure in the service's own words */
     bool maybe_twice;                 /* libcurl may have sent it a second time on a new connection */
     bool began_reading;               /* read was called */
     bool began_writing;               /* write was called */

@@ -31,6 +31,8 @@ struct failing {
     int times;             /* how often; -1: always */
     const char *component; /* only calls with it; NULL: all */
     bool after_storing;    /* the answer gets lost, the state does not */
+    int64_t retry_after_ms;
+    bool by_other; /* it is not the service that answers */
 };
 
 struct holdfast {
@@ -167,6 +169,8 @@ static inline bool fake_save(const struct hf_states_terms *terms, const struct h
     } else if (fails) {
         hf_problem_set(err, failing->code, failing->retryable, "as it was commanded");
         err->status = failing->status;
+        *terms->answer =
+            (struct hf_states_answer){failing->status >= 400 && !failing->by_other, failing->retry_after_ms};
         failing->times -= failing->times > 0;
     }
     pthread_mutex_unlock(&service.lock);

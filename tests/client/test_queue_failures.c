@@ -56,6 +56,60 @@ START_TEST(what_fails_while_the_service_is_away_is_tried_until_it_is_back)
 }
 END_TEST
 
+START_TEST(what_is_no_word_of_the_service_is_no_refusal)
+{
+    static const struct failing ways[] = {{.code = "bad_answer", .status = 200, .times = 3},
+                                          {.code = "bad_answer", .status = 404, .times = 3, .by_other = true},
+                                          {.code = "not_found", .status = 404, .times = 3, .by_other = true},
+                                          {.code = "bad_answer", .times = 3}};
+    make_outbox_place();
+    open_queue((struct holdfast_queue_options){.outbox_directory = outbox});
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        char text[8];
+        snprintf(text, sizeof(text), "%zu", i);
+        fake_fail(ways[i]);
+        save("a", text);
+        flush();
+    }
+    ck_assert_story("a=0 a=1 a=2 a=3");
+    ck_assert_uint_eq(counts().given_up, 0);
+    close_balanced();
+    ck_assert_int_eq(count_aside(".refused"), 0);
+    remove_outbox_place();
+}
+END_TEST
+
+START_TEST(what_cannot_be_sent_together_for_a_proxy_is_sent_singly)
+{
+    open_queue((struct holdfast_queue_options){0});
+    hold_up();
+    save("a", "1");
+    save("b", "1");
+    fake_fail((struct failing){.code = "bad_answer", .status = 413, .times = 2, .by_other = true});
+    fake_gate(false);
+    flush();
+    ck_assert_uint_eq(service.count, 3);
+    close_balanced();
+}
+END_TEST
+
+START_TEST(nothing_is_sent_before_retry_after_but_the_last_attempt_of_a_close)
+{
+    open_queue((struct holdfast_queue_options){.flush_ms = 50});
+    fake_fail((struct failing){
+        .code = "overloaded", .status = 503, .retryable = true, .times = -1, .retry_after_ms = 3600000});
+    save("a", "1");
+    while (counts().retried == 0)
+        usleep(1000);
+    save("b", "1");
+    ck_assert(!holdfast_queue_flush(queue, 1000, &err));
+    ck_assert_int_eq(fake_count_calls(), 1);
+    ck_assert(!holdfast_queue_close(queue, &err));
+    ck_assert_str_eq(err.code, "timed_out");
+    ck_assert_int_eq(fake_count_calls(), 2);
+}
+END_TEST
+
 START_TEST(an_event_outlives_a_failure_of_the_state_that_it_came_with)
 {
     open_queue((struct holdfast_queue_options){0});
@@ -113,5 +167,7 @@ END_TEST
 HF_TEST_MAIN("queue failures", one_bad_state_does_not_fail_the_others,
              what_was_given_up_is_sent_when_it_is_queued_again,
              what_fails_while_the_service_is_away_is_tried_until_it_is_back,
+             what_is_no_word_of_the_service_is_no_refusal, what_cannot_be_sent_together_for_a_proxy_is_sent_singly,
+             nothing_is_sent_before_retry_after_but_the_last_attempt_of_a_close,
              an_event_outlives_a_failure_of_the_state_that_it_came_with,
              a_state_that_fails_for_now_lets_the_others_pass, states_of_an_epoch_that_is_over_are_given_up_and_told);
