@@ -10,8 +10,9 @@
 static bool read_answer(const struct hf_upload *upload, const struct hf_wire_answer *answer,
                         struct holdfast_receipt *out, struct holdfast_error *err);
 static bool look_for_own(struct holdfast *service, const struct hf_upload *upload, struct holdfast_receipt *out);
-static bool is_next_version(const char *present, const char *before);
-static bool read_head(struct holdfast *service, const struct hf_upload *upload, struct holdfast_receipt *out);
+static int64_t next_version(const char *before);
+static bool read_head(struct holdfast *service, const struct hf_upload *upload, int64_t version,
+                      struct holdfast_receipt *out);
 static void read_committed_at(struct holdfast *service, const struct hf_upload *upload, struct holdfast_receipt *out);
 
 void hf_upload_lines_make(const struct hf_upload *upload, const struct hf_hash *body_hash,
@@ -108,34 +109,38 @@ static bool read_answer(const struct hf_upload *upload, const struct hf_wire_ans
     return true;
 }
 
-/* The condition failed after an attempt whose answer was lost: what is there now is ours when it has our content and
- * follows the version that the condition named. */
+/* The condition failed after an attempt whose answer was lost: the version that follows the one which the condition
+ * named is ours when it has our content, also where others went on from it since. */
 static bool look_for_own(struct holdfast *service, const struct hf_upload *upload, struct holdfast_receipt *out)
 {
-    if (!read_head(service, upload, out) || !hf_upload_tag_matches(out->etag, &upload->hash) ||
-        !is_next_version(out->etag, upload->options->if_match))
+    if (!read_head(service, upload, next_version(upload->options->if_match), out) ||
+        !hf_upload_tag_matches(out->etag, &upload->hash))
         return false;
     read_committed_at(service, upload, out);
     return true;
 }
 
-/* A condition that is no single tag of the service (NULL, *, a list) tells no version. */
-static bool is_next_version(const char *present, const char *before)
+/* A condition that is no single tag of the service (NULL, *, a list) tells no version: 0. */
+static int64_t next_version(const char *before)
 {
-    long long version = 0, version_before = 0;
-    if (!before || sscanf(before, "\"%lld-", &version_before) != 1 || strchr(before, ','))
-        return true;
-    return sscanf(present, "\"%lld-", &version) == 1 && version == version_before + 1;
+    long long version = 0;
+    return before && !strchr(before, ',') && sscanf(before, "\"%lld-", &version) == 1 ? version + 1 : 0;
 }
 
-static bool read_head(struct holdfast *service, const struct hf_upload *upload, struct holdfast_receipt *out)
+/* Of the present, if version is 0. */
+static bool read_head(struct holdfast *service, const struct hf_upload *upload, int64_t version,
+                      struct holdfast_receipt *out)
 {
     struct holdfast_error ignored;
     HF_AUTO(wire_answer) struct hf_wire_answer answer;
-    HF_AUTO(free) char *target = hf_call_target(service, "components/%s/state", upload->component);
+    HF_AUTO(free)
+    char *target =
+        version ? hf_call_target(service, "components/%s/state?version=%lld", upload->component, (long long)version)
+                : hf_call_target(service, "components/%s/state", upload->component);
     const struct hf_call call = {
         .request = {.doing = upload->doing, .method = "HEAD", .target = target, .stop = upload->terms->stop},
         .repeatable = true,
+        .deadline_ns = upload->deadline_ns,
     };
     hf_wire_answer_init(&answer);
     if (!hf_call_send(service, &call, &answer, &ignored) || !answer.version)
@@ -160,6 +165,7 @@ static void read_committed_at(struct holdfast *service, const struct hf_upload *
     const struct hf_call call = {
         .request = {.doing = upload->doing, .method = "GET", .target = target, .stop = upload->terms->stop},
         .repeatable = true,
+        .deadline_ns = upload->deadline_ns,
     };
     HF_AUTO(json) json_t *json = NULL;
     if (hf_call_send_json(service, &call, &json, &ignored) && hf_call_get_int(json, "version", &version) &&

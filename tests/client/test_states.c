@@ -160,6 +160,44 @@ START_TEST(a_condition_that_our_own_lost_answer_made_fail_is_success)
 }
 END_TEST
 
+/* Saves once the first attempt is stored, and before one comes through that can say so. */
+static void *go_on_from_it(void *argument)
+{
+    struct scene *s = argument;
+    int port = hf_test_server_port(s->server);
+    HF_AUTO(free) char *url = hf_format("http://127.0.0.1:%d", port);
+    struct holdfast *other = NULL;
+    struct holdfast_error err;
+    ck_assert(holdfast_open(&(struct holdfast_options){.url = url}, &other, &err));
+    hf_faulty_await(s->faulty, 3);
+    hf_faulty_pass_on_to(s->faulty, 0);
+    ck_assert(holdfast_save(other, "a", "3", 1, NULL, NULL, &err));
+    hf_faulty_pass_on_to(s->faulty, port);
+    holdfast_close(other);
+    return NULL;
+}
+
+START_TEST(our_own_write_is_known_also_where_others_went_on_from_it)
+{
+    static const struct hf_faulty_step steps[] = {{HF_FAULTY_PASS_ON, NULL},
+                                                  {HF_FAULTY_PASS_ON_AND_CLOSE, NULL},
+                                                  {HF_FAULTY_CLOSE, NULL},
+                                                  {HF_FAULTY_PASS_ON, NULL}};
+    struct scene s;
+    struct holdfast_receipt receipt;
+    pthread_t other;
+    start(&s, steps, sizeof(steps) / sizeof(steps[0]));
+    save(&s, "a", "1", &receipt);
+    ck_assert_int_eq(pthread_create(&other, NULL, go_on_from_it, &s), 0);
+    const struct holdfast_save_options match = {.if_match = receipt.etag};
+    must(s, holdfast_save(s.service, "a", "2", 1, &match, &receipt, &s.err));
+    ck_assert_int_eq(receipt.version, 2);
+    pthread_join(other, NULL);
+    expect_state(&s, "a", NULL, "3");
+    stop(&s);
+}
+END_TEST
+
 START_TEST(the_same_content_by_another_writer_later_is_no_success_of_ours)
 {
     static const struct hf_faulty_step steps[] = {{HF_FAULTY_PASS_ON, NULL},
@@ -472,6 +510,7 @@ END_TEST
 
 HF_TEST_MAIN("states", a_saved_state_is_loaded_byte_for_byte_with_what_is_known_of_it, conditions_hold_or_refuse,
              a_condition_that_our_own_lost_answer_made_fail_is_success,
+             our_own_write_is_known_also_where_others_went_on_from_it,
              the_same_content_by_another_writer_later_is_no_success_of_ours,
              a_batch_is_all_or_nothing_and_keeps_every_byte, items_of_a_batch_have_conditions_and_events,
              a_batch_whose_answer_is_lost_is_stored_once, the_past_is_read_by_version_time_and_snapshot,
