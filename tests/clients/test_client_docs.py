@@ -3,15 +3,19 @@
 also while the server is away, busy and restored, and the recipes for curl.
 
     tests/clients/test_client_docs.py SERVER_BINARY"""
+import hashlib
 import http.server
 import json
 import os
 import pathlib
 import re
+import socketserver
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
+from email.utils import formatdate
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.dont_write_bytecode = True
@@ -114,20 +118,25 @@ def python_client_waits_for_a_server_that_is_away(checks, binary):
 
 
 class Busy(http.server.BaseHTTPRequestHandler):
-    """Answers 503 twice, then breaks off, then as the service would."""
+    """Answers 503 twice, then breaks off, then as the service would, or with what is set."""
     asked = 0
+    after = ("0", "Wed, 21 Oct 2015 07:28:00 GMT")
+    receipt = {"epoch": 1, "version": 1}
+    orders = []
 
     def do_PUT(self):
         Busy.asked += 1
-        self.rfile.read(int(self.headers["Content-Length"]))
+        state = self.rfile.read(int(self.headers["Content-Length"]))
+        Busy.orders.append(self.headers["State-Order"])
         if Busy.asked == 3:
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
             self.close_connection = True
             return
-        body = b'{"epoch":1,"version":1}' if Busy.asked > 3 else b"{}"
+        receipt = {"hash": "sha256:" + hashlib.sha256(state).hexdigest(), **Busy.receipt}
+        body = json.dumps(receipt if Busy.asked > 3 else {}).encode()
         self.send_response(200 if Busy.asked > 3 else 503)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Retry-After", "0")
+        self.send_header("Retry-After", Busy.after[Busy.asked % 2])
         self.end_headers()
         self.wfile.write(body)
 
@@ -140,7 +149,23 @@ def python_client_tries_again_after_503(checks, _binary):
         threading.Thread(target=busy.serve_forever, daemon=True).start()
         client, _ = python_client(f"http://127.0.0.1:{busy.server_port}")
         checks.equal("python: 503 and half an answer are tried again", (client.save("agent", 1)["version"], Busy.asked), (1, 4))
+        client.save("agent", 2)
+        writer = Busy.orders[0].split("/")[0]
+        checks.equal("python: all attempts of a write have its place", Busy.orders, [f"{writer}/1"] * 4 + [f"{writer}/2"])
+        Busy.receipt = {"hash": "sha256:" + "0" * 64, "epoch": 9}
+        try:
+            client.save("agent", 3)
+            checks.check("python: a receipt for another state is none", False)
+        except AssertionError:
+            checks.equal("python: a receipt for another state is none", client.epoch, 1)
         Busy.asked = -1000
+        Busy.after = (formatdate(time.time() + 3600, usegmt=True),) * 2
+        try:
+            client.save("agent", 1)
+            checks.check("python: a date beyond its patience ends the matter", False)
+        except urllib.error.HTTPError as error:
+            checks.equal("python: a date beyond its patience ends the matter", (error.code, Busy.asked), (503, -999))
+        Busy.after = ("0", "0")
         client.patience = 1
         try:
             client.save("agent", 1)
@@ -150,14 +175,41 @@ def python_client_tries_again_after_503(checks, _binary):
         busy.shutdown()
 
 
+def run_recipe(recipe, port):
+    """As the shell that every system has runs it."""
+    return subprocess.run(["sh", "-eu", "-c", recipe], capture_output=True, text=True, check=False,
+                          env={**os.environ, "HOLDFAST_URL": f"http://127.0.0.1:{port}"})
+
+
+class Closing(socketserver.StreamRequestHandler):
+    """Takes a request and closes without an answer; the second one it answers."""
+    asked = 0
+
+    def handle(self):
+        Closing.asked += 1
+        line = b""
+        while line != b"\r\n":
+            line = self.rfile.readline()
+        if Closing.asked > 1:
+            self.wfile.write(b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+
+
+def curl_recipe_survives_a_lost_connection(checks, _binary):
+    recipe = next(recipe for recipe in listings("curl", "sh") if "--retry" in recipe)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Closing) as closing:
+        threading.Thread(target=closing.serve_forever, daemon=True).start()
+        done = run_recipe(recipe, closing.server_address[1])
+        checks.equal("curl: a connection closed without an answer is tried again", (done.returncode, done.stdout, Closing.asked),
+                     (0, "{}", 2))
+        closing.shutdown()
+
+
 def curl_recipes_run(checks, binary):
     server = Server(binary, new_directory())
     recipes = listings("curl", "sh")
-    environment = {**os.environ, "HOLDFAST_URL": f"http://127.0.0.1:{server.port}"}
     outputs = []
     for number, recipe in enumerate(recipes):
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", recipe], capture_output=True, text=True, env=environment,
-                              check=False)
+        done = run_recipe(recipe, server.port)
         checks.check(f"curl: recipe {number + 1} runs", done.returncode == 0, done.stdout + done.stderr + recipe)
         outputs.append(done.stdout)
     checks.check("curl: there are recipes", len(recipes) >= 7, len(recipes))
@@ -171,4 +223,5 @@ def curl_recipes_run(checks, binary):
 
 if __name__ == "__main__":
     run(node_listing_prints_what_the_page_says, python_client_saves_and_loads, python_client_does_not_overwrite_a_restore,
-        python_client_waits_for_a_server_that_is_away, python_client_tries_again_after_503, curl_recipes_run)
+        python_client_waits_for_a_server_that_is_away, python_client_tries_again_after_503, curl_recipes_run,
+        curl_recipe_survives_a_lost_connection)
