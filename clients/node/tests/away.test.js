@@ -1,24 +1,13 @@
 /** The service is slow, away, full, or answers 503. */
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Holdfast } from '../src/index.js';
 import { hashOf } from '../src/digest.js';
-import { Proxy, answerOf, refusal } from './support/proxy.js';
+import { proxy, service } from './support/proxied.js';
+import { answerOf, refusal } from './support/proxy.js';
 import { Service, collect, hasFaultPoints, until } from './support/service.js';
 
 const QUICK = { minMs: 1, maxMs: 20 };
-
-let service;
-let proxy;
-
-before(async () => {
-  service = await Service.start();
-  proxy = await Proxy.to(service);
-});
-after(async () => {
-  await proxy.end();
-  await service.end();
-});
 
 async function withClient(options, use) {
   Object.assign(proxy, { requests: [], heads: [], refusals: 0, delayMs: 0 });

@@ -2,22 +2,11 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Holdfast, SystemStatePersistence } from '../src/index.js';
-import { Proxy, refusal } from './support/proxy.js';
+import { proxy, service } from './support/proxied.js';
+import { refusal } from './support/proxy.js';
 import { Service, collect, until } from './support/service.js';
-
-let service;
-let proxy;
-
-before(async () => {
-  service = await Service.start();
-  proxy = await Proxy.to(service);
-});
-after(async () => {
-  await proxy.end();
-  await service.end();
-});
 
 /** A process with two components, and what it said. */
 function newRun(system, options = {}) {

@@ -1,25 +1,14 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import { Holdfast, Saver } from '../src/index.js';
-import { Proxy, answerOf, refusal } from './support/proxy.js';
+import { proxy, service } from './support/proxied.js';
+import { answerOf, refusal } from './support/proxy.js';
 import { Service, collect, until } from './support/service.js';
 
 const QUICK = { minMs: 1, maxMs: 20, attempts: 2 };
 const SOON = { retryMinMs: 5, retryMaxMs: 50 };
-
-let service;
-let proxy;
-
-before(async () => {
-  service = await Service.start();
-  proxy = await Proxy.to(service);
-});
-after(async () => {
-  await proxy.end();
-  await service.end();
-});
 
 async function withSaver(system, { retry = QUICK, ...options }, use) {
   const client = new Holdfast(proxy.url, { system, retry });
