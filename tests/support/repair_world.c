@@ -337,3 +337,13 @@ TCase *hf_test_add_case(Suite *suite, const char *name, void (*before)(void), vo
     suite_add_tcase(suite, cases);
     return cases;
 }
+
+int hf_test_world_run(Suite *suite)
+{
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    hf_arena_done(&hf_test_world.arena);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -49,6 +49,7 @@ void hf_test_world_setup_outlined(void);
 void hf_test_world_setup_sealed_outlined(void);
 void hf_test_world_teardown(void);
 TCase *hf_test_add_case(Suite *suite, const char *name, void (*before)(void), void (*after)(void)); /* NULL: none */
+int hf_test_world_run(Suite *suite); /* the end of main: runs and frees the suite; returns the exit status */
 
 /* The steps of setting up, for tests that do it in parts: the directory is there. */
 void hf_test_fill_texts(void);

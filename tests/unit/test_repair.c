@@ -505,10 +505,5 @@ int main(void)
     tcase_add_loop_test(cases, interrupted_publishing_leaves_no_snapshot, 0, 4);
     tcase_add_loop_test(cases, interrupted_repair_leaves_the_old_file_or_the_new_one, 0, 2 * HF_TEST_COUNT(points));
 #endif
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    hf_arena_done(&hf_test_world.arena);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return hf_test_world_run(suite);
 }

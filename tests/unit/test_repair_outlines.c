@@ -207,10 +207,5 @@ int main(void)
     cases = hf_test_add_case(suite, "encrypted outlines", hf_test_world_setup_sealed_outlined, hf_test_world_teardown);
     tcase_add_test(cases, deleted_file_lacks_only_what_is_nowhere_else);
     tcase_add_test(cases, lost_manifest_comes_from_the_outline);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    hf_arena_done(&hf_test_world.arena);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return hf_test_world_run(suite);
 }

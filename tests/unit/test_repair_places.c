@@ -161,10 +161,5 @@ int main(void)
     tcase_add_test(cases, swapped_files_are_swapped_back);
     tcase_add_test(cases, file_of_another_system_goes_home_or_aside);
     tcase_add_test(cases, outlines_that_changed_names_come_home);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    hf_arena_done(&hf_test_world.arena);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return hf_test_world_run(suite);
 }

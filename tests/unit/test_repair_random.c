@@ -177,10 +177,5 @@ int main(void)
     tcase_add_test(cases, random_harm_to_encrypted_files_ends_the_same_way);
     cases = hf_test_add_case(suite, "encrypted", hf_test_world_setup_sealed, hf_test_world_teardown);
     tcase_add_test(cases, random_harm_to_encrypted_files_ends_the_same_way);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    hf_arena_done(&hf_test_world.arena);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return hf_test_world_run(suite);
 }
