@@ -25,6 +25,8 @@ static bool is_worth_repeating(const struct hf_wire_answer *answer, const struct
 static bool was_not_processed(const struct hf_wire_answer *answer, const struct holdfast_error *err);
 static bool pause_before_next(struct holdfast *service, const struct attempts *attempts,
                               const struct hf_wire_answer *answer, const atomic_bool *stop);
+static bool say_elsewhere(const struct hf_wire_request *request, const struct hf_wire_answer *answer,
+                          struct holdfast_error *err);
 static bool say_unknown(struct holdfast_error *err);
 static bool give_up(struct holdfast *service, const struct attempts *attempts, const atomic_bool *stop,
                     struct holdfast_error *err);
@@ -127,8 +129,10 @@ static bool attempt(struct holdfast *service, const struct hf_wire_request *requ
 {
     if (!hf_wire_send(service->wire, request, answer, err))
         return false;
-    if (answer->status < 400)
+    if (hf_wire_is_success(request, answer->status))
         return true;
+    if (answer->status < 400)
+        return say_elsewhere(request, answer, err);
     return hf_problem_read(err, request->doing,
                            &(struct hf_problem_answer){
                                .status = answer->status,
@@ -168,6 +172,17 @@ static bool pause_before_next(struct holdfast *service, const struct attempts *a
     if (answer->retry_after_ms > left_ms)
         return false;
     return hf_wire_pause(service->wire, pause_ms < left_ms ? pause_ms : left_ms, stop);
+}
+
+/* A redirection, mostly of something in between that wants a login first: nothing was done. */
+static bool say_elsewhere(const struct hf_wire_request *request, const struct hf_wire_answer *answer,
+                          struct holdfast_error *err)
+{
+    hf_problem_set(err, HF_PROBLEM_BAD_ANSWER, false, "%s: the answer was %d%s%.256s, which the service never gives",
+                   request->doing, answer->status, answer->location[0] ? " to " : "", answer->location);
+    err->status = answer->status;
+    snprintf(err->request_id, sizeof(err->request_id), "%s", answer->request_id);
+    return false;
 }
 
 /* No answer came from the service itself; what it said stays. */

@@ -65,6 +65,10 @@ struct hf_wire_answer {
     bool began_writing;               /* write was called */
 };
 
+/* Whether an answer of this status is what was asked for: 2xx, or 304 where the request has a condition for it. A
+ * redirection is none: it is not followed, as the body and the token are meant for this service alone. */
+bool hf_wire_is_success(const struct hf_wire_request *request, int status);
+
 void hf_wire_answer_init(struct hf_wire_answer *answer);
 void hf_wire_answer_done(struct hf_wire_answer *answer); /* also as HF_AUTO(wire_answer) */
 

@@ -10,6 +10,17 @@ static void start_anew(struct hf_wire_answer *answer);
 static bool value_of(const char *line, size_t bytes, const char *name, char *out, size_t room);
 static int64_t number_of(const char *text);
 
+bool hf_wire_is_success(const struct hf_wire_request *request, int status)
+{
+    static const char *const conditions[] = {"If-None-Match:", "If-Modified-Since:"};
+    bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    for (const char *const *line = request->headers; status == 304 && reads && line && *line; line++)
+        for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++)
+            if (strncasecmp(*line, conditions[i], strlen(conditions[i])) == 0)
+                return true;
+    return status >= 200 && status < 300;
+}
+
 void hf_wire_answer_init(struct hf_wire_answer *answer)
 {
     *answer = (struct hf_wire_answer){0};
@@ -54,14 +65,15 @@ size_t hf_wire_take_body(char *data, size_t size, size_t count, void *userdata)
     long status = 0;
     curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
     exchange->body_bytes += (int64_t)bytes;
-    if (request->write && status < 400) {
+    bool success = hf_wire_is_success(request, (int)status);
+    if (request->write && success) {
         exchange->answer->began_writing = true;
         if (request->write(request->context, data, bytes))
             return bytes;
         exchange->end = EXCHANGE_REFUSED;
         return 0;
     }
-    size_t bytes_max = status < 400 ? request->answer_bytes_max : PROBLEM_BYTES_MAX;
+    size_t bytes_max = success ? request->answer_bytes_max : PROBLEM_BYTES_MAX;
     curl_off_t announced = -1;
     curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &announced);
     if (body->bytes == 0 && !body->data)

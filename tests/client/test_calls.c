@@ -181,6 +181,47 @@ START_TEST(refusals_are_told_and_not_sent_again)
 }
 END_TEST
 
+/* A call that was answered "elsewhere" did nothing, whatever it was; only a condition makes a 304 an answer. */
+START_TEST(a_redirection_is_a_failure_that_names_where_to)
+{
+    static const struct hf_faulty_step steps[] = {
+        {HF_FAULTY_ANSWER, "HTTP/1.1 302 x\r\nLocation: https://login.example/\r\nContent-Length: 0\r\n\r\n"},
+        {HF_FAULTY_ANSWER, "HTTP/1.1 307 x\r\nLocation: https://login.example/\r\nContent-Length: 2\r\n\r\n{}"},
+        {HF_FAULTY_ANSWER, "HTTP/1.1 304 x\r\nETag: \"1\"\r\n\r\n"},
+        {HF_FAULTY_ANSWER, OK},
+    };
+    static const char *const methods[] = {"POST", "GET", "GET"};
+    static const int statuses[] = {302, 307, 304};
+    struct scene s;
+    start(&s, steps);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(!call(&s, methods[i], "snapshots"));
+        expect_error(&s, "bad_answer", false);
+        ck_assert_msg(i == 2 || strstr(s.err.text, "to https://login.example/"), "%s", s.err.text);
+        ck_assert_int_eq(s.err.status, statuses[i]);
+    }
+    ck_assert_int_eq(hf_faulty_requests(s.faulty), 3);
+    stop(&s);
+}
+END_TEST
+
+START_TEST(not_modified_is_an_answer_to_who_asks_for_it)
+{
+    static const struct hf_faulty_step steps[] = {{HF_FAULTY_ANSWER, "HTTP/1.1 304 x\r\nETag: \"1\"\r\n\r\n"}};
+    static const char *const headers[] = {"If-None-Match: \"1\"", NULL};
+    struct holdfast_answer answer = {0};
+    struct scene s;
+    start(&s, steps);
+    ck_assert_msg(holdfast_call(s.service, &(struct holdfast_request){.path = "components/a", .headers = headers},
+                                &answer, &s.err),
+                  "%s", s.err.text);
+    ck_assert_int_eq(answer.status, 304);
+    ck_assert_str_eq(answer.etag, "\"1\"");
+    holdfast_answer_free(&answer);
+    stop(&s);
+}
+END_TEST
+
 START_TEST(trying_ends_when_its_time_is_over)
 {
     static const struct hf_faulty_step steps[] = {{HF_FAULTY_CLOSE, NULL}};
@@ -490,6 +531,7 @@ HF_TEST_MAIN("calls", a_503_is_sent_again_until_it_works, a_post_is_sent_again_w
              a_post_that_may_have_arrived_is_not_sent_again,
              a_post_is_not_repeated_unseen_on_a_connection_that_was_kept,
              what_may_be_repeated_survives_lost_connections, refusals_are_told_and_not_sent_again,
+             a_redirection_is_a_failure_that_names_where_to, not_modified_is_an_answer_to_who_asks_for_it,
              trying_ends_when_its_time_is_over,
              retry_after_later_than_there_is_time_for_ends_the_call_whether_seconds_or_a_date,
              retry_after_that_is_over_or_cannot_be_read_counts_as_none,
