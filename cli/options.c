@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include "core/auto.h"
+#include "core/escape.h"
 #include "core/nearest.h"
 
 #include <getopt.h>
@@ -26,6 +27,8 @@ static bool refuse_option(char *argv[], int found, const struct grammar *grammar
                           struct hf_error *err);
 static bool find_command(const char *name, struct hf_options *out, struct hf_error *err);
 static bool check_arguments(const struct hf_options *options, struct hf_error *err);
+static bool check_texts(const struct hf_options *options, struct hf_error *err);
+static bool is_text(const char *value, const char *complete);
 static void check_known(const struct hf_options *options, const char *name);
 
 bool hf_options_read(int argc, char *argv[], struct hf_options *out, struct hf_error *err)
@@ -38,7 +41,7 @@ bool hf_options_read(int argc, char *argv[], struct hf_options *out, struct hf_e
         return false;
     int at = optind;
     if (at >= argc)
-        return true;
+        return check_texts(out, err);
     if (!find_command(argv[at], out, err))
         return false;
     grammar_make(&grammar, out->command, true);
@@ -47,7 +50,7 @@ bool hf_options_read(int argc, char *argv[], struct hf_options *out, struct hf_e
         return false;
     out->arguments = argv + at + optind;
     out->argument_count = (size_t)(argc - at - optind);
-    return hf_option_given(out, "help") || check_arguments(out, err);
+    return (hf_option_given(out, "help") || check_arguments(out, err)) && check_texts(out, err);
 }
 
 void hf_options_done(struct hf_options *options)
@@ -215,6 +218,34 @@ static bool check_arguments(const struct hf_options *options, struct hf_error *e
     if (options->argument_count > most)
         return hf_error_set(err, HF_INVALID_REQUEST, "%s does not take %.80s; see holdfast help %s", command->name,
                             options->arguments[most], command->name);
+    return true;
+}
+
+/* JSON holds no other bytes: a name that is left out of a request because of them would make it mean more than was
+ * said. */
+static bool check_texts(const struct hf_options *options, struct hf_error *err)
+{
+    for (size_t i = 0; i < options->given_count; i++)
+        if (!is_text(options->given[i].value, options->given[i].option->complete))
+            return hf_error_set(err, HF_INVALID_REQUEST, "the value of --%s is not UTF-8",
+                                options->given[i].option->name);
+    for (size_t i = 0; options->command && i < options->argument_count && i < HF_ARGUMENTS_MAX; i++)
+        if (!is_text(options->arguments[i], options->command->arguments[i].complete))
+            return hf_error_set(err, HF_INVALID_REQUEST, "%s is not UTF-8", options->command->arguments[i].name);
+    return true;
+}
+
+/* A file may have any name. */
+static bool is_text(const char *value, const char *complete)
+{
+    if (!value || (complete && strcmp(complete, "@file") == 0))
+        return true;
+    size_t left = strlen(value), character;
+    for (const unsigned char *at = (const unsigned char *)value; left > 0; at += character, left -= character) {
+        character = hf_utf8_character_bytes(at, left);
+        if (character == 0)
+            return false;
+    }
     return true;
 }
 

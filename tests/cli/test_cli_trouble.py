@@ -38,7 +38,7 @@ def check_unreachable(checks, binary):
     done = cli.run("--timeout", "1s", "snapshots", "--json")
     checks.check("failures_are_json_too", done.status == 3 and done.out == "" and
                  json.loads(done.err)["error"]["code"] == "unreachable", done)
-    done = cli.run("--timeout", "1s", "get", b"\xff\x1b[2J", "--json")
+    done = cli.run("--timeout", "1s", "get", b"x", "-o", b"\xff\x1b[2J/x", "--json")
     checks.check("a_failure_about_what_is_no_utf8_is_json", done.status in (1, 3) and "\x1b" not in done.err and
                  json.loads(done.err)["error"]["what"], done)
     done = cli.run("completion", "bash")
