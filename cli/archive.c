@@ -5,6 +5,7 @@
 #include "cli/progress.h"
 #include "cli/snapshots.h"
 #include "core/digest.h"
+#include "core/id.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -43,13 +44,14 @@ int hf_run_archive(struct hf_cli *cli)
     if (output && strcmp(output, "-") == 0 && cli->out.terminal)
         return hf_cli_usage(cli, "an archive is nothing for a terminal; name a file with --output");
     HF_AUTO(free) char *escaped = hf_escape(wanted);
-    HF_AUTO(json) json_t *snapshot = hf_cli_get(cli, &err, "snapshots/%s", escaped);
+    HF_AUTO(json) json_t *snapshot = hf_cli_expect(hf_cli_get(cli, &err, "snapshots/%s", escaped), "id", &err);
     if (!snapshot)
         return hf_cli_fail(cli, &err, "cannot download snapshot %s", wanted);
     const char *id = hf_field_text(snapshot, "id");
-    if (!output && strchr(id, '/'))
-        return hf_cli_failed(cli, HF_EXIT_FAILED, "the service gave the snapshot an id that is no file name");
-    HF_AUTO(free) char *own = hf_format("%s-%s.tar%s", hf_field_text(snapshot, "system"), id, zstd ? ".zst" : "");
+    /* Where it is written is said here, never by the service. */
+    if (!hf_name_is_valid(id, strlen(id)))
+        return hf_cli_failed(cli, HF_EXIT_FAILED, "the service gave the snapshot an id that is none");
+    HF_AUTO(free) char *own = hf_format("%s-%s.tar%s", cli->settings.system, id, zstd ? ".zst" : "");
     return download(cli, id, output ? output : own, zstd ? -1 : hf_field_int(snapshot, "stateBytes"));
 }
 
@@ -192,10 +194,15 @@ static int upload(struct hf_cli *cli, struct transfer *transfer, const char *nam
         return transfer->err.code != HF_OK ? hf_cli_failed(cli, HF_EXIT_FAILED, "%s", transfer->err.text)
                                            : hf_cli_fail(cli, &err, "%s was not taken in", name);
     struct hf_error why;
-    HF_AUTO(json) json_t *snapshot = hf_json_parse(answer.body, answer.bytes, &why);
+    json_t *taken = hf_json_parse(answer.body ? answer.body : "", answer.bytes, &why);
     holdfast_answer_free(&answer);
-    if (!json_is_object(snapshot))
+    if (!json_is_object(taken)) {
+        json_decref(taken);
         return hf_cli_failed(cli, HF_EXIT_FAILED, "the answer to the import of %s is no JSON object", name);
+    }
+    HF_AUTO(json) json_t *snapshot = hf_cli_expect(taken, "id", &err);
+    if (!snapshot)
+        return hf_cli_fail(cli, &err, "nobody can tell whether %s was taken in", name);
     if (cli->json)
         return hf_cli_json(cli, snapshot);
     hf_snapshot_write(&cli->out, snapshot);

@@ -82,7 +82,7 @@ json_t *hf_snapshot_validate(struct hf_cli *cli, const char *id, bool deep, stru
 {
     HF_AUTO(free) char *escaped = hf_escape(id);
     struct hf_sending sending = {.body = json_pack("{s:b}", "deep", deep), .idempotent = true, .slow = true};
-    return hf_cli_send(cli, &sending, err, "snapshots/%s/validate", escaped);
+    return hf_cli_expect(hf_cli_send(cli, &sending, err, "snapshots/%s/validate", escaped), "snapshot status", err);
 }
 
 void hf_validation_write(const struct hf_pen *pen, const json_t *validation, bool with_checks)
@@ -118,14 +118,9 @@ static json_t *take(struct hf_cli *cli, bool incremental, const char *label, cha
         .body = json_pack("{s:s, s:s*}", "kind", incremental ? "incremental" : "full", "label", label),
         .prefer = "Prefer: respond-async",
     };
-    json_t *started = hf_cli_send(cli, &sending, err, "snapshots");
+    json_t *started = hf_cli_expect(hf_cli_send(cli, &sending, err, "snapshots"), "id", err);
     if (started)
         snprintf(id, 256, "%s", hf_field_text(started, "id"));
-    if (started && !*id) {
-        *err = (struct holdfast_error){.code = "bad_answer", .text = "the answer names no snapshot"};
-        json_decref(started);
-        return NULL;
-    }
     return started;
 }
 
@@ -146,7 +141,7 @@ static json_t *await(struct hf_cli *cli, const char *id, struct holdfast_error *
     hf_progress_begin(&progress, cli, "Components", false);
     json_t *snapshot = NULL;
     for (int pause_ms = POLL_MIN_MS;; pause_ms = pause_ms * 2 < POLL_MAX_MS ? pause_ms * 2 : POLL_MAX_MS) {
-        snapshot = hf_cli_get(cli, err, "snapshots/%s", escaped);
+        snapshot = hf_cli_expect(hf_cli_get(cli, err, "snapshots/%s", escaped), "id state", err);
         const char *state = hf_field_text(snapshot, "state");
         if (!snapshot || (strcmp(state, "running") != 0 && strcmp(state, "failed") != 0))
             break;

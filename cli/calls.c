@@ -50,6 +50,21 @@ json_t *hf_cli_send(struct hf_cli *cli, const struct hf_sending *sending, struct
     return ask(cli, &request, err);
 }
 
+json_t *hf_cli_expect(json_t *answer, const char *fields, struct holdfast_error *err)
+{
+    HF_AUTO(free) char *names = hf_strdup(fields);
+    char *rest = NULL;
+    for (char *name = strtok_r(names, " ", &rest); answer && name; name = strtok_r(NULL, " ", &rest)) {
+        if (*hf_field_text(answer, name))
+            continue;
+        *err = (struct holdfast_error){.code = "bad_answer"};
+        snprintf(err->text, sizeof(err->text), "the answer has no \"%s\"; is this a holdfast service?", name);
+        json_decref(answer);
+        answer = NULL;
+    }
+    return answer;
+}
+
 json_t *hf_cli_list(struct hf_cli *cli, const char *path, const char *member, size_t most, struct holdfast_error *err)
 {
     HF_AUTO(free) char *cursor = NULL;
@@ -70,8 +85,15 @@ json_t *hf_cli_list(struct hf_cli *cli, const char *path, const char *member, si
         }
         json_array_extend(all, json_object_get(page, member));
         const char *after = hf_field_text(page, "nextCursor");
-        free(cursor);
+        HF_AUTO(free) char *before = cursor;
         cursor = *after ? hf_escape(after) : NULL;
+        if (cursor && before && strcmp(cursor, before) == 0) {
+            *err = (struct holdfast_error){.code = "bad_answer",
+                                           .text = "the list does not end: a page names itself "
+                                                   "as the next one"};
+            json_decref(all);
+            return NULL;
+        }
         if (!cursor || json_array_size(entries) == 0 || (most && json_array_size(all) >= most))
             return all;
     }
@@ -131,7 +153,8 @@ static json_t *ask(struct hf_cli *cli, const struct holdfast_request *request, s
     *err = (struct holdfast_error){0};
     if (!holdfast_call(cli->service, request, &answer, err))
         return NULL;
-    json_t *object = answer.bytes ? hf_json_parse(answer.body, answer.bytes, &why) : json_object();
+    json_t *object =
+        answer.status == 204 ? json_object() : hf_json_parse(answer.body ? answer.body : "", answer.bytes, &why);
     if (!json_is_object(object)) {
         snprintf(err->code, sizeof(err->code), "bad_answer");
         err->status = answer.status;

@@ -37,6 +37,11 @@ struct hf_sending {
 json_t *hf_cli_send(struct hf_cli *cli, const struct hf_sending *sending, struct holdfast_error *err, const char *path,
                     ...) __attribute__((format(printf, 4, 5)));
 
+/* The answer itself, where it has all these fields (separated by spaces) and they are texts that are not empty; else it
+ * is freed, *err is bad_answer and the result NULL, as it is for an answer of NULL. What is not a holdfast service may
+ * answer {} to anything. */
+json_t *hf_cli_expect(json_t *answer, const char *fields, struct holdfast_error *err);
+
 /* All pages of a list, or the first `most` entries of it (0: all): an array. */
 json_t *hf_cli_list(struct hf_cli *cli, const char *path, const char *member, size_t most, struct holdfast_error *err);
 

@@ -5,6 +5,7 @@
 #include "cli/lists.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PAGE 1000
@@ -63,8 +64,15 @@ json_t *hf_events_last(struct hf_cli *cli, const char *after, const char *severi
             json_array_remove(last, 0);
         if (count < PAGE)
             return last;
+        int64_t id = hf_field_int(json_array_get(events, count - 1), "id");
+        if (id <= strtoll(from, NULL, 10)) {
+            *err = (struct holdfast_error){.code = "bad_answer",
+                                           .text = "the list does not end: the ids of its events do not grow"};
+            json_decref(last);
+            return NULL;
+        }
         free(from);
-        from = hf_format("%" PRId64, hf_field_int(json_array_get(events, count - 1), "id"));
+        from = hf_format("%" PRId64, id);
     }
 }
 

@@ -63,7 +63,7 @@ static json_t *make_plan(struct hf_cli *cli, struct holdfast_error *err)
 {
     /* A plan changes nothing: made twice, the first one is simply not used. */
     struct hf_sending sending = {.body = make_request(cli), .idempotent = true, .slow = true};
-    return hf_cli_send(cli, &sending, err, "recoveries");
+    return hf_cli_expect(hf_cli_send(cli, &sending, err, "recoveries"), "id status", err);
 }
 
 static json_t *make_request(struct hf_cli *cli)
@@ -93,7 +93,7 @@ static json_t *make_request(struct hf_cli *cli)
 static json_t *read_plan(struct hf_cli *cli, const char *id, struct holdfast_error *err)
 {
     HF_AUTO(free) char *escaped = hf_escape(id);
-    json_t *plan = hf_cli_get(cli, err, "recoveries/%s", escaped);
+    json_t *plan = hf_cli_expect(hf_cli_get(cli, err, "recoveries/%s", escaped), "id status", err);
     if (plan && strcmp(hf_field_text(plan, "status"), "planned") != 0) {
         *err = (struct holdfast_error){.code = "conflict", .status = 409};
         snprintf(err->text, sizeof(err->text), "%.80s is no plan that waits: it is %.40s", id,
@@ -144,7 +144,9 @@ static int apply(struct hf_cli *cli, const json_t *plan)
     if (!sending.body)
         return hf_cli_usage(cli, "the reason is not UTF-8");
     fflush(cli->out.file);
-    HF_AUTO(json) json_t *recovery = hf_cli_send(cli, &sending, &err, "recoveries/%s/apply", escaped);
+    HF_AUTO(json)
+    json_t *recovery =
+        hf_cli_expect(hf_cli_send(cli, &sending, &err, "recoveries/%s/apply", escaped), "id status", &err);
     if (!recovery && strcmp(err.code, "outcome_unknown") == 0)
         recovery = find_outcome(cli, escaped, &err);
     if (!recovery)
@@ -160,7 +162,7 @@ static int apply(struct hf_cli *cli, const json_t *plan)
 static json_t *find_outcome(struct hf_cli *cli, const char *escaped, struct holdfast_error *err)
 {
     struct holdfast_error ignored;
-    json_t *recovery = hf_cli_get(cli, &ignored, "recoveries/%s", escaped);
+    json_t *recovery = hf_cli_expect(hf_cli_get(cli, &ignored, "recoveries/%s", escaped), "id status", &ignored);
     if (!recovery)
         return NULL;
     if (strcmp(hf_field_text(recovery, "status"), "planned") != 0)

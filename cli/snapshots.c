@@ -42,7 +42,7 @@ int hf_run_show(struct hf_cli *cli)
     struct holdfast_error err;
     const char *wanted = hf_argument(&cli->options, 0);
     HF_AUTO(free) char *id = hf_escape(wanted);
-    HF_AUTO(json) json_t *snapshot = hf_cli_get(cli, &err, "snapshots/%s", id);
+    HF_AUTO(json) json_t *snapshot = hf_cli_expect(hf_cli_get(cli, &err, "snapshots/%s", id), "id state", &err);
     if (!snapshot)
         return hf_cli_fail(cli, &err, "cannot show snapshot %s", wanted);
     HF_AUTO(json) json_t *held = NULL;
@@ -74,7 +74,7 @@ int hf_run_pin(struct hf_cli *cli)
                                  .idempotent = true};
     if (!sending.body)
         return hf_cli_usage(cli, "the label is not UTF-8");
-    HF_AUTO(json) json_t *snapshot = hf_cli_send(cli, &sending, &err, "snapshots/%s", id);
+    HF_AUTO(json) json_t *snapshot = hf_cli_expect(hf_cli_send(cli, &sending, &err, "snapshots/%s", id), "id", &err);
     if (!snapshot)
         return hf_cli_fail(cli, &err, "cannot %s snapshot %s", pinned ? "pin" : "unpin", wanted);
     if (cli->json)
