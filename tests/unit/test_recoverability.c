@@ -152,6 +152,7 @@ END_TEST
 
 START_TEST(a_restore_is_a_change_too)
 {
+    setenv("HOLDFAST_FAULT", "recovery_before_snapshot:error", 1); /* which would hold it */
     hf_test_service_open(&service, NULL);
     put_at("a", "1");
     struct hf_snapshot_row full = hf_test_full(&service);
@@ -163,6 +164,7 @@ START_TEST(a_restore_is_a_change_too)
     put_at("a", "3");
     expect_exposed_since(restored_ms);
     hf_test_service_close(&service);
+    unsetenv("HOLDFAST_FAULT");
 }
 END_TEST
 
