@@ -138,10 +138,10 @@ static bool leave_history(struct hf_recovering *recovering, const char *why, str
     char time[HF_TIME_BYTES];
     hf_time_format(at_ms, time);
     hf_recovery_close_source(recovering);
-    if (recovering->request->plan && !recovering->request->force)
+    if (recovering->request->plan) /* forced or not: what would be restored is not what was shown */
         return hf_error_set(err, HF_PLAN_CHANGED,
-                            "the history that the plan was made from no longer serves for %s (%s); make a new plan, or "
-                            "apply this one with \"force\":true",
+                            "the history that the plan was made from no longer serves for %s (%s), and a snapshot "
+                            "holds something else; make a new plan",
                             time, why);
     hf_recovery_step(recovering, "the history in the database does not serve for %s (%s): looking for a snapshot", time,
                      why);
@@ -154,7 +154,8 @@ bool hf_recovery_use_source(struct hf_recovering *recovering, struct hf_error *e
     bool verify = recovering->engine->config->validate_on_restore || recovering->request->salvage;
     if (!hf_recovery_select(recovering, err))
         return false;
-    if ((verify && !hf_recovery_verify_source(recovering, err)) || !hf_recovery_check_salvage(recovering, err))
+    if (!hf_recovery_check_cut(recovering, err) || (verify && !hf_recovery_verify_source(recovering, err)) ||
+        !hf_recovery_check_salvage(recovering, err))
         return false;
     if (recovering->request->dry_run)
         return plan_only(recovering, err);

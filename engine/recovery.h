@@ -30,7 +30,7 @@ struct hf_recovery_request {
     const struct hf_recovery_row *plan;
     const struct hf_selected *along; /* what comes along according to the plan */
     int along_count;
-    bool force; /* apply the plan although the system moved on since */
+    bool force; /* apply the plan although the system moved on since; not when its source holds something else now */
 };
 
 /* head: a plan of the present, in waves; unless it is a dry run it is pending until its components have reported

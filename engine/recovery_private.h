@@ -82,6 +82,7 @@ struct hf_recovering {
     bool elsewhere; /* what the snapshot's files lack is read from other copies: they cannot be mended */
     struct hf_salvage salvage;
     struct hf_salvage planned; /* what the plan that is applied said of it */
+    int64_t planned_sequence;  /* and which cut it showed; 0: there is none */
 
     /* the source */
     struct hf_past *past;          /* NULL: head */
@@ -124,7 +125,9 @@ void hf_recovery_take_over_plan(struct hf_recovering *recovering);
 HF_MUST_USE bool hf_recovery_check_unmoved(const struct hf_recovering *recovering, const struct hf_system_info *now,
                                            struct hf_error *err);
 
-/* HF_PLAN_CHANGED when other components are lost than the plan said, and it is not forced. */
+/* Of a plan that is applied, forced or not: HF_PLAN_CHANGED when its source holds another cut now. */
+HF_MUST_USE bool hf_recovery_check_cut(const struct hf_recovering *recovering, struct hf_error *err);
+/* The same, when other components are lost than the plan said. */
 HF_MUST_USE bool hf_recovery_check_salvage(const struct hf_recovering *recovering, struct hf_error *err);
 
 /* recovery_source.c: opens the chain of one snapshot, leased; HF_DAMAGED names what is wrong. When salvaging: what

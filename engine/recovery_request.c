@@ -159,6 +159,7 @@ void hf_recovery_take_over_plan(struct hf_recovering *recovering)
     hf_recovery_take_over_skipped(recovering, json_object_get(detail, "skipped"));
     const json_t *salvage = json_object_get(detail, "salvage"), *lost = json_object_get(detail, "lost");
     const json_t *cut = json_object_get(detail, "cut");
+    recovering->planned_sequence = json_integer_value(json_object_get(cut, "sequence"));
     if (json_is_true(json_object_get(cut, "exact")))
         recovering->wanted = json_integer_value(json_object_get(cut, "sequence"));
     recovering->planned.under_way = json_is_object(salvage);
@@ -184,17 +185,26 @@ bool hf_recovery_check_unmoved(const struct hf_recovering *recovering, const str
                         (long long)now->epoch);
 }
 
+bool hf_recovery_check_cut(const struct hf_recovering *recovering, struct hf_error *err)
+{
+    const int64_t planned = recovering->planned_sequence, now = recovering->cut.sequence;
+    return planned == 0 || planned == now ||
+           hf_error_set(
+               err, HF_PLAN_CHANGED,
+               "what the plan was made from is not the same any more: sequence %lld then, %lld now; make a new "
+               "plan",
+               (long long)planned, (long long)now);
+}
+
 bool hf_recovery_check_salvage(const struct hf_recovering *recovering, struct hf_error *err)
 {
     const struct hf_recovery_request *request = recovering->request;
     const struct hf_salvage *planned = &recovering->planned, *now = &recovering->salvage;
-    if (!request->plan || request->force ||
-        (planned->under_way == now->under_way &&
-         (!now->under_way || (planned->list.whole == now->list.whole && planned->lost == now->lost))))
+    if (!request->plan || (planned->under_way == now->under_way &&
+                           (!now->under_way || (planned->list.whole == now->list.whole && planned->lost == now->lost))))
         return true;
     return hf_error_set(
         err, HF_PLAN_CHANGED,
-        "of snapshot %s other components are lost (%lld) than when the plan was made (%lld); make a new "
-        "plan, or apply this one with \"force\":true",
+        "of snapshot %s other components are lost (%lld) than when the plan was made (%lld); make a new plan",
         recovering->snapshot, (long long)now->lost, (long long)planned->lost);
 }

@@ -139,7 +139,7 @@ class Recovering(Comparing):
             return
         answer = self.outcome(system, reply, 200, False)
         if not answer:
-            self.plan_refused(system, plan, force, reply)
+            self.plan_refused(system, plan, reply)
             return
         if reply is None and answer["id"] != plan["id"]:  # another began within the same millisecond
             answer = self.get_json(path)
@@ -151,14 +151,14 @@ class Recovering(Comparing):
         if reply is not None:
             self.refused(("POST", f"{path}/apply", {"force": force}), 409, "conflict")
 
-    def plan_refused(self, system, plan, force, reply):
+    def plan_refused(self, system, plan, reply):
         """Its history may have been trimmed since."""
         moment = plan["moment"]
         if reply is None:
             return
         sequence = moment.sequence(system)
         if moment.kind == "at" and self.may_have_left_history(system, moment, sequence) and \
-                ((reply.code == "plan_changed" and not force) or reply.status == 404):
+                (reply.code == "plan_changed" or reply.status == 404):
             self.counts["plans whose history went"] += 1
             return
         raise Mismatch(f"plan {plan['id']} of {system.name} ({moment}): {reply!r}")

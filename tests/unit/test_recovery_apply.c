@@ -217,6 +217,30 @@ START_TEST(a_plan_of_a_past_moment_is_applied_from_history)
 }
 END_TEST
 
+START_TEST(a_plan_whose_history_went_is_refused_even_when_forced)
+{
+    hf_test_service_open(&service, NULL);
+    hf_test_put(&service, "a", "{\"a\":1}");
+    hf_test_full(&service);
+    hf_test_put(&service, "a", "{\"a\":2}");
+    usleep(5000);
+    int64_t at_ms = hf_clock_now_ms();
+    usleep(5000);
+    hf_test_put(&service, "a", "{\"a\":3}");
+    struct hf_recovery_row row, plan = plan_of(&(struct hf_recovery_request){.source = "at", .at_ms = at_ms});
+    hf_test_forget_history(&service); /* the snapshot before that moment holds 1 */
+    for (int force = 0; force <= 1; force++) {
+        ck_assert(!hf_test_apply(&service, plan.id, force, &row, &err));
+        ck_assert_int_eq(err.code, HF_PLAN_CHANGED);
+        ck_assert_ptr_nonnull(strstr(err.text, "make a new plan"));
+        ck_assert_ptr_null(strstr(err.text, "force"));
+    }
+    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":3}");
+    ck_assert_int_eq(hf_test_system(&service).epoch, 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_plan_of_latest_means_the_snapshot_that_was_the_latest_then)
 {
     const char *const flags[] = {"--anchor-interval", "0", NULL};
@@ -414,6 +438,7 @@ HF_TEST_MAIN("recovery apply", a_plan_becomes_the_restore_that_it_planned,
              a_plan_is_refused_once_the_system_moved_on_unless_forced,
              a_restore_in_between_makes_a_plan_outdated_by_its_epoch, only_a_plan_of_the_past_is_applied_and_only_once,
              a_partial_plan_touches_only_what_it_named, a_plan_of_a_past_moment_is_applied_from_history,
+             a_plan_whose_history_went_is_refused_even_when_forced,
              a_plan_of_latest_means_the_snapshot_that_was_the_latest_then, a_plan_outlives_a_restart_and_a_failure,
              an_upload_in_line_before_a_plan_is_not_undone_by_it, of_two_who_force_the_same_plan_one_applies_it,
              a_restore_writes_a_state_again_whose_stored_bytes_are_damaged);
