@@ -266,8 +266,9 @@ static bool check_all(struct hf_batch *batch, struct hf_catalog *catalog, struct
         write->failed_item = i;
         struct hf_head head = *head_in(batch, component);
         head.epoch = system ? system->epoch : 1;
-        if (!check_order(write, component, &write->error) || !check_room(item, &head, &write->error) ||
-            !check_item(write, item, &head, &write->error))
+        /* A condition that fails says so: whoever tries again on that must not need to know of orders. */
+        if (!check_room(item, &head, &write->error) || !check_item(write, item, &head, &write->error) ||
+            !check_order(write, component, &write->error))
             return false;
         content_types[i] = item->delete_it ? "" : hf_catalog_intern_locked(catalog, item->content_type);
         if (!content_types[i])

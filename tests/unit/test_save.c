@@ -283,6 +283,19 @@ START_TEST(a_batch_with_one_superseded_item_writes_nothing_and_names_it)
 }
 END_TEST
 
+START_TEST(a_condition_that_fails_is_told_before_the_order)
+{
+    struct upload newer, late = {.write.order = {1, 1}};
+    open_batch();
+    ck_assert(put_as(1, 2, "a", "2", &newer));
+    upload(&late, "a", "1")->items[0].if_match = "\"7-0000000000000000\"";
+    ck_assert(!add(&late));
+    ck_assert_int_eq(late.write.error.code, HF_PRECONDITION);
+    release(&newer), release(&late);
+    close_batch();
+}
+END_TEST
+
 START_TEST(a_failed_commit_leaves_no_number_behind)
 {
     struct upload first, failed[3], again, fresh;
@@ -345,5 +358,6 @@ HF_TEST_MAIN("save", versions_count_changes_and_sequences_have_no_gaps,
              the_same_content_is_written_again_when_what_is_stored_is_damaged,
              an_epoch_from_before_a_restore_is_refused, the_writes_of_a_writer_happen_in_their_order,
              an_unchanged_write_counts_in_the_order_of_its_writer,
-             a_batch_with_one_superseded_item_writes_nothing_and_names_it, a_failed_commit_leaves_no_number_behind,
+             a_batch_with_one_superseded_item_writes_nothing_and_names_it,
+             a_condition_that_fails_is_told_before_the_order, a_failed_commit_leaves_no_number_behind,
              entity_tags_match_strongly_and_in_lists, no_entity_tag_from_before_a_restore_matches_after_it);
