@@ -65,13 +65,14 @@ bool holdfast_heartbeat(struct holdfast *service, const char *component, double 
 bool holdfast_remove(struct holdfast *service, const char *component, struct holdfast_error *err)
 {
     struct holdfast_error unused;
-    char epoch_line[48];
+    char epoch_line[48], order_line[HF_ORDER_LINE_BYTES];
     err = err ? err : &unused;
     if (!hf_problem_check_name("component", component, err))
         return false;
     int64_t epoch = holdfast_epoch(service);
     snprintf(epoch_line, sizeof(epoch_line), "State-Epoch: %lld", (long long)epoch);
-    const char *const headers[] = {epoch > 0 ? epoch_line : NULL, NULL};
+    hf_orders_line(&service->orders, hf_orders_next(&service->orders), order_line);
+    const char *const headers[] = {order_line, epoch > 0 ? epoch_line : NULL, NULL};
     HF_AUTO(free) char *doing = hf_format("removing %s", component);
     HF_AUTO(free) char *target = hf_call_target(service, "components/%s", component);
     const struct hf_call call = {

@@ -171,8 +171,9 @@ static enum hf_delta_outcome send_delta(const struct attempt *attempt, const str
  * the service, or something on the way to it, knows no deltas. */
 static enum hf_delta_outcome judge(const struct holdfast_error *err)
 {
-    static const char *const lasting[] = {HF_PROBLEM_UNREACHABLE, HF_PROBLEM_TIMED_OUT, HF_PROBLEM_CANCELLED,
-                                          HF_PROBLEM_UNKNOWN,     "unauthorized",       "stale_epoch"};
+    static const char *const lasting[] = {
+        HF_PROBLEM_UNREACHABLE, HF_PROBLEM_TIMED_OUT, HF_PROBLEM_CANCELLED, HF_PROBLEM_UNKNOWN,
+        "unauthorized",         "stale_epoch",        "superseded"};
     for (size_t i = 0; i < sizeof(lasting) / sizeof(lasting[0]); i++)
         if (hf_problem_is(err, lasting[i]))
             return HF_DELTA_FAILED;

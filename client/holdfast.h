@@ -46,7 +46,7 @@ HOLDFAST_PUBLIC const char *holdfast_version(void);
 
 /* ---- failures ---------------------------------------------------------------------------------------------------- */
 
-/* code is the service's ("stale_epoch", "precondition_failed", "not_found", …; docs/api.md lists them) or one of ours:
+/* code is the service's ("stale_epoch", "superseded", "precondition_failed", "not_found", …; docs/api.md lists them) or one of ours:
  * "invalid_argument", "unreachable", "timed_out", "outcome_unknown", "bad_answer" (not what the contract says, or bytes
  * that do not match their digest), "cancelled", "queue_full", "outbox_failed", "no_memory". */
 struct holdfast_error {

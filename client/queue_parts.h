@@ -23,6 +23,7 @@ struct hf_queue_batch {
     struct holdfast_item items[HF_QUEUE_BATCH_MAX];
     struct holdfast_receipt receipts[HF_QUEUE_BATCH_MAX];
     size_t count;
+    int64_t order;  /* of what is being sent */
     bool unchanged; /* there is nothing to send, only to tell */
 };
 

@@ -169,6 +169,7 @@ static void send_batch(struct holdfast_queue *queue)
         return;
     }
     read_files(queue);
+    queue->batch.order = hf_states_next_order(queue->service); /* the same should they go singly then */
     if (queue->batch.count > 1)
         send_together(queue);
     else
@@ -230,7 +231,12 @@ static void send_together(struct holdfast_queue *queue)
 {
     struct hf_queue_batch *batch = &queue->batch;
     struct hf_states_answer answer = {0};
-    struct hf_states_terms terms = {batch->entries[0]->sending->epoch, &queue->stop, &answer};
+    struct hf_states_terms terms = {
+        .epoch = batch->entries[0]->sending->epoch,
+        .stop = &queue->stop,
+        .answer = &answer,
+        .order = batch->order,
+    };
     struct holdfast_error err = {0};
     for (size_t i = 0; i < batch->count; i++)
         batch->items[i] = item_of(batch->entries[i]->sending);
@@ -258,7 +264,12 @@ static void send_singly(struct holdfast_queue *queue)
         struct hf_queue_entry *entry = batch->entries[i];
         const struct hf_queue_state *state = entry->sending;
         struct hf_states_answer answer = {0};
-        struct hf_states_terms terms = {state->epoch, &queue->stop, &answer};
+        struct hf_states_terms terms = {
+            .epoch = state->epoch,
+            .stop = &queue->stop,
+            .answer = &answer,
+            .order = batch->order,
+        };
         struct holdfast_item item = item_of(state);
         struct holdfast_error err = {0};
         if (hf_states_save(queue->service, &terms, item.component, item.data, item.bytes, &item.options,

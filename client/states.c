@@ -29,11 +29,14 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
     if (!check(component, data, bytes, options, err))
         return false;
     HF_AUTO(free) char *doing = hf_format("saving %s", component);
+    char order_line[HF_ORDER_LINE_BYTES];
+    hf_orders_line(&service->orders, terms->order ? terms->order : hf_states_next_order(service), order_line);
     struct hf_upload upload = {
         .doing = doing,
         .component = component,
         .data = bytes > 0 ? data : "",
         .bytes = bytes,
+        .order_line = order_line,
         .terms = terms,
         .options = options,
     };
@@ -48,6 +51,11 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
     if (out)
         *out = receipt;
     return true;
+}
+
+int64_t hf_states_next_order(struct holdfast *service)
+{
+    return hf_orders_next(&service->orders);
 }
 
 bool hf_states_are_cancelled(const struct holdfast *service)

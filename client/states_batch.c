@@ -31,7 +31,7 @@ bool hf_states_save_all(struct holdfast *service, const struct hf_states_terms *
 {
     struct holdfast_error unused;
     HF_AUTO(buf) struct hf_buf body;
-    char key[32], epoch_line[48];
+    char key[32], epoch_line[48], order_line[HF_ORDER_LINE_BYTES];
     err = err ? err : &unused;
     hf_buf_init(&body, BODY_BYTES_LIMIT);
     if (!check(items, count, err) || !write_body(items, count, &body, err))
@@ -40,7 +40,8 @@ bool hf_states_save_all(struct holdfast *service, const struct hf_states_terms *
     hf_id_random("", key, sizeof(key));
     HF_AUTO(free) char *key_line = hf_format("Idempotency-Key: %s", key);
     snprintf(epoch_line, sizeof(epoch_line), "State-Epoch: %lld", (long long)terms->epoch);
-    const char *const headers[] = {key_line, terms->epoch > 0 ? epoch_line : NULL, NULL};
+    hf_orders_line(&service->orders, terms->order ? terms->order : hf_states_next_order(service), order_line);
+    const char *const headers[] = {key_line, order_line, terms->epoch > 0 ? epoch_line : NULL, NULL};
     HF_AUTO(free) char *doing = hf_format("saving %zu states", count);
     HF_AUTO(free) char *target = hf_call_target(service, "states");
     const struct hf_call call = {

@@ -23,6 +23,7 @@ void hf_upload_lines_make(const struct hf_upload *upload, const struct hf_hash *
     hf_base64_encode(body_hash->bytes, HF_HASH_BYTES, digest);
     *lines = (struct hf_upload_lines){0};
     hf_upload_lines_add(lines, hf_format("Content-Digest: sha-256=:%s:", digest));
+    hf_upload_lines_add(lines, hf_strdup(upload->order_line));
     if (upload->terms->epoch > 0)
         hf_upload_lines_add(lines, hf_format("State-Epoch: %lld", (long long)upload->terms->epoch));
     if (options->if_match)

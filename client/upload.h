@@ -11,7 +11,8 @@ struct hf_upload { /* all borrowed */
     const char *component;
     const void *data;
     size_t bytes;
-    struct hf_hash hash; /* of data */
+    struct hf_hash hash;    /* of data */
+    const char *order_line; /* the same in whatever form it is sent */
     const struct hf_states_terms *terms;
     const struct holdfast_save_options *options; /* not NULL */
     uint64_t deadline_ns;                        /* of all calls that the save takes; 0: one attempt of each */
