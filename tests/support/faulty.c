@@ -120,6 +120,13 @@ bool hf_faulty_has(struct hf_faulty *faulty, int index, const char *text)
     return strstr(hf_faulty_request(faulty, index), text) != NULL;
 }
 
+char *hf_faulty_deliver(struct hf_faulty *faulty, int index)
+{
+    const char *request = hf_faulty_request(faulty, index);
+    size_t answer_bytes = 0;
+    return ask_real_server(faulty, request, strlen(request), &answer_bytes);
+}
+
 static void *accept_all(void *argument)
 {
     struct hf_faulty *faulty = argument;

@@ -32,6 +32,10 @@ void hf_faulty_stop(struct hf_faulty *faulty);
 /* Another real server from now on; 0: there is none, and what would be passed on is closed unanswered. Any thread. */
 void hf_faulty_pass_on_to(struct hf_faulty *faulty, int real_port);
 
+/* Takes a request that came, and was not passed on, to the real server now, however long ago its client left. Returns
+ * the whole answer (owns: free()); NULL: there was none. Only texts. */
+char *hf_faulty_deliver(struct hf_faulty *faulty, int index);
+
 const char *hf_faulty_url(const struct hf_faulty *faulty);
 int hf_faulty_requests(struct hf_faulty *faulty);                      /* read so far, and connections closed unread */
 void hf_faulty_await(struct hf_faulty *faulty, int requests);          /* until so many came */
