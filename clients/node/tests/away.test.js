@@ -82,6 +82,35 @@ test('each write has its place among those of its client, the same in all attemp
     assert.ok(keys[1] === keys[2] && keys[0] !== keys[1], 'a batch keeps its key');
   }));
 
+test('an attempt that arrives after a later save is stored changes nothing', () =>
+  withClient({ system: 'late', retry: false }, async (client) => {
+    await client.save('agent', 0);
+    const overtaken = [
+      () => client.save('agent', 1, { timeout: 50 }),
+      () => client.saveMany([{ component: 'agent', state: 2 }], { timeout: 50 }),
+      () => client.deleteComponent('agent', { timeout: 50 }),
+    ];
+    for (const [index, call] of overtaken.entries()) {
+      proxy.holds = 1;
+      await assert.rejects(call(), { code: 'timeout' });
+      const { version } = await client.save('agent', { index });
+      const [answer] = await proxy.release();
+      assert.match(answer, /^HTTP\/1.1 409 [^]*"superseded"/);
+      const state = await client.load('agent');
+      assert.deepEqual([state.value.index, state.version], [index, version]);
+    }
+  }));
+
+test('of two saves under way at a time the later one stays', () =>
+  withClient({ system: 'overtaken', retry: false }, async (client) => {
+    proxy.holds = 1;
+    const first = assert.rejects(client.save('agent', 1), { code: 'superseded', retryable: false });
+    await client.save('agent', 2);
+    await proxy.release();
+    await first;
+    assert.equal((await client.load('agent')).value, 2);
+  }));
+
 test('the number of attempts is bounded, and the last failure is told', () =>
   withClient({ retry: { ...QUICK, attempts: 3 } }, async (client) => {
     proxy.answer = refusal('starting');

@@ -39,14 +39,16 @@ export class Proxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Gives the service what was kept back, as a buffer on the way would; gives the answers that nobody hears. */
+  /** Gives the service what was kept back, as a buffer on the way would; gives the answers. */
   release() {
     return Promise.all(
-      this.#held.splice(0).map(({ service, parts }) => {
+      this.#held.splice(0).map((kept) => {
+        const { client, service } = kept;
         const answer = once(service, 'data');
-        service.write(Buffer.concat(parts));
+        service.write(Buffer.concat(kept.parts));
+        kept.parts = null;
         return answer.then(([data]) => {
-          service.destroy();
+          if (client.destroyed) service.destroy();
           return data.toString('latin1');
         });
       }),
@@ -67,7 +69,7 @@ export class Proxy {
       socket.on('error', () => {});
       socket.on('close', () => this.#sockets.delete(socket));
     }
-    const kept = { service, parts: null };
+    const kept = { client, service, parts: null };
     client.on('close', () => kept.parts || service.destroy());
     service.on('close', () => setTimeout(() => client.destroy(), this.delayMs).unref()); // after what is held back
     client.on('data', (data) => this.#takeRequest(data, client, kept));
