@@ -49,9 +49,9 @@ HOLDFAST_PUBLIC const char *holdfast_version(void);
 
 /* ---- failures ---------------------------------------------------------------------------------------------------- */
 
-/* code is the service's ("stale_epoch", "superseded", "precondition_failed", "not_found", …; docs/api.md lists them) or one of ours:
- * "invalid_argument", "unreachable", "timed_out", "outcome_unknown", "bad_answer" (not what the contract says, or bytes
- * that do not match their digest), "cancelled", "queue_full", "outbox_failed", "no_memory". */
+/* code is the service's ("stale_epoch", "superseded", "precondition_failed", "not_found", …; docs/api.md lists them) or
+ * one of ours: "invalid_argument", "unreachable", "timed_out", "outcome_unknown", "bad_answer" (not what the contract
+ * says, or bytes that do not match their digest), "cancelled", "queue_full", "outbox_failed", "no_memory". */
 struct holdfast_error {
     int status;            /* HTTP status, 0 where no answer came */
     bool retryable;        /* the same call may succeed later */
