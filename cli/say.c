@@ -20,7 +20,7 @@ static const struct meaning meanings[] = {
     {"unauthorized", HF_EXIT_FORBIDDEN, "give a token with --token-file, HOLDFAST_TOKEN or the config file"},
     {"forbidden", HF_EXIT_FORBIDDEN, "it takes a token with another role or scope"},
     {"precondition_failed", HF_EXIT_CONFLICT, NULL},
-    {"plan_changed", HF_EXIT_CONFLICT, "look at a new plan, or use --force to apply this one all the same"},
+    {"plan_changed", HF_EXIT_CONFLICT, "look at a new plan; where only the system moved on, --force applies this one"},
     {"outcome_unknown", HF_EXIT_FAILED, "it may have been done: look before you repeat it"},
 };
 

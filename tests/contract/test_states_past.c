@@ -136,11 +136,24 @@ START_TEST(time_of_a_sequence_is_told_while_its_row_is_kept)
     HF_TEST_OK(hf_states_time_of(test.read, HF_TEST_SYSTEM, 4, &at_ms, &found, &err));
     ck_assert(found);
     ck_assert_int_eq(at_ms, 4000);
+    HF_TEST_OK(hf_states_time_after(test.read, HF_TEST_SYSTEM, 0, &at_ms, &found, &err));
+    ck_assert(found);
+    ck_assert_int_eq(at_ms, 1000);
+    HF_TEST_OK(hf_states_time_after(test.read, HF_TEST_SYSTEM, 4, &at_ms, &found, &err));
+    ck_assert(found);
+    ck_assert_int_eq(at_ms, 5000);
+    HF_TEST_OK(hf_states_time_after(test.read, HF_TEST_SYSTEM, 10, &at_ms, &found, &err));
+    ck_assert(!found);
+    found = true;
     HF_TEST_OK(hf_states_trim(test.write, HF_TEST_SYSTEM, 6, 100, &deleted, &err));
     HF_TEST_OK(hf_states_time_of(test.read, HF_TEST_SYSTEM, 4, &at_ms, &found, &err));
     ck_assert(!found);
     HF_TEST_OK(hf_states_time_of(test.read, HF_TEST_SYSTEM, 11, &at_ms, &found, &err));
     ck_assert(!found);
+    at_ms = 0;
+    HF_TEST_OK(hf_states_time_after(test.read, HF_TEST_SYSTEM, 0, &at_ms, &found, &err));
+    ck_assert(found);
+    ck_assert_int_eq(at_ms, 5000); /* the oldest that the trim left */
     hf_test_store_done(&test);
 }
 END_TEST
