@@ -157,7 +157,7 @@ static bool find_elsewhere(void *context, const struct hf_hash *hash, int64_t by
     if (!download->asked_elsewhere)
         hf_validation_mend_later(download->engine, download->system, download->id);
     download->asked_elsewhere = true;
-    return hf_heal_find(download->engine, download->system, hash, bytes, out, origin);
+    return hf_heal_find(download->engine, download->system, hash, bytes, HF_HEAL_THOROUGH, out, origin);
 }
 
 static bool hash_and_pass(void *context, const void *data, size_t bytes, struct hf_error *err)

@@ -47,6 +47,7 @@ static const char *const fault_names[] = {
     "drill_no_space",
     "drill_midway",
     "fork_midway",
+    "heal_turn",
     "events_after_commit",
     "validation_slow",
     "outline_before_rename",

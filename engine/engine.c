@@ -1,3 +1,4 @@
+#include "engine/copies.h"
 #include "engine/engine.h"
 
 #include "core/auto.h"
@@ -122,6 +123,7 @@ static void free_parts(struct hf_engine *engine)
     hf_repository_close(engine->mirror_repository);
     hf_repository_close(engine->repository);
     hf_keys_free(engine->keys);
+    hf_copies_free(engine->copies);
     hf_event_queue_free(engine->events);
     if (engine->directory_lock >= 0)
         close(engine->directory_lock);
@@ -183,6 +185,7 @@ bool hf_engine_start(struct hf_engine **out, const struct hf_config *config, str
     engine->directory_lock = -1;
     engine->started_at_ms = hf_clock_now_ms();
     engine->events = hf_event_queue_new();
+    engine->copies = hf_copies_new();
     hf_metric_set(HF_M_START_TIME, (double)engine->started_at_ms / 1000);
     if (!start_parts(engine, err)) {
         free_parts(engine);

@@ -12,7 +12,7 @@
 enum hf_phase { HF_PHASE_STARTING, HF_PHASE_RECOVERING, HF_PHASE_READY, HF_PHASE_STOPPING };
 
 /* A row whose loss was told of. */
-#define HF_TOLD_DAMAGE_MAX 64
+#define HF_TOLD_DAMAGE_MAX 1024
 struct hf_told_damage {
     int64_t system_id, sequence;
     uint64_t looked_ns; /* when every place was last looked at; 0: free */
@@ -37,7 +37,8 @@ struct hf_engine {
     struct hf_scheduler *scheduler;                        /* scheduler.h */
     struct hf_told_damage told_damage[HF_TOLD_DAMAGE_MAX]; /* this and the next: heal.c, behind its lock */
     bool told_database_damage;
-    _Atomic int imports; /* under way: snapshot_import.c */
+    struct hf_copies *copies; /* copies.h */
+    _Atomic int imports;      /* under way: snapshot_import.c */
     int64_t started_at_ms;
     atomic_bool breaking_off; /* validations that were asked for end without a verdict */
     _Atomic int phase;        /* enum hf_phase */

@@ -1,3 +1,4 @@
+#include "engine/copies.h"
 #include "engine/fork_private.h"
 
 #include "core/auto.h"
@@ -163,6 +164,7 @@ static bool fill_result(struct hf_forking *forking, struct hf_arena *arena, stru
 
 static void tell(const struct hf_forking *forking)
 {
+    hf_copies_changed(forking->engine);
     const char *name = forking->request->name;
     if (!forking->past) {
         hf_event_emit(forking->engine, forking->system_id, name, HF_EV_SYSTEM_CREATED, NULL, "system %s was created",

@@ -1,7 +1,9 @@
-#include "engine/heal.h"
+#include "engine/heal_private.h"
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/cond.h"
+#include "core/fault.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/catalog_write.h"
@@ -11,23 +13,14 @@
 #include <pthread.h>
 #include <string.h>
 
-#define COPIES_MAX    16                 /* rows with the content that are tried */
-#define RELATIVES_MAX 64                 /* systems that share contents with one and are looked at for it */
+#define PATIENCE_NS   (HF_SECOND_NS / 4) /* of one who answers a client, while others are healed */
 #define LOST_PAUSE_NS (2 * HF_SECOND_NS) /* what was just looked for everywhere is not looked for again at once */
 
-/* One row at a time, so that nothing is written or told twice. Protects the told_damage of every engine. */
-static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
-
-/* A content being looked for. */
-struct search {
-    struct hf_engine *engine;
-    const char *system;
-    const struct hf_hash *hash;
-    int64_t bytes;
-    struct hf_blob *blob; /* owns, once found */
-    char *origin;
-    struct hf_error trouble; /* HF_OK: every place could be looked at */
-};
+/* One row at a time, so that nothing is written or told twice. Whose turn it is has the told_damage of every engine. */
+static pthread_mutex_t turn_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t turn_over;
+static pthread_once_t turn_once = PTHREAD_ONCE_INIT;
+static bool turn_taken; /* behind turn_mutex */
 
 /* A row being healed. */
 struct healing {
@@ -37,6 +30,7 @@ struct healing {
     struct hf_blob *blob;    /* owns, once found */
     char origin[HF_ORIGIN_BYTES];
     struct hf_error trouble;
+    enum hf_heal_patience patience;
     bool is_head;
     enum hf_row_condition condition;
     bool written;
@@ -49,18 +43,9 @@ struct present {
     char event[256];
 };
 
-static bool find_in_primary(void *context, const struct hf_hash *hash, int64_t bytes, struct hf_blob **out,
-                            char origin[HF_ORIGIN_BYTES]);
-static bool look_everywhere(struct search *search);
-static bool look_in_system(struct search *search, int64_t system_id);
-static bool look_at_relatives(struct search *search, int64_t system_id);
-static int find_relatives(struct search *search, int64_t system_id, struct hf_system_info *out);
-static bool look_in_memory(struct search *search, int64_t *sequences, int *count);
-static bool look_in_rows(struct search *search, int64_t system_id, const int64_t *sequences, int count);
-static bool look_in_history(struct search *search);
-static bool look_in_snapshots(struct search *search, struct hf_repository *repository, const char *where);
-static void note_trouble(struct search *search, const struct hf_error *err);
-static bool take(struct search *search, struct hf_blob *blob);
+static void make_turns(void);
+static bool take_turn(enum hf_heal_patience patience);
+static void give_turn(void);
 static bool heal_row(struct healing *healing, struct hf_error *err);
 static bool find_only(struct healing *healing, struct hf_blob **out, struct hf_error *err);
 static bool find_content(struct healing *healing);
@@ -78,229 +63,64 @@ static struct hf_told_damage *told_slot(struct healing *healing);
 static bool was_just_lost(struct healing *healing);
 static bool tell_lost(struct healing *healing, struct hf_error *err);
 
-struct hf_content_source hf_heal_source(struct hf_heal_primary *primary)
-{
-    return (struct hf_content_source){find_in_primary, primary};
-}
-
-static bool find_in_primary(void *context, const struct hf_hash *hash, int64_t bytes, struct hf_blob **out,
-                            char origin[HF_ORIGIN_BYTES])
-{
-    const struct hf_heal_primary *primary = context;
-    struct search search = {.engine = primary->engine, .system = primary->system, .hash = hash, .bytes = bytes};
-    struct hf_system_info system;
-    int64_t sequences[COPIES_MAX];
-    int count = 0;
-    search.origin = origin;
-    if (!hf_catalog_read_system(primary->engine->catalog, primary->system, &system) ||
-        (!look_in_memory(&search, sequences, &count) && !look_in_rows(&search, system.id, sequences, count) &&
-         !look_in_history(&search)))
-        return false;
-    *out = search.blob;
-    return true;
-}
-
-bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_hash *hash, int64_t bytes,
-                  struct hf_blob **out, char origin[HF_ORIGIN_BYTES])
-{
-    struct search search = {.engine = engine, .system = system, .hash = hash, .bytes = bytes, .origin = origin};
-    if (!look_everywhere(&search))
-        return false;
-    *out = search.blob;
-    return true;
-}
-
-static bool look_everywhere(struct search *search)
-{
-    struct hf_engine *engine = search->engine;
-    struct hf_system_info system;
-    if (!hf_catalog_read_system(engine->catalog, search->system, &system))
-        return look_in_snapshots(search, engine->repository, "");
-    return look_in_system(search, system.id) || look_at_relatives(search, system.id);
-}
-
-/* What costs least first; the rows of history last, because they have no index by hash. */
-static bool look_in_system(struct search *search, int64_t system_id)
-{
-    struct hf_engine *engine = search->engine;
-    int64_t sequences[COPIES_MAX];
-    int count = 0;
-    return look_in_memory(search, sequences, &count) || look_in_rows(search, system_id, sequences, count) ||
-           look_in_snapshots(search, engine->repository, "") ||
-           look_in_snapshots(search, engine->mirror_repository, "the mirror: ") || look_in_history(search);
-}
-
-/* Forks and their origin read the same rows: each alone may have no other copy of what is damaged there. */
-static bool look_at_relatives(struct search *search, int64_t system_id)
-{
-    HF_AUTO(free) struct hf_system_info *relatives = hf_alloc(RELATIVES_MAX * sizeof(relatives[0]));
-    int count = find_relatives(search, system_id, relatives);
-    const char *own = search->system;
-    bool found = false;
-    for (int i = 0; i < count && !found; i++) {
-        search->system = relatives[i].name;
-        found = look_in_system(search, relatives[i].id);
-        if (!found)
-            continue;
-        char origin[HF_ORIGIN_BYTES];
-        snprintf(origin, sizeof(origin), "%.80s, of system %.60s", search->origin, relatives[i].name);
-        memcpy(search->origin, origin, sizeof(origin));
-    }
-    search->system = own;
-    return found;
-}
-
-static int find_relatives(struct search *search, int64_t system_id, struct hf_system_info *out)
-{
-    int64_t ids[RELATIVES_MAX];
-    int count = 0, known = 0, systems_count = 0;
-    struct hf_session *session;
-    struct hf_error err;
-    if (!hf_sessions_take(search->engine->sessions, &session, &err)) {
-        note_trouble(search, &err);
-        return 0;
-    }
-    if (!hf_shared_relatives(session, system_id, RELATIVES_MAX, ids, &count, &err))
-        note_trouble(search, &err);
-    hf_sessions_give(search->engine->sessions, session);
-    HF_AUTO(arena) struct hf_arena arena;
-    hf_arena_init(&arena);
-    const struct hf_system_info *systems = hf_catalog_list_systems(search->engine->catalog, &arena, &systems_count);
-    for (int i = 0; i < systems_count; i++) {
-        for (int r = 0; r < count; r++) {
-            if (systems[i].id == ids[r])
-                out[known++] = systems[i];
-        }
-    }
-    return known;
-}
-
-/* The cached bodies of latest states; of those that are not cached, the sequences. */
-static bool look_in_memory(struct search *search, int64_t *sequences, int *count)
-{
-    struct hf_catalog *catalog = search->engine->catalog;
-    struct hf_blob *blob = NULL;
-    hf_catalog_lock(catalog);
-    struct hf_system *system = hf_catalog_find_system_locked(catalog, search->system);
-    for (uint32_t i = 0; system && i < system->by_name_count && !blob; i++) {
-        const struct hf_component *component = system->by_name[i];
-        if (!component->stored || !hf_head_is_present(&component->head) ||
-            !hf_hash_equal(&component->head.hash, search->hash))
-            continue;
-        if (component->body) {
-            blob = hf_blob_ref(component->body);
-            snprintf(search->origin, HF_ORIGIN_BYTES, "memory (component %.100s)", component->name);
-        } else if (*count < COPIES_MAX) {
-            sequences[(*count)++] = component->head.sequence;
-        }
-    }
-    hf_catalog_unlock(catalog);
-    return blob && take(search, blob);
-}
-
-static bool look_in_rows(struct search *search, int64_t system_id, const int64_t *sequences, int count)
-{
-    struct hf_session *session;
-    struct hf_error err;
-    if (!count)
-        return false;
-    if (!hf_sessions_take(search->engine->sessions, &session, &err)) {
-        note_trouble(search, &err);
-        return false;
-    }
-    bool found = false;
-    for (int i = 0; i < count && !found; i++) {
-        struct hf_state_row row;
-        struct hf_state_text storage;
-        struct hf_blob *blob = NULL;
-        if (!hf_states_get(session, system_id, sequences[i], &row, &storage, &blob, &err)) {
-            note_trouble(search, &err);
-            continue;
-        }
-        found = take(search, blob);
-        if (found)
-            snprintf(search->origin, HF_ORIGIN_BYTES, "another row of the database (sequence %lld)",
-                     (long long)row.sequence);
-    }
-    hf_sessions_give(search->engine->sessions, session);
-    return found;
-}
-
-static bool look_in_history(struct search *search)
-{
-    struct hf_system_info system;
-    struct hf_session *session;
-    struct hf_error err;
-    int64_t sequences[COPIES_MAX];
-    int count = 0;
-    if (!hf_catalog_read_system(search->engine->catalog, search->system, &system))
-        return false;
-    if (!hf_sessions_take(search->engine->sessions, &session, &err)) {
-        note_trouble(search, &err);
-        return false;
-    }
-    if (!hf_states_of_hash(session, system.id, search->hash, COPIES_MAX, sequences, &count, &err))
-        note_trouble(search, &err);
-    hf_sessions_give(search->engine->sessions, session);
-    return look_in_rows(search, system.id, sequences, count);
-}
-
-static bool look_in_snapshots(struct search *search, struct hf_repository *repository, const char *where)
-{
-    struct hf_blob *blob = NULL;
-    struct hf_error err;
-    char origin[HF_ORIGIN_BYTES] = "";
-    bool found = false;
-    if (!repository)
-        return false;
-    if (!hf_repository_find_content(repository, search->system, search->hash, &blob, origin, &found, &err)) {
-        note_trouble(search, &err);
-        return false;
-    }
-    if (!found || !take(search, blob))
-        return false;
-    snprintf(search->origin, HF_ORIGIN_BYTES, "%s%.140s", where, origin);
-    return true;
-}
-
-/* Damage is what we expect to meet; everything else means that a place was not looked at. */
-static void note_trouble(struct search *search, const struct hf_error *err)
-{
-    if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND)
-        search->trouble = *err;
-}
-
-/* Takes blob. Nobody is believed: the last word has the hash. */
-static bool take(struct search *search, struct hf_blob *blob)
-{
-    HF_AUTO(blob) struct hf_blob *mine = blob;
-    if (!mine || mine->bytes != (size_t)search->bytes)
-        return false;
-    struct hf_hash hash;
-    hf_hash_of(mine->data, mine->bytes, &hash);
-    if (!hf_hash_equal(&hash, search->hash))
-        return false;
-    search->blob = mine;
-    mine = NULL;
-    return true;
-}
-
 /* ---- healing a row ---- */
 
 bool hf_heal_state(struct hf_engine *engine, const char *system, const char *component,
-                   const struct hf_state_row *expected, const char *damage, struct hf_blob **out, struct hf_error *err)
+                   const struct hf_state_row *expected, const char *damage, enum hf_heal_patience patience,
+                   struct hf_blob **out, struct hf_error *err)
 {
-    struct healing healing = {
-        .engine = engine, .system = system, .component = component, .damage = damage, .row = *expected};
+    struct healing healing = {.engine = engine,
+                              .system = system,
+                              .component = component,
+                              .damage = damage,
+                              .row = *expected,
+                              .patience = patience};
     /* What waits there for the committer must not be waited for by it: the next reader writes the row again. */
     if (hf_committer_is_current(engine->committer))
         return find_only(&healing, out, err);
-    pthread_mutex_lock(&one_at_a_time);
+    if (!take_turn(patience))
+        return hf_error_set(err, HF_OVERLOADED,
+                            "version %lld of component %s is damaged (%.160s), and other damage is being healed just "
+                            "now: try again soon",
+                            (long long)expected->version, component, damage);
+    (void)hf_fault("heal_turn"); /* for its sleep */
     bool ok = heal_row(&healing, err);
-    pthread_mutex_unlock(&one_at_a_time);
+    give_turn();
     if (ok)
         *out = healing.blob;
     return ok;
+}
+
+static void make_turns(void)
+{
+    hf_cond_init(&turn_over);
+}
+
+/* False: it is somebody else's for longer than one can wait. */
+static bool take_turn(enum hf_heal_patience patience)
+{
+    uint64_t until_ns = hf_clock_monotonic_ns() + PATIENCE_NS;
+    bool in_time = true;
+    pthread_once(&turn_once, make_turns);
+    pthread_mutex_lock(&turn_mutex);
+    while (turn_taken && in_time) {
+        if (patience == HF_HEAL_THOROUGH)
+            pthread_cond_wait(&turn_over, &turn_mutex);
+        else
+            in_time = hf_cond_wait_until(&turn_over, &turn_mutex, until_ns);
+    }
+    bool mine = !turn_taken;
+    turn_taken = true;
+    pthread_mutex_unlock(&turn_mutex);
+    return mine;
+}
+
+static void give_turn(void)
+{
+    pthread_mutex_lock(&turn_mutex);
+    turn_taken = false;
+    pthread_cond_signal(&turn_over);
+    pthread_mutex_unlock(&turn_mutex);
 }
 
 static bool heal_row(struct healing *healing, struct hf_error *err)
@@ -340,12 +160,13 @@ static bool find_only(struct healing *healing, struct hf_blob **out, struct hf_e
 
 static bool find_content(struct healing *healing)
 {
-    struct search search = {.engine = healing->engine,
-                            .system = healing->system,
-                            .hash = &healing->row.hash,
-                            .bytes = healing->row.bytes,
-                            .origin = healing->origin};
-    bool found = look_everywhere(&search);
+    struct hf_search search = {.engine = healing->engine,
+                               .system = healing->system,
+                               .hash = &healing->row.hash,
+                               .bytes = healing->row.bytes,
+                               .patience = healing->patience,
+                               .origin = healing->origin};
+    bool found = hf_search_everywhere(&search);
     healing->blob = search.blob;
     healing->trouble = search.trouble;
     return found;
@@ -486,12 +307,12 @@ static void tell_database(const struct healing *healing, const char *damage)
 
 void hf_heal_note_database(struct hf_engine *engine, const char *what)
 {
-    pthread_mutex_lock(&one_at_a_time);
+    (void)take_turn(HF_HEAL_THOROUGH);
     note_database(engine, what);
-    pthread_mutex_unlock(&one_at_a_time);
+    give_turn();
 }
 
-/* With the lock held. */
+/* In its turn. */
 static void note_database(struct hf_engine *engine, const char *what)
 {
     if (engine->told_database_damage)

@@ -15,11 +15,15 @@ struct hf_heal_primary {
 };
 struct hf_content_source hf_heal_source(struct hf_heal_primary *primary);
 
+/* SOON: for one who answers a client and holds a worker. Others that are being healed are waited for only shortly
+ * (HF_OVERLOADED), and relatives get a second. THOROUGH: for one who may look for many: reads once for all of them. */
+enum hf_heal_patience { HF_HEAL_SOON, HF_HEAL_THOROUGH };
+
 /* Any copy of this content outside its own row: memory, other rows, snapshot files, mirror; of this system, and of
  * those that it shares contents with. Verified. *out owns a
  * reference. False: there is none that can be read now. Not from a loop thread. */
 bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_hash *hash, int64_t bytes,
-                  struct hf_blob **out, char origin[HF_ORIGIN_BYTES]);
+                  enum hf_heal_patience patience, struct hf_blob **out, char origin[HF_ORIGIN_BYTES]);
 
 /* The row of a state is damaged, altered or gone: finds its content, gives it (*out owns), and writes the row again
  * through the committer, with an event that says what was wrong (damage) and where the good copy came from. expected
@@ -29,8 +33,8 @@ bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_
  * once with an event), or the database is away (its code). On the committer's thread the row is left as it is. Not from
  * a loop thread. */
 HF_MUST_USE bool hf_heal_state(struct hf_engine *engine, const char *system, const char *component,
-                               const struct hf_state_row *expected, const char *damage, struct hf_blob **out,
-                               struct hf_error *err);
+                               const struct hf_state_row *expected, const char *damage, enum hf_heal_patience patience,
+                               struct hf_blob **out, struct hf_error *err);
 
 /* The database says of itself that it is corrupt: database.damaged, once while the service runs. */
 void hf_heal_note_database(struct hf_engine *engine, const char *what);

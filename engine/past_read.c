@@ -135,7 +135,7 @@ static bool read_stored(struct hf_past *past, const struct hf_past_entry *entry,
     if (hf_chain_read(past->chain, entry->stored, out, err))
         return true;
     if (!past->elsewhere || err->code != HF_DAMAGED ||
-        !hf_heal_find(past->engine, past->system.name, &entry->hash, entry->bytes, out, origin))
+        !hf_heal_find(past->engine, past->system.name, &entry->hash, entry->bytes, HF_HEAL_THOROUGH, out, origin))
         return false;
     hf_log(HF_LOG_WARNING, "state_read_elsewhere", err->text, HF_LOG_TEXT("system", past->system.name),
            HF_LOG_TEXT("component", entry->component), HF_LOG_TEXT("found_in", origin));
@@ -194,7 +194,8 @@ static bool heal_history(struct hf_past *past, const struct hf_past_entry *entry
     bool in_view = past->session != NULL;
     if (in_view)
         hf_session_rollback(past->session);
-    bool ok = hf_heal_state(past->engine, past->system.name, entry->component, &expected, damage, out, err);
+    bool ok =
+        hf_heal_state(past->engine, past->system.name, entry->component, &expected, damage, HF_HEAL_THOROUGH, out, err);
     struct hf_error away;
     if (!in_view || hf_session_begin(past->session, ok ? err : &away) || !ok)
         return ok;

@@ -144,7 +144,7 @@ static bool mend_head(struct reading *reading, bool *mended_out, struct hf_error
     const struct hf_state_row expected = row_of_head(reading);
     struct hf_blob *blob = NULL;
     *mended_out = hf_heal_state(reading->engine, reading->system, reading->component, &expected, "its row is missing",
-                                &blob, err);
+                                HF_HEAL_SOON, &blob, err);
     hf_blob_unref(blob);
     return *mended_out && hf_sessions_take(reading->engine->sessions, &reading->session, err);
 }
@@ -193,7 +193,7 @@ static bool read_copy(const struct reading *reading, const char *id, const struc
 {
     char origin[HF_ORIGIN_BYTES];
     if (err->code != HF_DAMAGED ||
-        !hf_heal_find(reading->engine, reading->system, &entry->hash, entry->bytes, &out->body, origin))
+        !hf_heal_find(reading->engine, reading->system, &entry->hash, entry->bytes, HF_HEAL_SOON, &out->body, origin))
         return false;
     hf_validation_mend_later(reading->engine, reading->system, id);
     hf_log(HF_LOG_WARNING, "state_read_elsewhere", err->text, HF_LOG_TEXT("system", reading->system),
@@ -354,7 +354,7 @@ static bool is_still_head(const struct reading *reading)
 static bool read_healed(struct reading *reading, bool latest, struct hf_state *out, struct hf_error *err)
 {
     if (!hf_heal_state(reading->engine, reading->system, reading->component, &reading->expected, reading->damage,
-                       &out->body, err))
+                       HF_HEAL_SOON, &out->body, err))
         return false;
     fill(&reading->expected, out);
     out->head.epoch = latest ? reading->head.epoch : 0;

@@ -1,3 +1,4 @@
+#include "engine/copies.h"
 #include "engine/snapshot_private.h"
 
 #include "core/clock.h"
@@ -384,6 +385,7 @@ static void end_progress(struct hf_making *making, const struct hf_snapshot_row 
 
 static void tell_success(struct hf_making *making, const struct hf_snapshot_row *row)
 {
+    hf_copies_changed(making->engine);
     hf_metric_add_labelled(HF_M_SNAPSHOTS, row->kind, 1);
     hf_metric_observe(HF_M_SNAPSHOT_SECONDS, (double)row->duration_ms / 1000.0);
     hf_metric_add(HF_M_SNAPSHOT_WRITTEN_BYTES, row->file_bytes);

@@ -1,5 +1,6 @@
 /* Taking an archive in as a snapshot: read and checked into a temporary file while nothing waits for it, then published
  * like a snapshot that was taken here. A system that is new comes into being only when the archive is good. */
+#include "engine/copies.h"
 #include "engine/snapshot_private.h"
 
 #include "core/clock.h"
@@ -231,6 +232,7 @@ static void tell(struct importing *importing, const struct hf_snapshot_row *row)
                                            [HF_SIGNATURE_GOOD] = "signed with a trusted key"};
     struct hf_engine *engine = importing->engine;
     const struct hf_manifest_header *origin = importing->origin;
+    hf_copies_changed(engine);
     HF_AUTO(free)
     char *data = hf_format("{\"snapshot\":\"%s\",\"fromSystem\":\"%s\",\"fromSnapshot\":\"%s\",\"fileBytes\":%lld}",
                            row->id, origin->system, origin->id, (long long)row->file_bytes);

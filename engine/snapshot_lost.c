@@ -91,7 +91,7 @@ bool hf_lost_read(struct hf_making *making, const struct hf_manifest_entry *entr
         return true;
     if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND && err->code != HF_KEY_MISSING)
         return false;
-    if (hf_heal_find(making->engine, making->header.system, &entry->hash, entry->bytes, out, origin))
+    if (hf_heal_find(making->engine, making->header.system, &entry->hash, entry->bytes, HF_HEAL_THOROUGH, out, origin))
         return true;
     return hf_error_set(err, HF_DAMAGED, "no copy of version %lld can be read either", (long long)entry->version);
 }

@@ -279,7 +279,8 @@ static bool heal_content(struct hf_making *making, const struct hf_manifest_entr
     hf_session_rollback(making->session);
     if (!hf_session_begin(making->session, err))
         return false;
-    return hf_heal_state(making->engine, making->header.system, entry->component, &expected, damage, out, err);
+    return hf_heal_state(making->engine, making->header.system, entry->component, &expected, damage, HF_HEAL_THOROUGH,
+                         out, err);
 }
 
 static bool sign(struct hf_making *making, struct hf_error *err)

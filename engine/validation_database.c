@@ -244,8 +244,8 @@ static bool heal(struct comparison *comparison, const struct compared *item, str
     expected.epoch = item->seen ? item->epoch : validating->row.epoch;
     HF_AUTO(blob) struct hf_blob *blob = NULL;
     struct hf_error err;
-    if (hf_heal_state(validating->engine, validating->shelf->name, entry->component, &expected, item->damage, &blob,
-                      &err))
+    if (hf_heal_state(validating->engine, validating->shelf->name, entry->component, &expected, item->damage,
+                      HF_HEAL_THOROUGH, &blob, &err))
         return true;
     hf_tally_fail(tally, "%s: %s", entry->component, err.text);
     return false;

@@ -97,7 +97,8 @@ static bool read_all(struct hf_validating *validating, struct hf_chain *chain, s
                 return false;
             }
             /* What a read and a salvage find elsewhere is not lost. */
-            if (!hf_heal_find(validating->engine, validating->shelf->name, &entry->hash, entry->bytes, &blob, origin))
+            if (!hf_heal_find(validating->engine, validating->shelf->name, &entry->hash, entry->bytes, HF_HEAL_THOROUGH,
+                              &blob, origin))
                 add_lost(validating, entry);
         }
         if (!hf_pacer_wait(validating->pacer, validating->shelf, entry->blob_stored_bytes))

@@ -60,6 +60,12 @@ HF_MUST_USE bool hf_repository_find_content(struct hf_repository *repository, co
                                             const struct hf_hash *hash, struct hf_blob **out,
                                             char origin[HF_ORIGIN_BYTES], bool *found_out, struct hf_error *err);
 
+/* The hashes of all contents that the snapshot files of the system have, some more than once, some of what cannot be
+ * read. each returning false ends it. *all_out false: it was ended. HF_IO: some place could not be looked at. */
+typedef bool hf_content_fn(void *context, const struct hf_hash *hash);
+HF_MUST_USE bool hf_repository_list_contents(struct hf_repository *repository, const char *system, hf_content_fn *each,
+                                             void *context, bool *all_out, struct hf_error *err);
+
 /* Copies one file from another repository, byte for byte: temporary name, verified as far as its structure and manifest
  * go, fsynced, renamed. Never over an existing file (HF_CONFLICT) unless replace is set, and then in one step.
  * HF_NOT_FOUND: from has no such file; HF_DAMAGED: from's is not sound. pace may be NULL: called with what was read.

@@ -46,6 +46,9 @@ struct hf_finder {
     struct hf_snapshot_file *open; /* the file of index open_index */
     size_t open_index;
     int64_t bytes_read;
+    hf_content_fn *each; /* NULL: what is wanted is noted; else all is told */
+    void *each_context;
+    bool ended; /* by each */
     bool failed;
     struct hf_error why;
 };
@@ -168,6 +171,19 @@ bool hf_repository_find_content(struct hf_repository *repository, const char *sy
     return true;
 }
 
+bool hf_repository_list_contents(struct hf_repository *repository, const char *system, hf_content_fn *each,
+                                 void *context, bool *all_out, struct hf_error *err)
+{
+    if (!hf_place_check_names(system, NULL, err))
+        return false;
+    HF_AUTO(finder) struct hf_finder *finder = hf_finder_new(repository, NULL, system, NULL);
+    finder->each = each;
+    finder->each_context = context;
+    search_repository(finder, repository);
+    *all_out = !finder->ended;
+    return finder->ended || !hf_finder_failed(finder, err);
+}
+
 static int compare_wanted(const void *a, const void *b)
 {
     return memcmp(((const struct wanted *)a)->hash.bytes, ((const struct wanted *)b)->hash.bytes, HF_HASH_BYTES);
@@ -184,6 +200,10 @@ static struct wanted *find_wanted(const struct hf_finder *finder, const struct h
 /* In the file that was added last. */
 static void add_place(struct hf_finder *finder, const struct hf_hash *hash, int64_t offset)
 {
+    if (finder->each) {
+        finder->ended = finder->ended || !finder->each(finder->each_context, hash);
+        return;
+    }
     struct wanted *wanted = find_wanted(finder, hash);
     if (!wanted || wanted->count == PLACES_MAX)
         return;
@@ -210,7 +230,7 @@ static void search_repository(struct hf_finder *finder, struct hf_repository *re
         struct hf_error err;
         if (!hf_place_list_ids(repository, root, finder->system, &ids, &err))
             note_failure(finder, &err);
-        for (size_t i = 0; i < ids.count; i++) {
+        for (size_t i = 0; i < ids.count && !finder->ended; i++) {
             const struct hf_repair_target *skip = finder->skip;
             if (skip && repository == skip->repository && root == skip->root && strcmp(ids.items[i], skip->id) == 0)
                 continue;
@@ -248,18 +268,19 @@ static void search_file(struct hf_finder *finder)
         file->header_bytes > 0 && hf_snapshot_file_read_manifest(file, &arena, &header, note_entry, finder, &err);
     finder->open = NULL;
     finder->bytes_read += sound ? file->footer.manifest_stored_bytes : 0;
-    if (!sound && file->header_bytes > 0 && err.code != HF_DAMAGED) {
+    if (!sound && file->header_bytes > 0 && err.code != HF_DAMAGED && !finder->ended) {
         note_failure(finder, &err);
         return;
     }
-    if (!sound)
+    if (!sound && !finder->ended)
         scan_file(finder, file);
 }
 
 static bool note_entry(void *context, const struct hf_manifest_entry *entry, struct hf_error *err)
 {
-    (void)err;
     struct hf_finder *finder = context;
+    if (finder->ended)
+        return hf_error_set(err, HF_CONFLICT, "the list was ended");
     if (hf_manifest_entry_is_present(entry) && strcmp(entry->blob_file, finder->open->header.id) == 0)
         add_place(finder, &entry->hash, entry->blob_offset);
     return true;
@@ -331,6 +352,8 @@ static void scan_file(struct hf_finder *finder, struct hf_snapshot_file *file)
             return;
         }
         finder->bytes_read += (int64_t)bytes;
+        if (finder->ended)
+            return;
         const unsigned char *hit = piece;
         while ((hit = memmem(hit, bytes - (size_t)(hit - piece), MAGIC, MAGIC_BYTES)) != NULL) {
             struct hf_format_record record;

@@ -402,6 +402,54 @@ START_TEST(what_trimmed_history_hands_on_is_healed_first)
 }
 END_TEST
 
+static bool can_be_read(const char *component)
+{
+    const struct hf_moment latest = {.kind = HF_MOMENT_LATEST};
+    struct hf_state state = {0};
+    bool ok = hf_state_read(service.engine, HF_TEST_NAME, component, &latest, &state, &err);
+    hf_blob_unref(state.body);
+    return ok;
+}
+
+START_TEST(relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes)
+{
+    share_one_content();
+    hf_test_put(&service, "b", "{\"shared\":2}");
+    hf_test_put(&service, "c", "{\"shared\":3}");
+    fork_of(HF_TEST_NAME, FORK, now());
+    const struct hf_snapshot_row row = full_of(FORK);
+    const char *file = hf_test_service_path(&service, "%s/%s/%s.snapshot", "system-state-backups", FORK, row.id);
+    const char *away = hf_test_service_path(&service, "away");
+    damage_shared_content();
+    ck_assert_int_eq(rename(file, away), 0);
+    ck_assert(!can_be_read("a"));
+    ck_assert_int_eq(rename(away, file), 0);
+    ck_assert(!can_be_read("b")); /* remembered: the file was not there when the fork was read */
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    full_of(FORK);
+    while (!can_be_read("c"))
+        usleep(100000);
+    ck_assert_str_eq(text_of(HF_TEST_NAME, "c"), "{\"shared\":3}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(the_last_snapshot_waits_for_no_relatives)
+{
+    share_one_content();
+    fork_of(HF_TEST_NAME, FORK, now());
+    full_of(FORK);
+    damage_shared_content();
+    hf_test_service_stop(&service);
+    hf_test_service_start(&service);
+    int64_t system_id = hf_test_system(&service).id;
+    ck_assert_int_eq(hf_test_count_events(&service, system_id, "snapshot.incomplete"), 1);
+    ck_assert_int_eq(hf_test_count_events(&service, system_id, "state.healed"), 0);
+    ck_assert_str_eq(text_of(HF_TEST_NAME, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_fork_that_fails_midway_leaves_nothing)
 {
     setenv("HOLDFAST_FAULT", "fork_midway:error:1", 1); /* behind the second portion */
@@ -495,5 +543,7 @@ HF_TEST_MAIN("fork", a_fork_shares_every_content_and_is_the_same_whole, what_his
              a_missing_row_is_healed_on_the_way, a_fork_is_healed_from_the_snapshots_of_its_origin,
              an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork, what_one_fork_has_heals_all_at_once,
              what_a_deleted_origin_hands_on_is_healed_first, what_no_copy_is_left_of_is_named_when_it_is_handed_on,
-             what_trimmed_history_hands_on_is_healed_first, a_fork_that_fails_midway_leaves_nothing,
+             what_trimmed_history_hands_on_is_healed_first,
+             relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes,
+             the_last_snapshot_waits_for_no_relatives, a_fork_that_fails_midway_leaves_nothing,
              of_two_forks_under_one_name_one_comes_into_being, a_fork_is_one_cut_whatever_goes_on_meanwhile);

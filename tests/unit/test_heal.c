@@ -309,10 +309,46 @@ START_TEST(what_retention_deleted_does_not_come_back)
                           (long long)expected.sequence));
     struct hf_blob *blob = NULL;
     struct hf_error err;
-    HF_TEST_OK(hf_heal_state(service.engine, HF_TEST_NAME, "a", &expected, "a test says so", &blob, &err));
+    HF_TEST_OK(
+        hf_heal_state(service.engine, HF_TEST_NAME, "a", &expected, "a test says so", HF_HEAL_SOON, &blob, &err));
     ck_assert_mem_eq(blob->data, "{\"a\":\"old\"}", 11);
     hf_blob_unref(blob);
     ck_assert_int_eq(condition_of(expected.sequence, "a", 1, "{\"a\":\"old\"}"), HF_ROW_MISSING);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+static void *read_code(void *component)
+{
+    static const struct hf_moment latest = {.kind = HF_MOMENT_LATEST};
+    struct hf_state state = {0};
+    struct hf_error err = {0};
+    bool ok = hf_state_read(service.engine, HF_TEST_NAME, component, &latest, &state, &err);
+    hf_blob_unref(state.body);
+    return (void *)(intptr_t)(ok ? HF_OK : err.code);
+}
+
+START_TEST(a_reader_does_not_wait_long_for_another_ones_healing)
+{
+    static const char *const names[] = {"a", "b"};
+    pthread_t threads[2];
+    void *codes[2];
+    setenv("HOLDFAST_FAULT", "heal_turn:sleep=4000", 1);
+    open_service();
+    hf_test_put(&service, "a", "{\"a\":1}");
+    hf_test_put(&service, "b", "{\"b\":1}");
+    hf_test_full(&service);
+    for (int i = 0; i < 2; i++)
+        alter(flip_content("component_states", sequence_of(names[i])));
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, read_code, (void *)(uintptr_t)names[i]), 0);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], &codes[i]);
+    int first = (int)(intptr_t)codes[0], second = (int)(intptr_t)codes[1];
+    ck_assert_msg((first == HF_OK && second == HF_OVERLOADED) || (first == HF_OVERLOADED && second == HF_OK), "%s, %s",
+                  hf_code_name((enum hf_code)first), hf_code_name((enum hf_code)second));
+    ck_assert_str_eq(hf_test_get(&service, first == HF_OK ? "b" : "a"), first == HF_OK ? "{\"b\":1}" : "{\"a\":1}");
+    unsetenv("HOLDFAST_FAULT");
     hf_test_service_close(&service);
 }
 END_TEST
@@ -564,7 +600,8 @@ HF_TEST_MAIN("heal", damaged_row_is_answered_and_written_again_from_a_snapshot,
              damaged_chunk_is_answered_and_written_again_from_a_snapshot, lost_row_comes_back_with_its_history,
              forged_row_is_found_by_the_head_in_memory, row_that_says_it_was_deleted_is_found_too,
              old_version_is_healed_where_a_copy_is_left, copy_may_be_another_row, copy_may_be_in_memory,
-             what_retention_deleted_does_not_come_back, without_a_copy_nothing_is_answered_and_it_is_told_once,
+             what_retention_deleted_does_not_come_back, a_reader_does_not_wait_long_for_another_ones_healing,
+             without_a_copy_nothing_is_answered_and_it_is_told_once,
              snapshot_is_taken_of_what_was_stored_not_of_what_was_made_of_it, snapshot_heals_the_rows_that_it_reads,
              restore_from_history_heals_what_it_needs, corrupt_pages_are_read_around_and_rebuilt_at_the_next_start,
              bytes_are_right_though_the_row_cannot_be_written, copy_may_be_in_the_mirror,
