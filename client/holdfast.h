@@ -370,10 +370,13 @@ struct holdfast_queue_counts {
     uint64_t queued, stored, unchanged, coalesced, given_up, retried;
     size_t waiting, waiting_bytes;
 };
+/* In a child of fork(): nothing but zeros. */
 HOLDFAST_PUBLIC void holdfast_queue_count(struct holdfast_queue *queue, struct holdfast_queue_counts *out);
 
 /* Flushes for at most flush_ms and ends the queue, in any case. False with timed_out: states were left; those of an
- * outbox stay there, others are lost (on_result told). */
+ * outbox stay there, others are lost (on_result told). An on_result or a capture that has not returned half a second
+ * later is left alone, and named in the error: until it returns, its thread lives, and with it the outbox's lock; it
+ * calls nothing of the program any more. exit() leaves it as well. */
 HOLDFAST_PUBLIC bool holdfast_queue_close(struct holdfast_queue *queue, struct holdfast_error *err);
 
 /* ---- anything else ----------------------------------------------------------------------------------------------- */

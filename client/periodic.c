@@ -25,10 +25,11 @@ struct hf_periodic {
     pthread_mutex_t lock; /* protects what follows */
     pthread_cond_t changed;
     pthread_t thread;
-    bool started, stopping;
+    bool started, refusing, stopping, ended;
     struct captured *list;
     size_t count;
     struct captured *running;          /* its capture is being called */
+    struct captured *copying;          /* what its capture gave is being copied */
     uint64_t round_wanted, round_done; /* captures of everything */
 };
 
@@ -56,12 +57,39 @@ struct hf_periodic *hf_periodic_new(const struct hf_periodic_target *target)
 void hf_periodic_stop(struct hf_periodic *periodic)
 {
     pthread_mutex_lock(&periodic->lock);
-    bool join = periodic->started && !periodic->stopping;
-    periodic->stopping = true;
+    periodic->refusing = periodic->stopping = true;
     pthread_cond_broadcast(&periodic->changed);
     pthread_mutex_unlock(&periodic->lock);
-    if (join)
-        pthread_join(periodic->thread, NULL);
+}
+
+void hf_periodic_refuse(struct hf_periodic *periodic)
+{
+    pthread_mutex_lock(&periodic->lock);
+    periodic->refusing = true;
+    pthread_cond_broadcast(&periodic->changed);
+    pthread_mutex_unlock(&periodic->lock);
+}
+
+bool hf_periodic_is_running(struct hf_periodic *periodic, const char **capturing_out)
+{
+    pthread_mutex_lock(&periodic->lock);
+    bool running = periodic->started && !periodic->ended;
+    if (capturing_out)
+        *capturing_out = running && periodic->running ? periodic->running->component : NULL;
+    pthread_mutex_unlock(&periodic->lock);
+    return running;
+}
+
+void hf_periodic_let_go(struct hf_periodic *periodic)
+{
+    pthread_mutex_lock(&periodic->lock);
+    bool started = periodic->started, ended = periodic->ended;
+    pthread_t thread = periodic->thread;
+    pthread_mutex_unlock(&periodic->lock);
+    if (started && ended)
+        pthread_join(thread, NULL);
+    else if (started)
+        pthread_detach(thread);
 }
 
 void hf_periodic_free(struct hf_periodic *periodic)
@@ -81,8 +109,8 @@ bool hf_periodic_set(struct hf_periodic *periodic, const char *component, int in
 {
     pthread_mutex_lock(&periodic->lock);
     struct captured *one = find_idle(periodic, component);
-    bool ok = true;
-    if (!one && interval_ms > 0) {
+    bool ok = !periodic->refusing || hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "the queue is closed");
+    if (ok && !one && interval_ms > 0) {
         ok = periodic->count < COMPONENTS_MAX ||
              hf_problem_set(err, HF_PROBLEM_INVALID, false, "more than %d periodic components", COMPONENTS_MAX);
         ok = ok && start(periodic, err);
@@ -151,7 +179,10 @@ static void *run(void *argument)
         }
         wait_until(periodic, wake_ns);
     }
+    struct hf_periodic_target target = periodic->target;
+    periodic->ended = true;
     pthread_mutex_unlock(&periodic->lock);
+    target.end(target.context);
     return NULL;
 }
 
@@ -195,11 +226,18 @@ static void capture_one(struct hf_periodic *periodic, struct captured *one)
         one->due_ns = now_ns + one->interval_ns;
     periodic->running = one;
     pthread_mutex_unlock(&periodic->lock);
-    struct hf_queue_state *state = NULL;
-    if (capture(context, one->component, &data, &bytes))
-        state = periodic->target.copy(periodic->target.context, one->component, data, bytes);
+    bool captured = capture(context, one->component, &data, &bytes);
     pthread_mutex_lock(&periodic->lock);
     periodic->running = NULL;
+    /* Who waits for the end of the capture may free the data: it is waited for in find_idle until they are copied. */
+    periodic->copying = captured && !periodic->stopping ? one : NULL;
+    pthread_cond_broadcast(&periodic->changed);
+    if (!periodic->copying)
+        return;
+    pthread_mutex_unlock(&periodic->lock);
+    struct hf_queue_state *state = periodic->target.copy(periodic->target.context, one->component, data, bytes);
+    pthread_mutex_lock(&periodic->lock);
+    periodic->copying = NULL;
     pthread_cond_broadcast(&periodic->changed);
     if (!state)
         return;
@@ -208,14 +246,16 @@ static void capture_one(struct hf_periodic *periodic, struct captured *one)
     pthread_mutex_lock(&periodic->lock);
 }
 
-/* Waits while it is being captured: that may be about memory which the caller frees next. NULL: there is none. */
+/* Waits while it is being captured: that may be about memory which the caller frees next. NULL: there is none. Once
+ * nothing can be set any more, it is not waited for. */
 static struct captured *find_idle(struct hf_periodic *periodic, const char *component)
 {
     for (;;) {
         struct captured *one = periodic->list;
         while (one && strcmp(one->component, component) != 0)
             one = one->next;
-        if (!one || periodic->running != one || is_self(periodic))
+        bool idle = periodic->running != one && periodic->copying != one;
+        if (!one || idle || is_self(periodic) || periodic->refusing)
             return one;
         wait_until(periodic, UINT64_MAX);
     }
@@ -228,7 +268,10 @@ static bool start(struct hf_periodic *periodic, struct holdfast_error *err)
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before); /* the program's signals are for its own threads */
+    periodic->target.begin(periodic->target.context);
     periodic->started = pthread_create(&periodic->thread, NULL, run, periodic) == 0;
+    if (!periodic->started)
+        periodic->target.end(periodic->target.context);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return periodic->started || hf_problem_set(err, HF_PROBLEM_NO_MEMORY, true, "a thread could not be started");
 }

@@ -5,12 +5,14 @@
 #include "core/clock.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define STATES_DEFAULT   1024
 #define BYTES_DEFAULT    ((size_t)64 * 1024 * 1024)
 #define FLUSH_DEFAULT_MS 10000
+#define END_MS           500 /* what a callback may take to return, after the flush */
 #define WAIT_MS          100 /* the longest anybody takes to notice what is not signalled */
 
 static bool check_options(const struct holdfast_queue_options *options, struct holdfast_error *err);
@@ -25,8 +27,13 @@ static bool begin_call(struct holdfast_queue *queue, struct holdfast_error *err)
 static void end_call(struct holdfast_queue *queue);
 static struct hf_queue_state *copy_capture(void *context, const char *component, const void *data, size_t bytes);
 static void put_capture(void *context, struct hf_queue_state *state);
-static bool flush(struct holdfast_queue *queue, int timeout_ms, bool at_end, struct holdfast_error *err);
+static bool flush(struct holdfast_queue *queue, uint64_t deadline_ns, bool at_end, struct holdfast_error *err);
 static bool is_outstanding(const struct holdfast_queue *queue, uint64_t order);
+static bool await_end(struct holdfast_queue *queue, bool at_exit, uint64_t deadline_ns);
+static bool report_held_up(struct holdfast_queue *queue, struct holdfast_error *err);
+static void let_go(struct holdfast_queue *queue);
+static void begin_captures(void *context);
+static void end_captures(void *context);
 static bool report_rest(struct holdfast_queue *queue, struct holdfast_error *err);
 
 bool holdfast_queue_open(struct holdfast *service, const struct holdfast_queue_options *options,
@@ -39,7 +46,7 @@ bool holdfast_queue_open(struct holdfast *service, const struct holdfast_queue_o
         return false;
     struct holdfast_queue *queue = make(service, options);
     if ((options->outbox_directory && !open_outbox(queue, options->outbox_directory, err)) || !start(queue, err)) {
-        destroy(queue);
+        hf_queue_release(queue);
         return false;
     }
     if (options->flush_at_exit)
@@ -94,13 +101,17 @@ bool holdfast_queue_flush(struct holdfast_queue *queue, int timeout_ms, struct h
         return hf_problem_set(err, HF_PROBLEM_INVALID, false, "a queue's own threads cannot wait for it");
     if (!begin_call(queue, err))
         return false;
-    bool ok = flush(queue, timeout_ms, false, err);
+    uint64_t now_ns = hf_clock_monotonic_ns();
+    bool ok = flush(queue, timeout_ms > 0 ? now_ns + (uint64_t)timeout_ms * HF_MS_NS : UINT64_MAX, false, err);
     end_call(queue);
     return ok;
 }
 
 void holdfast_queue_count(struct holdfast_queue *queue, struct holdfast_queue_counts *out)
 {
+    *out = (struct holdfast_queue_counts){0};
+    if (!is_usable(queue, NULL))
+        return;
     pthread_mutex_lock(&queue->lock);
     *out = queue->counts;
     pthread_mutex_unlock(&queue->lock);
@@ -115,8 +126,8 @@ bool holdfast_queue_close(struct holdfast_queue *queue, struct holdfast_error *e
     if (hf_queue_is_own_thread(queue))
         return hf_problem_set(err, HF_PROBLEM_INVALID, false, "a queue's own threads cannot close it");
     hf_queue_exit_forget(queue->exit);
-    bool ok = hf_queue_end(queue, err);
-    destroy(queue);
+    bool ok = hf_queue_end(queue, false, err);
+    let_go(queue);
     return ok;
 }
 
@@ -129,21 +140,24 @@ void hf_queue_wait(struct holdfast_queue *queue)
 
 bool hf_queue_is_cancelled(struct holdfast_queue *queue)
 {
-    return hf_states_are_cancelled(queue->service);
+    return queue->abandoned || hf_states_are_cancelled(queue->service);
 }
 
-bool hf_queue_end(struct holdfast_queue *queue, struct holdfast_error *err)
+bool hf_queue_end(struct holdfast_queue *queue, bool at_exit, struct holdfast_error *err)
 {
+    uint64_t deadline_ns = hf_clock_monotonic_ns() + (uint64_t)queue->options.flush_ms * HF_MS_NS;
     pthread_mutex_lock(&queue->lock);
     bool ended = queue->ended;
     queue->ended = queue->closing = true;
     pthread_cond_broadcast(&queue->changed);
-    while (queue->callers > 0)
+    pthread_mutex_unlock(&queue->lock);
+    hf_periodic_refuse(queue->periodic);
+    pthread_mutex_lock(&queue->lock);
+    while (queue->callers > 0 && hf_clock_monotonic_ns() < deadline_ns)
         hf_queue_wait(queue);
     pthread_mutex_unlock(&queue->lock);
-    if (ended)
-        return report_rest(queue, err);
-    (void)flush(queue, queue->options.flush_ms, true, NULL);
+    if (!ended)
+        (void)flush(queue, deadline_ns, true, NULL);
     pthread_mutex_lock(&queue->lock);
     queue->stopping = true;
     atomic_store(&queue->stop, true);
@@ -151,8 +165,15 @@ bool hf_queue_end(struct holdfast_queue *queue, struct holdfast_error *err)
     pthread_cond_broadcast(&queue->work);
     pthread_mutex_unlock(&queue->lock);
     hf_periodic_stop(queue->periodic);
-    pthread_join(queue->sender, NULL);
+    if (!await_end(queue, at_exit, hf_clock_monotonic_ns() + END_MS * HF_MS_NS))
+        return report_held_up(queue, err);
     return report_rest(queue, err);
+}
+
+void hf_queue_release(struct holdfast_queue *queue)
+{
+    if (atomic_fetch_sub(&queue->owners, 1) == 1)
+        destroy(queue);
 }
 
 bool hf_queue_is_own_thread(struct holdfast_queue *queue)
@@ -163,8 +184,20 @@ bool hf_queue_is_own_thread(struct holdfast_queue *queue)
 void hf_queue_tell(struct holdfast_queue *queue, const char *component, const struct holdfast_receipt *receipt,
                    const struct holdfast_error *err)
 {
-    if (queue->options.on_result)
-        queue->options.on_result(queue->options.context, component, receipt, err);
+    if (!queue->options.on_result)
+        return;
+    pthread_mutex_lock(&queue->lock);
+    bool tell = !queue->abandoned;
+    queue->telling += tell;
+    snprintf(queue->told, sizeof(queue->told), "%s", component);
+    pthread_mutex_unlock(&queue->lock);
+    if (!tell)
+        return;
+    queue->options.on_result(queue->options.context, component, receipt, err);
+    pthread_mutex_lock(&queue->lock);
+    queue->telling--;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
 }
 
 static bool check_options(const struct holdfast_queue_options *options, struct holdfast_error *err)
@@ -189,7 +222,9 @@ static struct holdfast_queue *make(struct holdfast *service, const struct holdfa
     queue->options.bytes_max = options->bytes_max ? options->bytes_max : BYTES_DEFAULT;
     queue->options.flush_ms = options->flush_ms ? options->flush_ms : FLUSH_DEFAULT_MS;
     queue->process = getpid();
-    queue->periodic = hf_periodic_new(&(struct hf_periodic_target){copy_capture, put_capture, queue});
+    atomic_store(&queue->owners, 1);
+    queue->periodic =
+        hf_periodic_new(&(struct hf_periodic_target){copy_capture, put_capture, begin_captures, end_captures, queue});
     hf_queue_table_init(&queue->table);
     pthread_mutex_init(&queue->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -234,7 +269,10 @@ static bool start(struct holdfast_queue *queue, struct holdfast_error *err)
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &before); /* the program's signals are for its own threads */
     pthread_mutex_lock(&queue->lock);          /* the thread finds its own id written */
+    atomic_fetch_add(&queue->owners, 1);
     int failed = pthread_create(&queue->sender, NULL, hf_queue_run_sender, queue);
+    if (failed)
+        atomic_fetch_sub(&queue->owners, 1);
     pthread_mutex_unlock(&queue->lock);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return failed == 0 || hf_problem_set(err, HF_PROBLEM_NO_MEMORY, true, "a queue's thread could not be started: %s",
@@ -267,6 +305,7 @@ static bool begin_call(struct holdfast_queue *queue, struct holdfast_error *err)
     pthread_mutex_lock(&queue->lock);
     bool ok = !queue->closing || hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "the queue is closed");
     queue->callers += ok;
+    atomic_fetch_add(&queue->owners, ok);
     pthread_mutex_unlock(&queue->lock);
     return ok;
 }
@@ -277,6 +316,7 @@ static void end_call(struct holdfast_queue *queue)
     queue->callers--;
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
+    hf_queue_release(queue);
 }
 
 static struct hf_queue_state *copy_capture(void *context, const char *component, const void *data, size_t bytes)
@@ -300,10 +340,24 @@ static void put_capture(void *context, struct hf_queue_state *state)
         hf_queue_tell(queue, component, NULL, &err);
 }
 
-/* at_end: the queue is closing, which ends all others. */
-static bool flush(struct holdfast_queue *queue, int timeout_ms, bool at_end, struct holdfast_error *err)
+static void begin_captures(void *context)
 {
-    uint64_t deadline_ns = timeout_ms > 0 ? hf_clock_monotonic_ns() + (uint64_t)timeout_ms * HF_MS_NS : UINT64_MAX;
+    struct holdfast_queue *queue = context;
+    atomic_fetch_add(&queue->owners, 1);
+}
+
+static void end_captures(void *context)
+{
+    struct holdfast_queue *queue = context;
+    pthread_mutex_lock(&queue->lock);
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+    hf_queue_release(queue);
+}
+
+/* at_end: the queue is closing, which ends all others. */
+static bool flush(struct holdfast_queue *queue, uint64_t deadline_ns, bool at_end, struct holdfast_error *err)
+{
     uint64_t round = hf_periodic_capture_all(queue->periodic), order = UINT64_MAX;
     bool ok = true, captured = false;
     pthread_mutex_lock(&queue->lock);
@@ -315,8 +369,8 @@ static bool flush(struct holdfast_queue *queue, int timeout_ms, bool at_end, str
             ok = hf_problem_set(err, HF_PROBLEM_CANCELLED, false, "the %s while it was waited for",
                                 queue->closing ? "queue was closed" : "handle was cancelled");
         else if (hf_clock_monotonic_ns() >= deadline_ns)
-            ok = hf_problem_set(err, HF_PROBLEM_TIMED_OUT, true, "after %d ms %zu states still wait to be stored",
-                                timeout_ms, queue->counts.waiting);
+            ok = hf_problem_set(err, HF_PROBLEM_TIMED_OUT, true,
+                                "the time is over, and %zu states still wait to be stored", queue->counts.waiting);
         else if (captured)
             hf_queue_wait(queue);
         else {
@@ -355,4 +409,57 @@ static bool report_rest(struct holdfast_queue *queue, struct holdfast_error *err
     return hf_problem_set(err, cancelled ? HF_PROBLEM_CANCELLED : HF_PROBLEM_TIMED_OUT, false,
                           "the queue was closed with %zu states not stored: %s", kept + lost,
                           lost ? "they are lost" : "they stay in the outbox");
+}
+
+/* True: no thread uses the queue any more. False: past the deadline, all that do are inside a function of the program,
+ * which nothing here can end. What is in the hands of the library ends by itself now, and is waited for, but by exit().
+ */
+static bool await_end(struct holdfast_queue *queue, bool at_exit, uint64_t deadline_ns)
+{
+    pthread_mutex_lock(&queue->lock);
+    for (;;) {
+        const char *capturing = NULL;
+        bool captures = hf_periodic_is_running(queue->periodic, &capturing);
+        int threads = queue->callers + !queue->sender_ended + captures;
+        bool program_has_all = threads <= queue->telling + (capturing != NULL);
+        bool held_up = hf_clock_monotonic_ns() >= deadline_ns && (at_exit || program_has_all);
+        if (threads == 0 || held_up) {
+            queue->abandoned = threads > 0;
+            pthread_mutex_unlock(&queue->lock);
+            return threads == 0;
+        }
+        hf_queue_wait(queue);
+    }
+}
+
+static bool report_held_up(struct holdfast_queue *queue, struct holdfast_error *err)
+{
+    const char *capturing = NULL;
+    pthread_mutex_lock(&queue->lock);
+    hf_periodic_is_running(queue->periodic, &capturing);
+    if (capturing)
+        hf_problem_set(err, HF_PROBLEM_TIMED_OUT, false,
+                       "the queue was closed while the capture of component %s had not returned; %zu states were not "
+                       "stored",
+                       capturing, queue->counts.waiting);
+    else
+        hf_problem_set(err, HF_PROBLEM_TIMED_OUT, false,
+                       "the queue was closed while on_result for %s had not returned; %zu states were not stored",
+                       queue->told, queue->counts.waiting);
+    pthread_mutex_unlock(&queue->lock);
+    return false;
+}
+
+/* What a callback holds up frees the queue when it returns. */
+static void let_go(struct holdfast_queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    bool joins = queue->sender_ended;
+    pthread_mutex_unlock(&queue->lock);
+    if (joins)
+        pthread_join(queue->sender, NULL);
+    else
+        pthread_detach(queue->sender);
+    hf_periodic_let_go(queue->periodic);
+    hf_queue_release(queue);
 }

@@ -50,7 +50,7 @@ static void flush_at_exit(int status, void *argument)
     pthread_mutex_lock(&box->lock);
     struct holdfast_queue *queue = box->queue;
     if (queue && !hf_queue_is_own_thread(queue))
-        (void)hf_queue_end(queue, NULL);
+        (void)hf_queue_end(queue, true, NULL);
     pthread_mutex_unlock(&box->lock);
     if (!queue)
         free(box);

@@ -42,6 +42,8 @@ struct holdfast_queue {
     char **damaged;              /* names of files, told by the sender when it begins */
     size_t damaged_count;
 
+    atomic_int owners; /* who still uses the memory: until it is closed one, each thread of its own, each caller */
+
     pthread_mutex_t lock;   /* protects what follows */
     pthread_cond_t work;    /* for the sender: something to do */
     pthread_cond_t changed; /* for everybody else: room, a file that is free, something told */
@@ -50,6 +52,8 @@ struct holdfast_queue {
     uint64_t order;                      /* of the state that was queued last */
     uint64_t ticket_next, ticket_served; /* of savers that wait for room: first come, first served */
     int callers;                         /* in a public call; close waits for them */
+    int telling;                         /* threads inside on_result */
+    char told[HF_NAME_MAX + 1];          /* about this, the last of them */
     int hurrying;                        /* flushes: neither intervals nor long pauses */
     int failures;                        /* of the service, one after the other */
     uint64_t retry_at_ns;                /* nothing is sent before */
@@ -57,7 +61,9 @@ struct holdfast_queue {
     bool closing;                        /* nothing is queued any more but the last captures, nobody waits any more */
     bool stopping;                       /* nothing is queued any more */
     bool ended;                          /* somebody ends the threads, or has */
-    size_t lost;                         /* states, when it ended */
+    bool sender_ended;
+    bool abandoned; /* closed while callbacks had not returned: they are the last; the handle may be gone */
+    size_t lost;    /* states, when it ended */
 };
 
 /* ---- queue.c ---- */
@@ -65,8 +71,11 @@ struct holdfast_queue {
 /* Waits on changed, for a moment: also for what is not signalled, such as the handle's end. The lock is held. */
 void hf_queue_wait(struct holdfast_queue *queue);
 bool hf_queue_is_cancelled(struct holdfast_queue *queue); /* the lock is held */
-/* Ends the threads after a flush. True: nothing was left. Only the first call does anything. */
-bool hf_queue_end(struct holdfast_queue *queue, struct holdfast_error *err);
+/* Flushes, and ends the threads but those that a callback holds up. True: all ended and nothing was left. Only the
+ * first call flushes. */
+bool hf_queue_end(struct holdfast_queue *queue, bool at_exit, struct holdfast_error *err);
+/* One owner less: the last one frees the queue. */
+void hf_queue_release(struct holdfast_queue *queue);
 bool hf_queue_is_own_thread(struct holdfast_queue *queue);
 void hf_queue_tell(struct holdfast_queue *queue, const char *component, const struct holdfast_receipt *receipt,
                    const struct holdfast_error *err); /* the lock is not held */

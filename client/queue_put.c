@@ -23,8 +23,10 @@ bool hf_queue_put(struct holdfast_queue *queue, struct hf_queue_state *state, st
         queue->counts.waiting++;
         queue->counts.waiting_bytes += state->bytes;
         struct hf_queue_entry *entry = take_entry(queue, state->component);
-        state->unchanged = is_known(entry, state);
-        if (state->unchanged) {
+        state->unchanged = !entry->busy && is_known(entry, state);
+        if (entry->busy) {
+            ok = may_queue(queue, state->component, err);
+        } else if (state->unchanged) {
             queue->counts.waiting_bytes -= state->bytes;
             state->bytes = 0;
             hf_blob_unref(state->data);
@@ -83,9 +85,11 @@ static bool enter(struct holdfast_queue *queue, const struct hf_queue_state *sta
                               state->component, state->bytes, options->bytes_max);
     if (options->when_full == HOLDFAST_BLOCK && !pthread_equal(pthread_self(), queue->sender))
         return wait_for_room(queue, state, err);
-    if (options->when_full == HOLDFAST_DROP_OLDEST)
+    if (options->when_full == HOLDFAST_DROP_OLDEST) {
         drop_oldest(queue, state);
-    else if (!has_room(queue, state))
+        return may_queue(queue, state->component, err); /* it was told, which takes as long as it takes */
+    }
+    if (!has_room(queue, state))
         return hf_problem_set(err, HF_QUEUE_FULL, true,
                               "component %s: the queue is full (%zu states, %zu bytes wait); save again later",
                               state->component, queue->counts.waiting, queue->counts.waiting_bytes);
@@ -169,13 +173,13 @@ static void give_way(struct holdfast_queue *queue, struct hf_queue_entry *entry)
     pthread_cond_broadcast(&queue->changed);
 }
 
-/* The entry, when nobody else works on its file; savers is raised. */
+/* The entry, when nobody else works on its file, or the queue stops; savers is raised. */
 static struct hf_queue_entry *take_entry(struct holdfast_queue *queue, const char *component)
 {
     struct hf_queue_entry *entry = hf_queue_table_get(&queue->table, component);
     entry->savers++;
     hf_queue_table_place(&queue->table, entry, false);
-    while (entry->busy)
+    while (entry->busy && !queue->stopping)
         hf_queue_wait(queue);
     return entry;
 }

@@ -71,6 +71,11 @@ void *hf_queue_run_sender(void *argument)
     pthread_mutex_unlock(&queue->lock);
     if (!queue->outbox)
         hf_queue_lose_rest(queue);
+    pthread_mutex_lock(&queue->lock);
+    queue->sender_ended = true;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+    hf_queue_release(queue);
     return NULL;
 }
 
@@ -169,6 +174,10 @@ static void send_batch(struct holdfast_queue *queue)
         return;
     }
     read_files(queue);
+    if (atomic_load(&queue->stop)) { /* while something was told: the handle may be gone */
+        hf_queue_put_back(queue, queue->batch.entries, queue->batch.count, true);
+        return;
+    }
     queue->batch.order = hf_states_next_order(queue->service); /* the same should they go singly then */
     if (queue->batch.count > 1)
         send_together(queue);
@@ -262,6 +271,10 @@ static void send_singly(struct holdfast_queue *queue)
     struct hf_queue_batch *batch = &queue->batch;
     for (size_t i = 0; i < batch->count; i++) {
         struct hf_queue_entry *entry = batch->entries[i];
+        if (atomic_load(&queue->stop)) { /* while something was told: the handle may be gone */
+            hf_queue_put_back(queue, batch->entries + i, batch->count - i, true);
+            return;
+        }
         const struct hf_queue_state *state = entry->sending;
         struct hf_states_answer answer = {0};
         struct hf_states_terms terms = {

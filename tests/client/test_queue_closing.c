@@ -84,6 +84,88 @@ START_TEST(a_child_of_fork_cannot_use_the_queue)
 }
 END_TEST
 
+static pthread_mutex_t world = PTHREAD_MUTEX_INITIALIZER; /* the program's own */
+static atomic_bool inside;
+
+static bool capture_the_world(void *context, const char *component, const void **data, size_t *bytes)
+{
+    (void)context, (void)component;
+    atomic_store(&inside, true);
+    pthread_mutex_lock(&world);
+    pthread_mutex_unlock(&world);
+    *data = "1";
+    *bytes = 1;
+    return true;
+}
+
+static void look_at_the_world(void *context, const char *component, const struct holdfast_receipt *receipt,
+                              const struct holdfast_error *error)
+{
+    (void)context, (void)component, (void)receipt, (void)error;
+    atomic_store(&inside, true);
+    pthread_mutex_lock(&world);
+    pthread_mutex_unlock(&world);
+}
+
+static void await_inside(void)
+{
+    while (!atomic_load(&inside))
+        usleep(1000);
+}
+
+START_TEST(a_capture_that_does_not_return_does_not_hold_up_the_close)
+{
+    open_queue((struct holdfast_queue_options){.flush_ms = 20});
+    pthread_mutex_lock(&world);
+    ck_assert(holdfast_queue_every(queue, "a", 1, capture_the_world, NULL, &err));
+    await_inside();
+    ck_assert(!holdfast_queue_close(queue, &err));
+    ck_assert_str_eq(err.code, "timed_out");
+    ck_assert_msg(strstr(err.text, "capture of component a"), "%s", err.text);
+    pthread_mutex_unlock(&world);
+    usleep(10000); /* its thread frees the queue now, if it comes to that */
+    ck_assert_uint_eq(service.count, 0);
+}
+END_TEST
+
+START_TEST(an_on_result_that_does_not_return_does_not_hold_up_the_close)
+{
+    open_queue((struct holdfast_queue_options){.flush_ms = 20, .on_result = look_at_the_world});
+    pthread_mutex_lock(&world);
+    save("a", "1");
+    await_inside();
+    save("b", "1");
+    save("a", "2");
+    ck_assert(!holdfast_queue_close(queue, &err));
+    ck_assert_str_eq(err.code, "timed_out");
+    ck_assert_msg(strstr(err.text, "on_result for a"), "%s", err.text);
+    pthread_mutex_unlock(&world);
+    usleep(10000);
+    ck_assert_uint_eq(service.count, 1);
+}
+END_TEST
+
+static void exit_while_capturing(void)
+{
+    open_queue((struct holdfast_queue_options){.flush_ms = 20, .flush_at_exit = true});
+    pthread_mutex_lock(&world);
+    ck_assert(holdfast_queue_every(queue, "a", 1, capture_the_world, NULL, &err));
+    await_inside();
+    exit(7);
+}
+
+START_TEST(a_capture_that_does_not_return_does_not_hold_up_exit)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0)
+        exit_while_capturing();
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status));
+    ck_assert_int_eq(WEXITSTATUS(status), 7);
+}
+END_TEST
+
 static void save_again(void *context, const char *component, const struct holdfast_receipt *receipt,
                        const struct holdfast_error *error)
 {
@@ -114,5 +196,8 @@ START_TEST(a_callback_may_save_but_never_waits_for_itself)
 }
 END_TEST
 
-HF_TEST_MAIN("queue closing", a_flush_says_when_its_time_is_over, closing_stores_what_waits, exit_stores_what_waits,
-             a_child_of_fork_cannot_use_the_queue, a_callback_may_save_but_never_waits_for_itself);
+HF_TEST_MAIN("queue closing", a_capture_that_does_not_return_does_not_hold_up_the_close,
+             an_on_result_that_does_not_return_does_not_hold_up_the_close,
+             a_capture_that_does_not_return_does_not_hold_up_exit, a_flush_says_when_its_time_is_over,
+             closing_stores_what_waits, exit_stores_what_waits, a_child_of_fork_cannot_use_the_queue,
+             a_callback_may_save_but_never_waits_for_itself);
