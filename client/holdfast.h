@@ -346,9 +346,10 @@ HOLDFAST_PUBLIC bool holdfast_queue_open(struct holdfast *service, const struct 
                                          struct holdfast_queue **out, struct holdfast_error *err);
 
 /* Queues a copy of the state and returns. A newer state of a component takes the place of one that still waits (its
- * event, if it had one, is kept unless the newer has its own); content that was last acknowledged is not sent again,
- * unless it comes with an event. States carry the epoch of the moment they were queued: after a restore they are given
- * up with stale_epoch, never written over it. options.if_match and if_absent are refused: conditions want an answer. */
+ * event, if it had one, is kept unless the newer has its own). The same content again is sent again: others may have
+ * changed the component since, and where they did not, the service finds it unchanged. States carry the epoch of the
+ * moment they were queued: after a restore they are given up with stale_epoch, never written over it. options.if_match
+ * and if_absent are refused: conditions want an answer. */
 HOLDFAST_PUBLIC bool holdfast_queue_save(struct holdfast_queue *queue, const char *component, const void *data,
                                          size_t bytes, const struct holdfast_save_options *options,
                                          struct holdfast_error *err);
@@ -357,8 +358,10 @@ HOLDFAST_PUBLIC bool holdfast_queue_save(struct holdfast_queue *queue, const cha
 typedef bool holdfast_capture(void *context, const char *component, const void **data, size_t *bytes);
 
 /* Saves the component every interval_ms with what capture gives, in a second thread of the queue, so that it goes on
- * while the sender waits for the service; 0 ends it. Again for the same component: replaces. Once it has returned, what
- * was set before is not called any more. */
+ * while the sender waits for the service; 0 ends it. What is captured as it was last acknowledged is no change, and is
+ * not sent: what others have made of the component since then is newer, and stays. A capture during which the component
+ * was saved with holdfast_queue_save is older than that, and left out. Again for the same component: replaces. Once it
+ * has returned, what was set before is not called any more. */
 HOLDFAST_PUBLIC bool holdfast_queue_every(struct holdfast_queue *queue, const char *component, int interval_ms,
                                           holdfast_capture *capture, void *context, struct holdfast_error *err);
 

@@ -226,6 +226,7 @@ static void capture_one(struct hf_periodic *periodic, struct captured *one)
         one->due_ns = now_ns + one->interval_ns;
     periodic->running = one;
     pthread_mutex_unlock(&periodic->lock);
+    uint64_t mark = periodic->target.mark(periodic->target.context);
     bool captured = capture(context, one->component, &data, &bytes);
     pthread_mutex_lock(&periodic->lock);
     periodic->running = NULL;
@@ -235,7 +236,7 @@ static void capture_one(struct hf_periodic *periodic, struct captured *one)
     if (!periodic->copying)
         return;
     pthread_mutex_unlock(&periodic->lock);
-    struct hf_queue_state *state = periodic->target.copy(periodic->target.context, one->component, data, bytes);
+    struct hf_queue_state *state = periodic->target.copy(periodic->target.context, one->component, data, bytes, mark);
     pthread_mutex_lock(&periodic->lock);
     periodic->copying = NULL;
     pthread_cond_broadcast(&periodic->changed);

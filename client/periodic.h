@@ -10,8 +10,9 @@ struct hf_periodic;
 
 /* What becomes of a capture; called in the thread of the captures. */
 struct hf_periodic_target {
+    uint64_t (*mark)(void *context); /* before a capture: what is asked for later is newer */
     /* Makes the copy that is queued, before the next call of capture; NULL: it failed, and that was told. */
-    struct hf_queue_state *(*copy)(void *context, const char *component, const void *data, size_t bytes);
+    struct hf_queue_state *(*copy)(void *context, const char *component, const void *data, size_t bytes, uint64_t mark);
     void (*put)(void *context, struct hf_queue_state *state); /* takes the state; may wait for room */
     void (*begin)(void *context);                             /* the thread is about to be started (by another one) */
     void (*end)(void *context); /* the thread ends, and uses nothing afterwards; or it could not be started */

@@ -25,7 +25,9 @@ static void destroy(struct holdfast_queue *queue);
 static bool is_usable(struct holdfast_queue *queue, struct holdfast_error *err);
 static bool begin_call(struct holdfast_queue *queue, struct holdfast_error *err);
 static void end_call(struct holdfast_queue *queue);
-static struct hf_queue_state *copy_capture(void *context, const char *component, const void *data, size_t bytes);
+static uint64_t mark_capture(void *context);
+static struct hf_queue_state *copy_capture(void *context, const char *component, const void *data, size_t bytes,
+                                           uint64_t mark);
 static void put_capture(void *context, struct hf_queue_state *state);
 static bool flush(struct holdfast_queue *queue, uint64_t deadline_ns, bool at_end, struct holdfast_error *err);
 static bool is_outstanding(const struct holdfast_queue *queue, uint64_t order);
@@ -72,6 +74,9 @@ bool holdfast_queue_save(struct holdfast_queue *queue, const char *component, co
         return false;
     }
     state->epoch = holdfast_epoch(queue->service);
+    pthread_mutex_lock(&queue->lock);
+    state->asked = ++queue->asked;
+    pthread_mutex_unlock(&queue->lock);
     bool ok = hf_queue_put(queue, state, err);
     end_call(queue);
     return ok;
@@ -89,6 +94,8 @@ bool holdfast_queue_every(struct holdfast_queue *queue, const char *component, i
     if (!begin_call(queue, err))
         return false;
     bool ok = hf_periodic_set(queue->periodic, component, interval_ms, capture, context, err);
+    if (ok)
+        hf_queue_ask(queue, component);
     end_call(queue);
     return ok;
 }
@@ -223,8 +230,8 @@ static struct holdfast_queue *make(struct holdfast *service, const struct holdfa
     queue->options.flush_ms = options->flush_ms ? options->flush_ms : FLUSH_DEFAULT_MS;
     queue->process = getpid();
     atomic_store(&queue->owners, 1);
-    queue->periodic =
-        hf_periodic_new(&(struct hf_periodic_target){copy_capture, put_capture, begin_captures, end_captures, queue});
+    queue->periodic = hf_periodic_new(
+        &(struct hf_periodic_target){mark_capture, copy_capture, put_capture, begin_captures, end_captures, queue});
     hf_queue_table_init(&queue->table);
     pthread_mutex_init(&queue->lock, NULL);
     pthread_condattr_init(&monotonic);
@@ -319,15 +326,28 @@ static void end_call(struct holdfast_queue *queue)
     hf_queue_release(queue);
 }
 
-static struct hf_queue_state *copy_capture(void *context, const char *component, const void *data, size_t bytes)
+static uint64_t mark_capture(void *context)
+{
+    struct holdfast_queue *queue = context;
+    pthread_mutex_lock(&queue->lock);
+    uint64_t mark = queue->asked;
+    pthread_mutex_unlock(&queue->lock);
+    return mark;
+}
+
+static struct hf_queue_state *copy_capture(void *context, const char *component, const void *data, size_t bytes,
+                                           uint64_t mark)
 {
     struct holdfast_queue *queue = context;
     struct holdfast_error err;
     struct hf_queue_state *state = hf_queue_state_new(component, data, bytes, NULL, &err);
-    if (state)
+    if (state) {
         state->epoch = holdfast_epoch(queue->service);
-    else
+        state->asked = mark;
+        state->captured = true;
+    } else {
         hf_queue_tell(queue, component, NULL, &err);
+    }
     return state;
 }
 

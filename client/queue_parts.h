@@ -50,6 +50,7 @@ struct holdfast_queue {
     struct hf_queue_table table;
     struct holdfast_queue_counts counts; /* waiting and waiting_bytes: also of what is being written or sent */
     uint64_t order;                      /* of the state that was queued last */
+    uint64_t asked;                      /* number of the last public call that is about a component */
     uint64_t ticket_next, ticket_served; /* of savers that wait for room: first come, first served */
     int callers;                         /* in a public call; close waits for them */
     int telling;                         /* threads inside on_result */
@@ -84,6 +85,8 @@ void hf_queue_tell(struct holdfast_queue *queue, const char *component, const st
 
 /* Queues the state (takes it). */
 bool hf_queue_put(struct holdfast_queue *queue, struct hf_queue_state *state, struct holdfast_error *err);
+/* Captures of the component that have begun are not queued any more. */
+void hf_queue_ask(struct holdfast_queue *queue, const char *component);
 /* Makes state (takes it) what waits for the entry, in the place of what did. The lock is held. */
 void hf_queue_publish(struct holdfast_queue *queue, struct hf_queue_entry *entry, struct hf_queue_state *state);
 /* Frees a state that is not waited for any more, with its share of the bounds. The lock is held. */

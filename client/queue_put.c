@@ -24,7 +24,10 @@ bool hf_queue_put(struct holdfast_queue *queue, struct hf_queue_state *state, st
         queue->counts.waiting_bytes += state->bytes;
         struct hf_queue_entry *entry = take_entry(queue, state->component);
         state->unchanged = !entry->busy && is_known(entry, state);
-        if (entry->busy) {
+        bool overtaken = state->captured && entry->asked > state->asked;
+        if (overtaken) {
+            ok = true;
+        } else if (entry->busy) {
             ok = may_queue(queue, state->component, err);
         } else if (state->unchanged) {
             queue->counts.waiting_bytes -= state->bytes;
@@ -35,8 +38,12 @@ bool hf_queue_put(struct holdfast_queue *queue, struct hf_queue_state *state, st
             ok = write_file(queue, entry, state, err);
         }
         entry->savers--;
-        if (ok) {
+        if (overtaken) {
+            hf_queue_discard(queue, state);
+            hf_queue_table_place(&queue->table, entry, false);
+        } else if (ok) {
             queue->counts.queued++;
+            entry->asked = state->asked > entry->asked ? state->asked : entry->asked;
             state->order = ++queue->order;
             hf_queue_publish(queue, entry, state);
             pthread_cond_signal(&queue->work);
@@ -52,12 +59,22 @@ bool hf_queue_put(struct holdfast_queue *queue, struct hf_queue_state *state, st
     return ok;
 }
 
+void hf_queue_ask(struct holdfast_queue *queue, const char *component)
+{
+    pthread_mutex_lock(&queue->lock);
+    struct hf_queue_entry *entry = hf_queue_table_get(&queue->table, component);
+    entry->asked = ++queue->asked;
+    hf_queue_table_place(&queue->table, entry, false);
+    pthread_mutex_unlock(&queue->lock);
+}
+
 void hf_queue_publish(struct holdfast_queue *queue, struct hf_queue_entry *entry, struct hf_queue_state *state)
 {
     struct hf_queue_state *earlier = entry->pending;
     if (earlier) {
         hf_queue_state_keep_event(state, earlier);
         state->order = earlier->order;
+        state->captured = state->captured && earlier->captured;
         state->unchanged = state->unchanged && !state->event[0];
         queue->counts.coalesced++;
         hf_queue_discard(queue, earlier);
@@ -184,11 +201,11 @@ static struct hf_queue_entry *take_entry(struct holdfast_queue *queue, const cha
     return entry;
 }
 
-/* Whether it is what was last acknowledged, and nothing else is on its way or on disk. */
+/* Whether it was captured again as it was last acknowledged, and nothing else is on its way or on disk. */
 static bool is_known(const struct hf_queue_entry *entry, const struct hf_queue_state *state)
 {
-    return entry->acknowledged && !entry->pending && !entry->sending && !entry->has_file && !state->event[0] &&
-           entry->epoch == state->epoch && hf_hash_equal(&entry->hash, &state->hash) &&
+    return state->captured && entry->acknowledged && !entry->pending && !entry->sending && !entry->has_file &&
+           !state->event[0] && entry->epoch == state->epoch && hf_hash_equal(&entry->hash, &state->hash) &&
            strcmp(entry->content_type, state->content_type) == 0;
 }
 

@@ -68,6 +68,7 @@ void hf_queue_put_back(struct holdfast_queue *queue, struct hf_queue_entry *cons
         if (newer) { /* never overtaken by what is older */
             hf_queue_state_keep_event(newer, state);
             newer->order = state->order;
+            newer->captured = newer->captured && state->captured;
             queue->counts.coalesced++;
             hf_queue_discard(queue, state);
         } else {

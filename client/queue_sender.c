@@ -142,7 +142,7 @@ static bool is_acknowledged(const struct hf_queue_entry *entry)
 {
     const struct hf_queue_state *state = entry->pending;
     return state->unchanged ||
-           (entry->acknowledged && state->data && !state->event[0] && entry->epoch == state->epoch &&
+           (state->captured && entry->acknowledged && state->data && !state->event[0] && entry->epoch == state->epoch &&
             hf_hash_equal(&entry->hash, &state->hash) && strcmp(entry->content_type, state->content_type) == 0);
 }
 

@@ -17,6 +17,8 @@ struct hf_queue_state {
     int64_t epoch;       /* of the moment it was queued in */
     int64_t queued_at_ms;
     uint64_t order; /* of the oldest state that this one stands for: what waits for that one waits for this one */
+    uint64_t asked; /* number of the public call it came with; of a capture: of the last one before it began */
+    bool captured;  /* by a periodic capture; nobody said "save this" */
     bool unchanged; /* the content that was last acknowledged: nothing to send */
     bool snapshot;  /* holdfast_save_options.event_snapshot */
     char event[HF_NAME_MAX + 1];            /* "": none */

@@ -22,6 +22,7 @@ struct hf_queue_entry {
     uint64_t not_before_ns;         /* the least interval between two saves */
     uint64_t retry_at_ns;           /* after a failure that is about this component */
     int failures;                   /* of that kind, one after the other */
+    uint64_t asked;                 /* number of the last call about the component: captures begun before are too old */
     bool acknowledged;              /* then the next four are known */
     struct hf_hash hash;
     int64_t epoch; /* it was queued in */

@@ -76,6 +76,61 @@ START_TEST(captures_go_on_while_the_service_is_away)
 }
 END_TEST
 
+static bool capture_the_same(void *context, const char *component, const void **data, size_t *bytes)
+{
+    (void)component;
+    *data = context;
+    *bytes = 1;
+    return true;
+}
+
+START_TEST(what_is_captured_as_it_was_acknowledged_is_not_sent_again)
+{
+    static char text[] = "1";
+    open_queue((struct holdfast_queue_options){0});
+    ck_assert(holdfast_queue_every(queue, "a", 3600000, capture_the_same, text, &err));
+    flush();
+    flush();
+    ck_assert_int_eq(fake_count_calls(), 1);
+    ck_assert_str_eq(told.text, "a:stored a:unchanged");
+    text[0] = '2';
+    flush();
+    ck_assert_story("a=1 a=2");
+    close_balanced();
+}
+END_TEST
+
+static atomic_bool captures_old, captures_on;
+
+static bool capture_what_was(void *context, const char *component, const void **data, size_t *bytes)
+{
+    (void)context, (void)component;
+    *data = "old";
+    *bytes = 3;
+    atomic_store(&captures_old, true);
+    while (!atomic_load(&captures_on))
+        usleep(1000);
+    return true;
+}
+
+START_TEST(a_capture_does_not_take_the_place_of_what_was_saved_while_it_ran)
+{
+    open_queue((struct holdfast_queue_options){0});
+    ck_assert(holdfast_queue_every(queue, "a", 3600000, capture_what_was, NULL, &err));
+    ck_assert(!holdfast_queue_flush(queue, 1, &err)); /* it begins by this alone */
+    while (!atomic_load(&captures_old))
+        usleep(1000);
+    save("a", "new");
+    fake_await_stored(1);
+    atomic_store(&captures_on, true);
+    ck_assert(holdfast_queue_every(queue, "a", 0, NULL, NULL, &err)); /* and is waited for here */
+    flush();
+    ck_assert_story("a=new");
+    close_balanced();
+}
+END_TEST
+
 HF_TEST_MAIN("queue periodic", between_two_saves_of_a_component_there_is_the_least_interval_unless_somebody_flushes,
              a_periodic_component_is_captured_and_saved_again_and_again, flushing_and_closing_capture_what_is_periodic,
-             captures_go_on_while_the_service_is_away);
+             captures_go_on_while_the_service_is_away, what_is_captured_as_it_was_acknowledged_is_not_sent_again,
+             a_capture_does_not_take_the_place_of_what_was_saved_while_it_ran);
