@@ -43,6 +43,7 @@ static void remove_unfinished(struct hf_outbox *outbox);
 static DIR *list(const struct hf_outbox *outbox);
 static bool scan_one(struct hf_outbox *outbox, const char *name, struct findings *findings,
                      const struct hf_outbox_visitor *visitor, struct holdfast_error *err);
+static int open_file(const struct hf_outbox *outbox, const char *name, struct stat *status_out);
 static bool has_suffix(const char *name, const char *suffix);
 static int by_time(const void *a, const void *b);
 static bool write_file(struct hf_outbox *outbox, const char *name, const struct hf_queue_state *state,
@@ -133,19 +134,22 @@ enum hf_outbox_reading hf_outbox_read(struct hf_outbox *outbox, const char *comp
 {
     char name[HF_OUTBOX_NAME_BYTES];
     hf_outbox_file_name(component, name);
-    HF_AUTO(close) int fd = openat(outbox->directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    struct stat status;
+    HF_AUTO(close) int fd = open_file(outbox, name, &status);
     if (fd < 0 && errno == ENOENT) {
         hf_problem_set(err, HF_QUEUE_OUTBOX, false, "outbox %s: the state of %s is not there any more",
                        outbox->directory, component);
         return HF_OUTBOX_GONE;
     }
-    if (fd < 0) {
+    if (fd < 0 && errno != ELOOP && errno != ENXIO) {
         fail(outbox, err, "a state cannot be opened");
         return HF_OUTBOX_LATER;
     }
     struct hf_outbox_header header;
     struct hf_blob *data = NULL;
-    enum hf_outbox_reading reading = read_file(outbox, fd, &header, &data, err);
+    enum hf_outbox_reading reading = HF_OUTBOX_DAMAGED;
+    if (fd >= 0 && S_ISREG(status.st_mode))
+        reading = read_file(outbox, fd, &header, &data, err);
     if (reading == HF_OUTBOX_READ &&
         (strcmp(header.state.component, component) != 0 || strcmp(header.system, outbox->system) != 0))
         reading = HF_OUTBOX_DAMAGED;
@@ -261,10 +265,13 @@ static bool scan_one(struct hf_outbox *outbox, const char *name, struct findings
     char text[HF_OUTBOX_HEADER_MAX], expected[HF_OUTBOX_NAME_BYTES];
     struct hf_outbox_header header;
     size_t got;
-    HF_AUTO(close) int fd = openat(outbox->directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 || !read_all(fd, text, sizeof(text), 0, &got))
+    struct stat status;
+    HF_AUTO(close) int fd = open_file(outbox, name, &status);
+    bool file = fd >= 0 && S_ISREG(status.st_mode);
+    if ((fd < 0 && errno != ELOOP && errno != ENXIO) || (file && !read_all(fd, text, sizeof(text), 0, &got)))
         return fail(outbox, err, "a state cannot be read");
-    bool sensible = hf_outbox_file_read_header(text, got, &header);
+    bool sensible =
+        file && hf_outbox_file_read_header(text, got, &header) && (uint64_t)status.st_size >= header.header_bytes;
     if (sensible)
         hf_outbox_file_name(header.state.component, expected);
     bool other = sensible && strcmp(header.system, outbox->system) != 0;
@@ -287,8 +294,20 @@ static bool scan_one(struct hf_outbox *outbox, const char *name, struct findings
     }
     struct hf_queue_state *state = hf_alloc(sizeof(*state));
     *state = header.state;
+    state->bytes = (size_t)status.st_size - header.header_bytes; /* whatever the line says */
     findings->states[findings->count++] = state;
     return true;
+}
+
+/* Something may lie under the name that is no file at all: a pipe, that must not be waited for; a link, or a socket,
+ * which cannot be opened (ELOOP, ENXIO). Below 0: errno says why. */
+static int open_file(const struct hf_outbox *outbox, const char *name, struct stat *status_out)
+{
+    int fd = openat(outbox->directory_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 || fstat(fd, status_out) == 0)
+        return fd;
+    hf_auto_close(&fd);
+    return -1;
 }
 
 static bool has_suffix(const char *name, const char *suffix)

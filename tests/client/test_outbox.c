@@ -225,6 +225,45 @@ START_TEST(lines_that_say_nothing_sensible_and_files_under_a_wrong_name_are_set_
 }
 END_TEST
 
+START_TEST(what_is_no_file_is_set_aside)
+{
+    open_box();
+    put("a", "1");
+    HF_AUTO(free) char *pipe = hf_format("%s/pipe.state", outbox);
+    HF_AUTO(free) char *directory = hf_format("%s/directory.state", outbox);
+    HF_AUTO(free) char *link = hf_format("%s/link.state", outbox);
+    ck_assert_int_eq(mkfifo(pipe, 0600), 0);
+    ck_assert_int_eq(mkdir(directory, 0700), 0);
+    ck_assert_int_eq(symlink("/etc/passwd", link), 0);
+    ck_assert_msg(scan(), "%s", err.text);
+    ck_assert_ptr_nonnull(strstr(found, "a:1 "));
+    ck_assert_int_eq(count_aside(".damaged"), 3);
+    ck_assert_int_eq(count_files(), 1);
+    HF_AUTO(free) char *state = path_of("a-");
+    ck_assert(unlink(state) == 0 && mkfifo(state, 0600) == 0);
+    struct hf_queue_state *none = NULL;
+    ck_assert_int_eq(hf_outbox_read(box, "a", &none, &err), HF_OUTBOX_DAMAGED);
+    hf_outbox_close(box);
+}
+END_TEST
+
+START_TEST(an_altered_size_is_not_what_a_state_is_said_to_take)
+{
+    open_box();
+    put("a", "1");
+    HF_AUTO(free) char *path = path_of("a-");
+    char text[HF_OUTBOX_HEADER_MAX] = "";
+    HF_AUTO(close) int fd = open(path, O_RDWR);
+    ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+    char *digit = strstr(text, "\nbytes 1\n");
+    ck_assert_ptr_nonnull(digit);
+    ck_assert_int_eq(pwrite(fd, "9", 1, digit + strlen("\nbytes ") - text), 1);
+    ck_assert(scan());
+    ck_assert_str_eq(found, "a:1 ");
+    hf_outbox_close(box);
+}
+END_TEST
+
 START_TEST(states_of_another_system_are_not_sent_to_this_one)
 {
     open_box();
@@ -406,6 +445,7 @@ HF_TEST_MAIN_WITH("outbox", make_outbox_place, remove_outbox_place,
                   names_that_differ_have_files_that_differ_in_more_than_capitals,
                   a_scan_finds_the_oldest_first_and_leaves_other_files_alone, no_byte_of_a_file_can_change_unnoticed,
                   lines_that_say_nothing_sensible_and_files_under_a_wrong_name_are_set_aside,
+                  what_is_no_file_is_set_aside, an_altered_size_is_not_what_a_state_is_said_to_take,
                   states_of_another_system_are_not_sent_to_this_one, an_altered_system_is_damage_and_not_another_system,
                   an_outbox_is_open_once_at_a_time_and_after_a_crash_again,
                   a_place_where_no_directory_can_be_is_refused_with_its_name,
