@@ -436,8 +436,10 @@ void hf_catalog_offer_body(struct hf_catalog *catalog, const char *system_name, 
     hf_catalog_lock(catalog);
     struct hf_system *system = hf_catalog_find_system_locked(catalog, system_name);
     struct hf_component *component = system ? hf_catalog_find_component_locked(system, name) : NULL;
-    if (component && component->head.sequence == sequence && hf_head_is_present(&component->head))
+    if (component && component->head.sequence == sequence && hf_head_is_present(&component->head)) {
+        component->damaged = false;
         keep_body(catalog, component, body);
+    }
     hf_catalog_unlock(catalog);
 }
 

@@ -267,7 +267,6 @@ static void note_written(struct healing *healing)
     if (!healing->written)
         return;
     if (healing->is_head) {
-        hf_catalog_mark_damaged(engine->catalog, healing->system, healing->component, false);
         hf_catalog_offer_body(engine->catalog, healing->system, healing->component, row->sequence, healing->blob);
     }
     HF_AUTO(free)
@@ -290,9 +289,9 @@ static void note_not_written(struct healing *healing, const struct hf_error *why
         return;
     }
     if (healing->is_head) {
-        hf_catalog_mark_damaged(engine->catalog, healing->system, healing->component, true);
         hf_catalog_offer_body(engine->catalog, healing->system, healing->component, healing->row.sequence,
                               healing->blob);
+        hf_catalog_mark_damaged(engine->catalog, healing->system, healing->component, true);
     }
     tell_database(healing, why->text);
 }

@@ -434,6 +434,29 @@ START_TEST(relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes)
 }
 END_TEST
 
+/* Another system's healing has made it well: it says so as soon as it is read. */
+START_TEST(who_shares_what_was_healed_is_damaged_no_more)
+{
+    share_one_content();
+    fork_of(HF_TEST_NAME, FORK, now());
+    const struct hf_snapshot_row row = full_of(FORK);
+    const char *file = hf_test_service_path(&service, "%s/%s/%s.snapshot", "system-state-backups", FORK, row.id);
+    const char *away = hf_test_service_path(&service, "away");
+    struct hf_component_info info;
+    damage_shared_content();
+    ck_assert_int_eq(rename(file, away), 0);
+    ck_assert(!can_be_read("a"));
+    ck_assert(hf_catalog_read_component(service.engine->catalog, HF_TEST_NAME, "a", &service.arena, &info));
+    ck_assert(info.damaged);
+    ck_assert_int_eq(rename(away, file), 0);
+    ck_assert_str_eq(text_of(FORK, "a"), "{\"shared\":true}");
+    ck_assert(can_be_read("a"));
+    ck_assert(hf_catalog_read_component(service.engine->catalog, HF_TEST_NAME, "a", &service.arena, &info));
+    ck_assert(!info.damaged);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(the_last_snapshot_waits_for_no_relatives)
 {
     share_one_content();
@@ -545,5 +568,6 @@ HF_TEST_MAIN("fork", a_fork_shares_every_content_and_is_the_same_whole, what_his
              what_a_deleted_origin_hands_on_is_healed_first, what_no_copy_is_left_of_is_named_when_it_is_handed_on,
              what_trimmed_history_hands_on_is_healed_first,
              relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes,
-             the_last_snapshot_waits_for_no_relatives, a_fork_that_fails_midway_leaves_nothing,
-             of_two_forks_under_one_name_one_comes_into_being, a_fork_is_one_cut_whatever_goes_on_meanwhile);
+             who_shares_what_was_healed_is_damaged_no_more, the_last_snapshot_waits_for_no_relatives,
+             a_fork_that_fails_midway_leaves_nothing, of_two_forks_under_one_name_one_comes_into_being,
+             a_fork_is_one_cut_whatever_goes_on_meanwhile);
