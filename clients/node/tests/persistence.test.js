@@ -85,6 +85,18 @@ test('a run gives its state to the next, in the order of the dependencies, and t
   await second.persistence.shutdown();
 });
 
+test('a heartbeat that is under way when it ends is no warning', async () => {
+  const run = newRun('beats', { url: proxy.url, heartbeatInterval: 20 });
+  await run.persistence.initialize();
+  Object.assign(proxy, { requests: [], holds: 1 });
+  await until(() => proxy.holds === 0);
+  assert.match(proxy.requests[0], /heartbeat$/);
+  await run.persistence.shutdown();
+  proxy.cut();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.ok(!run.warnings.includes('heartbeat'), run.lines.join('\n'));
+});
+
 test('the intervals become those of the system, and leave its other settings alone', () =>
   withClient('settings', async (client) => {
     await client.configure({ description: 'mine', maxRetentionHours: 5, incrementalIntervalMs: 1000 });

@@ -253,7 +253,13 @@ export class SystemStatePersistence extends EventEmitter {
   }
 
   #beat() {
-    return this.#attempt('heartbeat', 'a heartbeat was not taken', () => this.#backups.beat());
+    return this.#attempt('heartbeat', 'a heartbeat was not taken', async () => {
+      try {
+        await this.#backups.beat();
+      } catch (error) {
+        if (!(this.#ending && error.code === 'closed')) throw error;
+      }
+    });
   }
 
   #listenToSaver() {

@@ -75,7 +75,7 @@ export class StatusCopy {
       this.#connected = true;
       this.#tellNewWarnings(this.#copy.warnings);
     } catch (error) {
-      this.#connected = error.status === 404; // it answered: the system comes into being with its first state
+      this.#connected = error.code === 'not_found'; // it answered: the system comes into being with its first state
     }
   }
 
