@@ -20,6 +20,7 @@ static bool end_validated(struct hf_cli *cli, json_t **snapshot);
 static char *newest_id(struct hf_cli *cli);
 static int validate_all(struct hf_cli *cli, bool deep);
 static int validate_some(struct hf_cli *cli, const json_t *snapshots, bool deep);
+static int fail_validation(struct hf_cli *cli, const char *id, const struct holdfast_error *err);
 static bool is_damaged(const json_t *validation);
 
 int hf_run_backup(struct hf_cli *cli)
@@ -34,9 +35,17 @@ int hf_run_backup(struct hf_cli *cli)
         json_decref(snapshot);
         snapshot = NULL;
         HF_AUTO(json) json_t *started = take(cli, incremental, label, id, &err);
+        if (!started && hf_was_interrupted(&err))
+            return hf_cli_failed(cli, hf_exit_of(&err),
+                                 "interrupted; a snapshot may be under way: holdfast --system %s snapshots tells",
+                                 cli->settings.system);
         if (!started)
             return hf_cli_fail(cli, &err, "cannot take a snapshot of %s", cli->settings.system);
         snapshot = await(cli, id, &err);
+        if (!snapshot && hf_was_interrupted(&err))
+            return hf_cli_failed(cli, hf_exit_of(&err),
+                                 "interrupted; the service goes on with it: holdfast --system %s show %s tells",
+                                 cli->settings.system, id);
         if (!snapshot)
             return hf_cli_fail(cli, &err, "the snapshot %s of %s was not completed", id, cli->settings.system);
     }
@@ -46,7 +55,10 @@ int hf_run_backup(struct hf_cli *cli)
     bool unchanged = before && strcmp(before, hf_field_text(snapshot, "id")) == 0;
     bool told = hf_option_given(&cli->options, "no-validate") || end_validated(cli, &snapshot);
     if (hf_interrupt_signal())
-        return HF_EXIT_INTERRUPTED;
+        return hf_cli_failed(cli, 128 + hf_interrupt_signal(),
+                             "interrupted; the snapshot was taken: holdfast --system %s show %s tells whether it can "
+                             "be read back",
+                             cli->settings.system, id);
     json_object_set_new(snapshot, "unchanged", json_boolean(unchanged));
     if (cli->json)
         hf_cli_json(cli, snapshot);
@@ -70,7 +82,7 @@ int hf_run_validate(struct hf_cli *cli)
         return validate_all(cli, deep);
     HF_AUTO(json) json_t *validation = hf_snapshot_validate(cli, id, deep, &err);
     if (!validation)
-        return hf_cli_fail(cli, &err, "cannot validate snapshot %s", id);
+        return fail_validation(cli, id, &err);
     if (cli->json)
         hf_cli_json(cli, validation);
     else
@@ -221,7 +233,7 @@ static int validate_some(struct hf_cli *cli, const json_t *snapshots, bool deep)
         if (!validation && strcmp(err.code, "not_found") == 0)
             continue; /* it expired meanwhile */
         if (!validation) {
-            status = hf_cli_fail(cli, &err, "cannot validate snapshot %s", id);
+            status = fail_validation(cli, id, &err);
             if (status >= HF_EXIT_INTERRUPTED || status == HF_EXIT_UNREACHABLE)
                 break;
             continue;
@@ -237,6 +249,15 @@ static int validate_some(struct hf_cli *cli, const json_t *snapshots, bool deep)
         hf_pen_line(&cli->out, damaged ? HF_RED : HF_BOLD, "%zu snapshot%s, %zu damaged", json_array_size(validations),
                     json_array_size(validations) == 1 ? "" : "s", damaged);
     return status != HF_EXIT_OK ? status : damaged ? HF_EXIT_DEGRADED : HF_EXIT_OK;
+}
+
+static int fail_validation(struct hf_cli *cli, const char *id, const struct holdfast_error *err)
+{
+    if (hf_was_interrupted(err))
+        return hf_cli_failed(cli, hf_exit_of(err),
+                             "interrupted; the service goes on with it: holdfast --system %s show %s tells",
+                             cli->settings.system, id);
+    return hf_cli_fail(cli, err, "cannot validate snapshot %s", id);
 }
 
 static bool is_damaged(const json_t *validation)

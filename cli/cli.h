@@ -76,4 +76,8 @@ int hf_cli_json(struct hf_cli *cli, const json_t *document);
 
 int hf_exit_of(const struct holdfast_error *err);
 
+/* Whether a signal cancelled the call. If it changes something it may have been done all the same, and that must be
+ * said: hf_cli_fail says nothing then. */
+bool hf_was_interrupted(const struct holdfast_error *err);
+
 #endif

@@ -149,6 +149,10 @@ static int apply(struct hf_cli *cli, const json_t *plan)
         hf_cli_expect(hf_cli_send(cli, &sending, &err, "recoveries/%s/apply", escaped), "id status", &err);
     if (!recovery && strcmp(err.code, "outcome_unknown") == 0)
         recovery = find_outcome(cli, escaped, &err);
+    if (!recovery && hf_was_interrupted(&err))
+        return hf_cli_failed(cli, hf_exit_of(&err),
+                             "interrupted; the plan may have been applied: holdfast --system %s recoveries %s tells",
+                             cli->settings.system, id);
     if (!recovery)
         return hf_cli_fail(cli, &err, "the plan %s was not applied", id);
     if (cli->json)

@@ -31,7 +31,7 @@ static void set_clean(json_t *object, const char *name, const char *text);
 int hf_exit_of(const struct holdfast_error *err)
 {
     const struct meaning *meaning = meaning_of(err);
-    if (hf_interrupt_signal() && strcmp(err->code, "cancelled") == 0)
+    if (hf_was_interrupted(err))
         return 128 + hf_interrupt_signal();
     if (meaning)
         return meaning->status;
@@ -51,11 +51,16 @@ int hf_exit_of(const struct holdfast_error *err)
     }
 }
 
+bool hf_was_interrupted(const struct holdfast_error *err)
+{
+    return hf_interrupt_signal() && strcmp(err->code, "cancelled") == 0;
+}
+
 int hf_cli_fail(struct hf_cli *cli, const struct holdfast_error *err, const char *format, ...)
 {
     va_list args;
     int status = hf_exit_of(err);
-    if (hf_interrupt_signal() && strcmp(err->code, "cancelled") == 0)
+    if (hf_was_interrupted(err))
         return status;
     va_start(args, format);
     HF_AUTO(free) char *what = hf_format_args(format, args);
@@ -103,10 +108,12 @@ int hf_cli_json(struct hf_cli *cli, const json_t *document)
     size_t flags = JSON_ENCODE_ANY | (cli->out.terminal ? JSON_INDENT(2) | JSON_ENSURE_ASCII : JSON_COMPACT);
     HF_AUTO(free) char *text = json_dumps(document, flags);
     HF_ASSERT(text != NULL);
-    for (char *at = text; *at; at++)
+    /* DEL is the one control character that JSON lets stand. */
+    for (const char *at = text; *at; at++)
         if (*at == 0x7f)
-            *at = '?';
-    fputs(text, cli->out.file);
+            fputs("\\u007f", cli->out.file);
+        else
+            putc(*at, cli->out.file);
     putc('\n', cli->out.file);
     return HF_EXIT_OK;
 }

@@ -75,6 +75,10 @@ int hf_run_pin(struct hf_cli *cli)
     if (!sending.body)
         return hf_cli_usage(cli, "the label is not UTF-8");
     HF_AUTO(json) json_t *snapshot = hf_cli_expect(hf_cli_send(cli, &sending, &err, "snapshots/%s", id), "id", &err);
+    if (!snapshot && hf_was_interrupted(&err))
+        return hf_cli_failed(cli, hf_exit_of(&err),
+                             "interrupted; it may have been done: holdfast --system %s show %s tells",
+                             cli->settings.system, wanted);
     if (!snapshot)
         return hf_cli_fail(cli, &err, "cannot %s snapshot %s", pinned ? "pin" : "unpin", wanted);
     if (cli->json)

@@ -41,6 +41,8 @@ int hf_run_fork(struct hf_cli *cli)
     if (!sending.body)
         return hf_cli_usage(cli, "what is given is not UTF-8");
     HF_AUTO(json) json_t *made = hf_cli_expect(hf_cli_send(cli, &sending, &err, "/v1/systems"), "name", &err);
+    if (!made && hf_was_interrupted(&err))
+        return hf_cli_failed(cli, hf_exit_of(&err), "interrupted; %s may have been made: holdfast systems tells", name);
     if (!made)
         return hf_cli_fail(cli, &err, "cannot fork %s as %s", cli->settings.system, name);
     if (cli->json)
