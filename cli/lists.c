@@ -1,7 +1,5 @@
 #include "cli/lists.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TITLE_WIDTH 16
@@ -9,13 +7,11 @@
 bool hf_limit_read(struct hf_cli *cli, size_t fallback, size_t *out)
 {
     const char *text = hf_option_text(&cli->options, "limit");
-    char *end = NULL;
+    int64_t value;
     *out = fallback;
     if (!text)
         return true;
-    errno = 0;
-    unsigned long long value = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || value > 100000000) {
+    if (!hf_number_read(text, &value) || value > 100000000) {
         hf_cli_usage(cli, "--limit must be a whole number, 0 for all");
         return false;
     }

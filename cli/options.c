@@ -89,6 +89,18 @@ const char *hf_option_next(const struct hf_options *options, const char *name, s
     return NULL;
 }
 
+bool hf_number_read(const char *text, int64_t *out)
+{
+    int64_t number = 0;
+    if (!*text || strspn(text, "0123456789") != strlen(text))
+        return false;
+    for (; *text; text++)
+        if (__builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, *text - '0', &number))
+            return false;
+    *out = number;
+    return true;
+}
+
 const char *hf_argument(const struct hf_options *options, size_t index)
 {
     return index < options->argument_count ? options->arguments[index] : NULL;

@@ -5,6 +5,8 @@
 #include "cli/commands.h"
 #include "core/error.h"
 
+#include <stdint.h>
+
 struct hf_given {
     const struct hf_option *option;
     const char *value; /* NULL: it takes none */
@@ -28,6 +30,9 @@ bool hf_option_given(const struct hf_options *options, const char *name);
 const char *hf_option_text(const struct hf_options *options, const char *name); /* the last one; NULL: not given */
 /* The next value of an option that may be repeated; *cursor begins with 0. NULL: no more. */
 const char *hf_option_next(const struct hf_options *options, const char *name, size_t *cursor);
+
+/* A whole number of digits alone, without sign or spaces, up to INT64_MAX; else false. */
+bool hf_number_read(const char *text, int64_t *out);
 
 /* NULL where fewer were given. */
 const char *hf_argument(const struct hf_options *options, size_t index);
