@@ -15,7 +15,7 @@ static int write_names(struct hf_cli *cli, const char *kind);
 int hf_run_version(struct hf_cli *cli)
 {
     struct holdfast_error err;
-    HF_AUTO(json) json_t *service = hf_cli_get(cli, &err, "/v1/status");
+    HF_AUTO(json) json_t *service = cli->service ? hf_cli_get(cli, &err, "/v1/status") : NULL;
     const char *version = service ? hf_field_text(service, "version") : NULL;
     if (cli->json) {
         HF_AUTO(json)
@@ -26,7 +26,7 @@ int hf_run_version(struct hf_cli *cli)
     hf_pen_line(&cli->out, HF_PLAIN, "holdfast " HF_VERSION " (libholdfast %s)", holdfast_version());
     if (version)
         hf_pen_line(&cli->out, HF_PLAIN, "the service at %s is %s", holdfast_url(cli->service), version);
-    else
+    else if (cli->service)
         hf_cli_note(cli, "the service at %s does not say: %s", holdfast_url(cli->service), err.text);
     return HF_EXIT_OK;
 }

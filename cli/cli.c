@@ -51,6 +51,12 @@ static int run(struct hf_cli *cli, int argc, char *argv[])
         return HF_EXIT_USAGE;
     }
     if (!hf_settings_read(options, &cli->settings, &err)) {
+        if (hf_interrupt_signal())
+            return 128 + hf_interrupt_signal();
+        if (command->unsettled) {
+            hf_cli_note(cli, "%s", err.text);
+            return command->run(cli);
+        }
         /* Completions must neither fail nor speak because of a wrong setting. */
         return command->hidden ? HF_EXIT_USAGE : hf_cli_usage(cli, "%s", err.text);
     }

@@ -305,6 +305,7 @@ const struct hf_command hf_commands[] = {
      .summary = "print versions",
      .description = "Prints the version of this command and of the service, if it can be reached.",
      .example = "holdfast version",
+     .unsettled = true,
      .impatient = true,
      .run = hf_run_version},
     {.name = "help",

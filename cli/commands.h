@@ -34,6 +34,7 @@ struct hf_command {
     const char *description;                        /* paragraphs */
     const char *example;                            /* commands, one a line */
     bool offline;                                   /* needs no service */
+    bool unsettled;                                 /* runs without a service where the settings are wrong */
     bool impatient;                                 /* asks once, and does not wait for a service that is away */
     bool hidden;                                    /* for the build and the completions alone */
     int (*run)(struct hf_cli *cli);                 /* the exit status */

@@ -4,6 +4,7 @@
 #include "core/error.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <pthread.h>
@@ -12,7 +13,10 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define READER_POLL_MS 50
 
 static struct {
     pthread_mutex_t mutex;    /* protects service */
@@ -23,7 +27,7 @@ static struct {
 } interrupt = {.mutex = PTHREAD_MUTEX_INITIALIZER, .event_fd = -1};
 
 static void *watch(void *set);
-static bool wait_for(int fd, int64_t ms);
+static bool wait_for(int fd, short events, int64_t ms);
 
 void hf_interrupt_begin(void)
 {
@@ -65,12 +69,41 @@ int hf_interrupt_signal(void)
 
 bool hf_interrupt_sleep(int64_t ms)
 {
-    return wait_for(-1, ms);
+    return wait_for(-1, 0, ms);
 }
 
 bool hf_interrupt_await_input(int fd)
 {
-    return wait_for(fd, -1);
+    return wait_for(fd, POLLIN, -1);
+}
+
+bool hf_interrupt_await_output(int fd)
+{
+    return wait_for(fd, POLLOUT, -1);
+}
+
+/* Blocking again once it is open, as what is no FIFO need not be ready when it is polled as such. */
+int hf_interrupt_open_input(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        HF_ASSERT(fcntl(fd, F_SETFL, 0) == 0);
+    return fd;
+}
+
+/* ENXIO: nobody reads the FIFO yet, and nothing tells when somebody does. */
+int hf_interrupt_open_output(const char *path)
+{
+    for (;;) {
+        int fd = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        struct stat status;
+        if (fd >= 0 || errno != ENXIO || stat(path, &status) != 0 || !S_ISFIFO(status.st_mode))
+            return fd;
+        if (!hf_interrupt_sleep(READER_POLL_MS)) {
+            errno = EINTR;
+            return -1;
+        }
+    }
 }
 
 static void *watch(void *set)
@@ -97,10 +130,10 @@ static void *watch(void *set)
     return NULL;
 }
 
-/* True when fd can be read or the time is over; ms below 0: without an end. */
-static bool wait_for(int fd, int64_t ms)
+/* True when fd is ready or the time is over; ms below 0: without an end. */
+static bool wait_for(int fd, short events, int64_t ms)
 {
-    struct pollfd fds[] = {{.fd = interrupt.event_fd, .events = POLLIN}, {.fd = fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = interrupt.event_fd, .events = POLLIN}, {.fd = fd, .events = events}};
     int ready;
     do
         ready = poll(fds, 2, ms < 0 ? -1 : ms > INT_MAX ? INT_MAX : (int)ms);

@@ -24,7 +24,14 @@ int hf_interrupt_signal(void); /* SIGINT or SIGTERM when one came; else 0 */
 /* Sleeps; false when a signal came. */
 bool hf_interrupt_sleep(int64_t ms);
 
-/* Waits until fd can be read; false when a signal came. */
+/* Waits until fd can be read, or written; false when a signal came. */
 bool hf_interrupt_await_input(int fd);
+bool hf_interrupt_await_output(int fd);
+
+/* Open path without waiting for the other end of a FIFO beyond a signal. An input waits in hf_interrupt_await_input,
+ * which every read of it needs before it. An output, which must exist, is written without blocking: EAGAIN asks for
+ * hf_interrupt_await_output. Own the descriptor; -1: errno says why, EINTR that a signal came. */
+int hf_interrupt_open_input(const char *path);
+int hf_interrupt_open_output(const char *path);
 
 #endif

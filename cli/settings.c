@@ -1,11 +1,11 @@
 #include "cli/settings.h"
 
+#include "cli/interrupt.h"
 #include "cli/print.h"
 #include "core/auto.h"
 #include "core/json.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,6 +19,7 @@ static bool apply_config(const char *path, const char *text, bool open_to_others
                          struct hf_error *err);
 static bool apply_environment(struct hf_settings *out, struct hf_error *err);
 static bool apply_flags(const struct hf_options *options, struct hf_settings *out, struct hf_error *err);
+static bool apply_colour(const struct hf_options *options, struct hf_settings *out, struct hf_error *err);
 static bool read_token(const char *path, struct hf_settings *out, struct hf_error *err);
 static bool check(const struct hf_settings *settings, struct hf_error *err);
 static char *find_config(void);
@@ -28,6 +29,8 @@ static void set(char **slot, const char *value);
 bool hf_settings_read(const struct hf_options *options, struct hf_settings *out, struct hf_error *err)
 {
     *out = (struct hf_settings){.colour = HF_COLOUR_AUTO};
+    if (options->command->offline)
+        return apply_colour(options, out, err);
     if (!apply_file(options, out, err) || !apply_environment(out, err) || !apply_flags(options, out, err))
         return false;
     out->system_told = out->system != NULL;
@@ -100,16 +103,24 @@ static bool apply_environment(struct hf_settings *out, struct hf_error *err)
 
 static bool apply_flags(const struct hf_options *options, struct hf_settings *out, struct hf_error *err)
 {
-    const char *colour = hf_option_text(options, "color"), *timeout = hf_option_text(options, "timeout");
+    const char *timeout = hf_option_text(options, "timeout");
     const char *token_file = hf_option_text(options, "token-file");
     set(&out->url, hf_option_text(options, "url"));
     set(&out->system, hf_option_text(options, "system"));
-    if (colour && !hf_colour_parse(colour, &out->colour))
-        return hf_error_set(err, HF_CONFIG, "--color must be auto, always or never");
+    if (!apply_colour(options, out, err))
+        return false;
     if (timeout &&
         (!hf_span_parse(timeout, &out->timeout_ms) || out->timeout_ms == 0 || out->timeout_ms > TIMEOUT_MAX_MS))
         return hf_error_set(err, HF_CONFIG, "--timeout must be a time from 1s to 24h, as 30s or 5m");
     return !token_file || read_token(token_file, out, err);
+}
+
+static bool apply_colour(const struct hf_options *options, struct hf_settings *out, struct hf_error *err)
+{
+    const char *colour = hf_option_text(options, "color");
+    if (colour && !hf_colour_parse(colour, &out->colour))
+        return hf_error_set(err, HF_CONFIG, "--color must be auto, always or never");
+    return true;
 }
 
 static bool check(const struct hf_settings *settings, struct hf_error *err)
@@ -144,7 +155,7 @@ static bool read_token(const char *path, struct hf_settings *out, struct hf_erro
 /* open_to_others: somebody who is neither the owner nor in the group may read it. */
 static bool read_file(const char *path, bool optional, char **text_out, bool *open_to_others, struct hf_error *err)
 {
-    HF_AUTO(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    HF_AUTO(close) int fd = hf_interrupt_open_input(path);
     struct stat status;
     if (fd < 0 && optional && (errno == ENOENT || errno == ENOTDIR))
         return true;
@@ -156,7 +167,12 @@ static bool read_file(const char *path, bool optional, char **text_out, bool *op
     HF_AUTO(free) char *text = hf_alloc(FILE_BYTES_MAX + 1);
     size_t used = 0;
     ssize_t got;
-    while (used < FILE_BYTES_MAX && (got = read(fd, text + used, FILE_BYTES_MAX - used)) != 0) {
+    while (used < FILE_BYTES_MAX) {
+        if (!hf_interrupt_await_input(fd))
+            return hf_error_set(err, HF_CONFIG, "interrupted while reading %.200s", path);
+        got = read(fd, text + used, FILE_BYTES_MAX - used);
+        if (got == 0)
+            break;
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
