@@ -22,6 +22,7 @@ struct transfer {
     struct hf_hasher *hasher; /* of what was received */
     int fd;                   /* of an upload */
     int64_t bytes, total;     /* total -1: not known */
+    bool all_given;           /* of an upload */
     struct hf_error err;      /* why it was ended here; code HF_OK: it was not */
 };
 
@@ -29,6 +30,7 @@ static int download(struct hf_cli *cli, const char *id, const char *path, int64_
 static bool take_piece(void *context, const void *data, size_t bytes);
 static int end_download(struct transfer *transfer, const struct holdfast_answer *answer, const char *id,
                         const char *path);
+static int fail_here(struct transfer *transfer);
 static bool check_digest(struct transfer *transfer, const struct holdfast_answer *answer);
 static int open_input(struct hf_cli *cli, const char *path, struct transfer *transfer);
 static bool look_at(struct transfer *transfer, const char **type_out, char digest_header[80]);
@@ -81,17 +83,19 @@ static int download(struct hf_cli *cli, const char *id, const char *path, int64_
     int status = HF_EXIT_FAILED;
     hf_progress_begin(&transfer.progress, cli, "Archive", true);
     if (strcmp(path, "-") != 0 && !hf_out_file_open(path, &transfer.file, &transfer.err)) {
-        status = hf_cli_failed(cli, HF_EXIT_FAILED, "%s", transfer.err.text);
+        status = fail_here(&transfer);
     } else if (holdfast_call(cli->service, &request, &answer, &err)) {
         hf_progress_end(&transfer.progress);
         status = end_download(&transfer, &answer, id, path);
     } else {
         hf_progress_end(&transfer.progress);
         hf_out_file_drop(transfer.file);
-        status = transfer.err.code != HF_OK ? hf_cli_failed(cli, HF_EXIT_FAILED, "%s", transfer.err.text)
-                                            : hf_cli_fail(cli, &err, "snapshot %s was not downloaded", id);
-        if (transfer.err.code == HF_OK && !strcmp(path, "-") && ferror(cli->out.file))
+        if (transfer.err.code != HF_OK)
+            status = fail_here(&transfer);
+        else if (strcmp(path, "-") == 0 && ferror(cli->out.file))
             status = HF_EXIT_PIPE;
+        else
+            status = hf_cli_fail(cli, &err, "snapshot %s was not downloaded", id);
     }
     holdfast_answer_free(&answer);
     hf_hasher_free(transfer.hasher);
@@ -138,6 +142,14 @@ static int end_download(struct transfer *transfer, const struct holdfast_answer 
     return document ? hf_cli_json(cli, document) : hf_cli_failed(cli, HF_EXIT_OK, "%s is not UTF-8", path);
 }
 
+/* Says why it was ended here, but not that a signal did. */
+static int fail_here(struct transfer *transfer)
+{
+    if (hf_interrupt_signal())
+        return HF_EXIT_INTERRUPTED;
+    return hf_cli_failed(transfer->cli, HF_EXIT_FAILED, "%s", transfer->err.text);
+}
+
 static bool check_digest(struct transfer *transfer, const struct holdfast_answer *answer)
 {
     struct hf_hash found, told;
@@ -152,7 +164,7 @@ static bool check_digest(struct transfer *transfer, const struct holdfast_answer
 static int open_input(struct hf_cli *cli, const char *path, struct transfer *transfer)
 {
     struct stat status;
-    transfer->fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    transfer->fd = strcmp(path, "-") == 0 ? STDIN_FILENO : hf_interrupt_open_input(path);
     if (transfer->fd < 0 || fstat(transfer->fd, &status) != 0)
         return hf_cli_failed(cli, errno == ENOENT ? HF_EXIT_NOT_FOUND : HF_EXIT_FAILED, "cannot read %s: %s", path,
                              strerror(errno));
@@ -170,8 +182,7 @@ static int upload(struct hf_cli *cli, struct transfer *transfer, const char *nam
     const char *label = hf_option_text(&cli->options, "label"), *type = "application/octet-stream";
     char digest_header[80] = "";
     if (transfer->total >= 0 && !look_at(transfer, &type, digest_header))
-        return hf_interrupt_signal() ? HF_EXIT_INTERRUPTED
-                                     : hf_cli_failed(cli, HF_EXIT_FAILED, "%s", transfer->err.text);
+        return fail_here(transfer);
     HF_AUTO(free) char *escaped = hf_escape(label ? label : "");
     HF_AUTO(free) char *path = hf_format("snapshots/import%s%s", label ? "?label=" : "", escaped);
     const char *headers[] = {digest_header[0] ? digest_header : NULL, NULL};
@@ -190,9 +201,12 @@ static int upload(struct hf_cli *cli, struct transfer *transfer, const char *nam
     hf_progress_begin(&transfer->progress, cli, "Import", true);
     bool good = holdfast_call(cli->service, &request, &answer, &err);
     hf_progress_end(&transfer->progress);
+    if (!good && hf_interrupt_signal() && transfer->all_given)
+        return hf_cli_failed(cli, 128 + hf_interrupt_signal(),
+                             "interrupted; %s may have been taken in: holdfast --system %s snapshots tells", name,
+                             cli->settings.system);
     if (!good)
-        return transfer->err.code != HF_OK ? hf_cli_failed(cli, HF_EXIT_FAILED, "%s", transfer->err.text)
-                                           : hf_cli_fail(cli, &err, "%s was not taken in", name);
+        return transfer->err.code != HF_OK ? fail_here(transfer) : hf_cli_fail(cli, &err, "%s was not taken in", name);
     struct hf_error why;
     json_t *taken = hf_json_parse(answer.body ? answer.body : "", answer.bytes, &why);
     holdfast_answer_free(&answer);
@@ -251,6 +265,7 @@ static int64_t give_piece(void *context, void *to, size_t room)
         hf_error_errno(&transfer->err, errno, "cannot read the archive");
     else
         transfer->bytes += got;
+    transfer->all_given = got == 0 || (transfer->total >= 0 && transfer->bytes >= transfer->total);
     return got;
 }
 

@@ -1,12 +1,16 @@
 #include "cli/file.h"
 
+#include "cli/interrupt.h"
 #include "core/auto.h"
 #include "core/id.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define LINKS_MAX 40 /* as the kernel has it */
 
 struct hf_out_file {
     char *path;
@@ -16,17 +20,18 @@ struct hf_out_file {
 
 static bool open_temporary(struct hf_out_file *file, struct hf_error *err);
 static bool sync_directory(const char *path, struct hf_error *err);
+static char *target_of(const char *path);
 static char *directory_of(const char *path);
 
 bool hf_out_file_open(const char *path, struct hf_out_file **out, struct hf_error *err)
 {
     struct stat status;
-    bool exists = stat(path, &status) == 0;
     struct hf_out_file *file = hf_alloc(sizeof(*file));
+    bool exists = stat(path, &status) == 0;
     file->fd = -1;
     if (exists && !S_ISREG(status.st_mode)) {
         file->path = hf_strdup(path);
-        file->fd = open(path, O_WRONLY | O_CLOEXEC);
+        file->fd = hf_interrupt_open_output(path);
         if (file->fd < 0) {
             hf_error_errno(err, errno, "cannot write %.200s", path);
             hf_out_file_drop(file);
@@ -35,9 +40,18 @@ bool hf_out_file_open(const char *path, struct hf_out_file **out, struct hf_erro
         *out = file;
         return true;
     }
+    if (!exists && errno != ENOENT) {
+        hf_error_errno(err, errno, "cannot write %.200s", path);
+        hf_out_file_drop(file);
+        return false;
+    }
     /* Through a symbolic link its target is replaced, not the link. */
-    char *real = exists ? realpath(path, NULL) : NULL;
-    file->path = real ? real : hf_strdup(path);
+    file->path = target_of(path);
+    if (exists && faccessat(AT_FDCWD, file->path, W_OK, AT_EACCESS) != 0) {
+        hf_error_errno(err, errno, "cannot write %.200s", path);
+        hf_out_file_drop(file);
+        return false;
+    }
     if (!open_temporary(file, err)) {
         hf_out_file_drop(file);
         return false;
@@ -54,6 +68,8 @@ bool hf_out_file_add(struct hf_out_file *file, const void *data, size_t bytes, s
     for (const char *at = data; bytes > 0;) {
         ssize_t written = write(file->fd, at, bytes);
         if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0 && errno == EAGAIN && hf_interrupt_await_output(file->fd))
             continue;
         if (written < 0)
             return hf_error_errno(err, errno, "cannot write %.200s", file->path);
@@ -116,6 +132,22 @@ static bool sync_directory(const char *path, struct hf_error *err)
     if (fd < 0 || (fsync(fd) != 0 && errno != EINVAL))
         return hf_error_errno(err, errno, "cannot flush the directory of %.200s", path);
     return true;
+}
+
+/* Also where the last of the links leads to nothing yet. Owns. */
+static char *target_of(const char *path)
+{
+    char *at = hf_strdup(path), link[PATH_MAX];
+    for (int links = 0; links < LINKS_MAX; links++) {
+        ssize_t bytes = readlink(at, link, sizeof(link) - 1);
+        if (bytes < 0)
+            break;
+        link[bytes] = '\0';
+        HF_AUTO(free) char *directory = directory_of(at);
+        free(at);
+        at = link[0] == '/' ? hf_strdup(link) : hf_format("%s/%s", directory, link);
+    }
+    return at;
 }
 
 static char *directory_of(const char *path)

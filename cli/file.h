@@ -8,8 +8,9 @@
 
 struct hf_out_file;
 
-/* Begins to write path, with the mode of the file that is replaced, else 0666 as the umask allows. What is no regular
- * file (a device, a pipe) is written directly. Owns *out: hf_out_file_keep or hf_out_file_drop. HF_IO, HF_STORAGE_FULL.
+/* Begins to write path, with the mode of the file that is replaced, which must be writable, else 0666 as the umask
+ * allows. What is no regular file (a device, a pipe) is written directly. Owns *out: hf_out_file_keep or
+ * hf_out_file_drop. HF_IO, HF_STORAGE_FULL.
  */
 HF_MUST_USE bool hf_out_file_open(const char *path, struct hf_out_file **out, struct hf_error *err);
 HF_MUST_USE bool hf_out_file_add(struct hf_out_file *file, const void *data, size_t bytes, struct hf_error *err);

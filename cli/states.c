@@ -29,9 +29,7 @@ int hf_run_get(struct hf_cli *cli)
     struct holdfast_error err;
     if ((version != NULL) + (at != NULL) + (snapshot != NULL) > 1)
         return hf_cli_usage(cli, "get takes one of --version, --at and --snapshot");
-    char *end = NULL;
-    when.version = version ? strtoll(version, &end, 10) : 0;
-    if (version && (when.version <= 0 || *end))
+    if (version && (!hf_number_read(version, &when.version) || when.version == 0))
         return hf_cli_usage(cli, "--version must be a whole number from 1");
     HF_AUTO(free) char *moment = at ? hf_moment(at) : NULL;
     when.at = moment;
@@ -65,6 +63,10 @@ int hf_run_put(struct hf_cli *cli)
     if (status != HF_EXIT_OK)
         return status;
     if (!holdfast_save(cli->service, component, body.data ? body.data : "", body.bytes, &how, &receipt, &err)) {
+        if (hf_was_interrupted(&err))
+            return hf_cli_failed(cli, hf_exit_of(&err),
+                                 "interrupted; it may have been saved: holdfast --system %s history %s tells",
+                                 cli->settings.system, component);
         status = hf_cli_fail(cli, &err, "%s of %s was not saved", component, cli->settings.system);
         if (err.status == 400 && !how.content_type)
             hf_cli_note(cli, "  what is not JSON needs --content-type, as application/octet-stream");
@@ -108,7 +110,7 @@ static int write_file(struct hf_cli *cli, const char *component, const struct ho
     struct hf_error err;
     char size[HF_SIZE_BYTES];
     if (!hf_out_file_open(path, &file, &err))
-        return hf_cli_failed(cli, HF_EXIT_FAILED, "%s", err.text);
+        return hf_interrupt_signal() ? HF_EXIT_INTERRUPTED : hf_cli_failed(cli, HF_EXIT_FAILED, "%s", err.text);
     bool good = true;
     for (size_t at = 0; good && at < state->bytes; at += PIECE_BYTES) {
         size_t bytes = state->bytes - at < PIECE_BYTES ? state->bytes - at : PIECE_BYTES;
@@ -130,7 +132,8 @@ static int write_file(struct hf_cli *cli, const char *component, const struct ho
     return HF_EXIT_OK;
 }
 
-/* A state that is JSON goes in as its own bytes: nothing of it is written anew. */
+/* A state that is JSON goes in as its own bytes: nothing of it is written anew, but for the line breaks between its
+ * tokens, as the document is one line. */
 static int write_document(struct hf_cli *cli, const char *component, const struct holdfast_state *state)
 {
     struct hf_error ignored;
@@ -146,7 +149,9 @@ static int write_document(struct hf_cli *cli, const char *component, const struc
             HF_AUTO(free) char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_ENSURE_ASCII);
             fputs(text ? text : "null", file);
         } else {
-            fwrite(state->data, 1, state->bytes, file);
+            const char *text = state->data;
+            for (size_t i = 0; i < state->bytes; i++)
+                putc(text[i] == '\n' || text[i] == '\r' ? ' ' : text[i], file);
         }
     } else {
         HF_AUTO(free) char *text = hf_alloc(4 * ((state->bytes + 2) / 3) + 1);
@@ -174,7 +179,7 @@ static json_t *describe(const char *component, const struct holdfast_state *stat
 static int read_input(struct hf_cli *cli, const char *path, struct hf_buf *out)
 {
     bool from_stdin = strcmp(path, "-") == 0;
-    HF_AUTO(close) int fd = from_stdin ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    HF_AUTO(close) int fd = from_stdin ? dup(STDIN_FILENO) : hf_interrupt_open_input(path);
     if (fd < 0)
         return hf_cli_failed(cli, errno == ENOENT ? HF_EXIT_NOT_FOUND : HF_EXIT_FAILED, "cannot read %s: %s", path,
                              strerror(errno));
