@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
+#include <termios.h>
 #include <unistd.h>
 
 bool hf_ask_possible(const struct hf_cli *cli)
@@ -17,6 +18,8 @@ enum hf_answer hf_ask_yes(struct hf_cli *cli, const char *question)
     char line[64];
     size_t used = 0;
     fflush(cli->out.file);
+    /* What was typed before cannot have been an answer to this. */
+    tcflush(STDIN_FILENO, TCIFLUSH);
     hf_pen_print(&cli->err, HF_BOLD, "%s [y/N] ", question);
     fflush(cli->err.file);
     for (;;) {
@@ -28,7 +31,9 @@ enum hf_answer hf_ask_yes(struct hf_cli *cli, const char *question)
         ssize_t got = read(STDIN_FILENO, &c, 1);
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0 || c == '\n')
+        if (got <= 0)
+            return HF_ANSWER_NO;
+        if (c == '\n')
             break;
         if (used + 1 < sizeof(line))
             line[used++] = c;

@@ -4,16 +4,31 @@
 #include "cli/interrupt.h"
 #include "cli/lists.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define PAGE 1000
 
+/* Whoever reads standard output. */
+struct reader {
+    struct holdfast *service;
+    pthread_t thread;
+    int end_fd; /* readable: enough */
+    bool left;  /* the thread's until it is joined */
+};
+
+static void reader_watch(struct reader *reader, struct holdfast *service);
+static bool reader_has_left(struct reader *reader);
+static void *await_leaving(void *context);
 static int follow(struct hf_cli *cli, const json_t *shown, const char *after, const char *severity);
 static bool on_event(void *context, const struct holdfast_event *event);
 static void write_events(struct hf_cli *cli, const json_t *events);
-static bool is_number(const char *text);
 
 int hf_run_events(struct hf_cli *cli)
 {
@@ -24,7 +39,7 @@ int hf_run_events(struct hf_cli *cli)
     size_t most;
     if (severity && strcmp(severity, "info") != 0 && strcmp(severity, "warning") != 0 && strcmp(severity, "error") != 0)
         return hf_cli_usage(cli, "--severity must be info, warning or error");
-    if (after && !is_number(after))
+    if (after && !hf_number_read(after, &(int64_t){0}))
         return hf_cli_usage(cli, "--after must be the id of an event, a number");
     if (!hf_limit_read(cli, after ? 0 : following ? 10 : 50, &most))
         return HF_EXIT_USAGE;
@@ -105,9 +120,43 @@ static int follow(struct hf_cli *cli, const json_t *shown, const char *after, co
         .on_event = on_event,
         .context = cli,
     };
-    if (holdfast_follow(cli->service, &options, &err))
+    struct reader reader;
+    reader_watch(&reader, cli->service);
+    bool ended = holdfast_follow(cli->service, &options, &err);
+    if (reader_has_left(&reader) || ended)
         return HF_EXIT_PIPE;
     return hf_cli_fail(cli, &err, "cannot follow the events of %s any longer", cli->settings.system);
+}
+
+/* The next event may be days away: that nobody reads any more is noticed without one. */
+static void reader_watch(struct reader *reader, struct holdfast *service)
+{
+    *reader = (struct reader){.service = service, .end_fd = eventfd(0, EFD_CLOEXEC)};
+    HF_ASSERT(reader->end_fd >= 0);
+    HF_ASSERT(pthread_create(&reader->thread, NULL, await_leaving, reader) == 0);
+}
+
+/* Ends the watching. */
+static bool reader_has_left(struct reader *reader)
+{
+    uint64_t one = 1;
+    HF_ASSERT(write(reader->end_fd, &one, sizeof(one)) == sizeof(one));
+    pthread_join(reader->thread, NULL);
+    close(reader->end_fd);
+    return reader->left;
+}
+
+static void *await_leaving(void *context)
+{
+    struct reader *reader = context;
+    struct pollfd fds[] = {{.fd = reader->end_fd, .events = POLLIN}, {.fd = STDOUT_FILENO}};
+    while (poll(fds, 2, -1) < 0 && errno == EINTR) {
+        /* again */
+    }
+    reader->left = (fds[1].revents & (POLLERR | POLLHUP)) != 0;
+    if (reader->left)
+        holdfast_cancel(reader->service);
+    return NULL;
 }
 
 /* Ends the following when nobody reads the output any more. */
@@ -136,9 +185,4 @@ static void write_events(struct hf_cli *cli, const json_t *events)
         else
             hf_event_write(&cli->out, event);
     }
-}
-
-static bool is_number(const char *text)
-{
-    return *text && strlen(text) < 19 && strspn(text, "0123456789") == strlen(text);
 }
