@@ -340,8 +340,9 @@ struct holdfast_queue_options {
 };
 
 /* Starts a queue with a sender thread. The handle must outlive it. Owns *out: holdfast_queue_close. Fails with
- * outbox_failed. What an earlier process left in the outbox is sent first, under the epoch it was queued in. After
- * fork() the child can neither use nor close the queue; while it lives without exec, the outbox stays locked. */
+ * outbox_failed. What an earlier process left in the outbox is sent first, under the epoch it was queued in: open
+ * and flush it before you hydrate. After fork() the child can neither use nor close the queue; while it lives without
+ * exec, the outbox stays locked. */
 HOLDFAST_PUBLIC bool holdfast_queue_open(struct holdfast *service, const struct holdfast_queue_options *options,
                                          struct holdfast_queue **out, struct holdfast_error *err);
 
