@@ -58,13 +58,19 @@ static void close_engine(void)
     free(directory);
 }
 
-static bool put(const char *component, const char *text, struct hf_save_item *item, struct hf_error *err)
+static bool put_as(struct hf_order order, const char *component, const char *text, struct hf_save_item *item,
+                   struct hf_error *err)
 {
     HF_AUTO(blob) struct hf_blob *body = hf_blob_copy(text, strlen(text));
     *item = (struct hf_save_item){.component = component, .body = body, .content_type = "application/json"};
     hf_hash_of(text, strlen(text), &item->hash);
-    struct hf_write write = {.system = "s", .state_epoch = -1, .items = item, .item_count = 1};
+    struct hf_write write = {.system = "s", .state_epoch = -1, .order = order, .items = item, .item_count = 1};
     return hf_committer_write(engine.committer, &write, err);
+}
+
+static bool put(const char *component, const char *text, struct hf_save_item *item, struct hf_error *err)
+{
+    return put_as((struct hf_order){0}, component, text, item, err);
 }
 
 static void must_put(const char *component, const char *text, int64_t version)
@@ -241,6 +247,58 @@ START_TEST(a_failed_commit_is_told_and_leaves_nothing)
 }
 END_TEST
 
+START_TEST(a_failed_commit_gives_back_the_number_of_its_writer)
+{
+    setenv("HOLDFAST_FAULT", "commit_before:error:1", 1); /* every commit but the first */
+    open_engine();
+    struct hf_error err = {0};
+    struct hf_save_item item;
+    ck_assert(put_as((struct hf_order){7, 1}, "a", "1", &item, &err));
+    ck_assert(!put_as((struct hf_order){7, 3}, "a", "3", &item, &err));
+    ck_assert_int_eq(err.code, HF_STORE_DOWN);
+    while (!hf_committer_store_is_up(engine.committer))
+        usleep(1000);
+    ck_assert_msg(put_as((struct hf_order){7, 2}, "a", "1", &item, &err), "%s", err.text); /* needs no commit */
+    ck_assert(item.unchanged);
+    ck_assert(!put_as((struct hf_order){7, 1}, "a", "1", &item, &err));
+    ck_assert_int_eq(err.code, HF_SUPERSEDED);
+    close_engine();
+}
+END_TEST
+
+static _Atomic int64_t ordered;
+
+static void *put_in_order(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < 200; i++) {
+        struct hf_error err = {0};
+        struct hf_save_item item;
+        char text[16];
+        int64_t number = ++ordered;
+        snprintf(text, sizeof text, "%lld", (long long)number);
+        ck_assert(put_as((struct hf_order){7, number}, "a", text, &item, &err) || err.code == HF_SUPERSEDED);
+    }
+    return NULL;
+}
+
+START_TEST(of_all_that_threads_write_as_one_writer_the_highest_number_stays)
+{
+    open_engine();
+    pthread_t threads[8];
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, put_in_order, NULL), 0);
+    for (int i = 0; i < 8; i++)
+        pthread_join(threads[i], NULL);
+    struct hf_head head;
+    struct hf_hash hash;
+    ck_assert(hf_catalog_read_head(engine.catalog, "s", "a", &head, NULL, NULL));
+    hf_hash_of("1600", 4, &hash);
+    ck_assert(hf_hash_equal(&head.hash, &hash));
+    close_engine();
+}
+END_TEST
+
 struct counted {
     int runs, published;
     int64_t seen_sequence;
@@ -398,6 +456,8 @@ END_TEST
 HF_TEST_MAIN("committer", uploads_from_many_threads_are_all_there_with_gapless_sequences,
              an_ordered_stop_leaves_nothing_to_fold, a_key_used_again_writes_nothing_and_with_another_body_is_refused,
              a_commit_whose_answer_is_lost_is_found_and_written_once, a_failed_commit_is_told_and_leaves_nothing,
+             a_failed_commit_gives_back_the_number_of_its_writer,
+             of_all_that_threads_write_as_one_writer_the_highest_number_stays,
              a_call_runs_in_order_with_the_uploads_before_it,
              calls_that_share_go_to_the_disk_together_and_the_others_alone,
              a_call_that_fails_takes_none_of_those_with_it_that_it_shared_with,
