@@ -17,7 +17,7 @@ enum {
 
 static bool says_stale(const struct holdfast_error *err);
 
-struct keeper *keeper_open(const struct options *options, const volatile sig_atomic_t *stopping)
+struct keeper *keeper_open(const struct options *options)
 {
     const struct holdfast_options wanted = {.url = options->url,
                                             .system = options->system,
@@ -27,7 +27,6 @@ struct keeper *keeper_open(const struct options *options, const volatile sig_ato
     struct keeper *keeper = calloc(1, sizeof(*keeper));
     if (!keeper)
         abort();
-    keeper->stopping = stopping;
     keeper->saved_step = -1;
     keeper->quiet = options->quiet;
     keeper->journal = -1;
@@ -44,6 +43,7 @@ struct keeper *keeper_open(const struct options *options, const volatile sig_ato
             return NULL;
         }
     }
+    keeper->stop = stop_listen(keeper->service, options->stop_seconds * 1000);
     return keeper;
 }
 
@@ -51,6 +51,7 @@ void keeper_close(struct keeper *keeper)
 {
     if (!keeper)
         return;
+    stop_end(keeper->stop);
     if (keeper->journal >= 0)
         close(keeper->journal);
     holdfast_close(keeper->service);
@@ -210,6 +211,16 @@ enum kept keeper_found_system(struct keeper *keeper)
     return KEPT;
 }
 
+bool keeper_is_told_to_stop(const struct keeper *keeper)
+{
+    return stop_is_told(keeper->stop);
+}
+
+void keeper_pause(struct keeper *keeper, int64_t ms)
+{
+    stop_pause(keeper->stop, ms);
+}
+
 int64_t keeper_backup_interval(const struct keeper *keeper)
 {
     return keeper->backup_interval_ms;
@@ -262,6 +273,8 @@ static bool is_away(const struct holdfast_error *err)
 
 enum kept keeper_after_failure(struct keeper *keeper, const struct holdfast_error *err)
 {
+    if (strcmp(err->code, "cancelled") == 0)
+        return KEPT_STOPPED;
     if (!is_away(err)) {
         fprintf(stderr, "syndicate: %s\n", err->text);
         return KEPT_FAILED;
@@ -269,8 +282,8 @@ enum kept keeper_after_failure(struct keeper *keeper, const struct holdfast_erro
     if (!keeper->away)
         fprintf(stderr, "The service is away (%s): waiting for it.\n", err->code);
     keeper->away = true;
-    nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
-    return *keeper->stopping ? KEPT_STOPPED : KEPT;
+    stop_pause(keeper->stop, PAUSE_MS);
+    return stop_is_told(keeper->stop) ? KEPT_STOPPED : KEPT;
 }
 
 void keeper_after_success(struct keeper *keeper)

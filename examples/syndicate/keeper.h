@@ -8,21 +8,24 @@
 #include "roster.h"
 #include "syndicate.h"
 
-#include <signal.h>
-
 struct keeper;
 struct options;
 
 enum kept {
     KEPT,         /* done */
     KEPT_STALE,   /* what is stored is not what this process knows: bring it back */
-    KEPT_STOPPED, /* told to stop while the service was away */
+    KEPT_STOPPED, /* told to stop while the service was away or silent */
     KEPT_FAILED,  /* and said why */
 };
 
-/* stopping: set by a signal's handler. NULL: failed, and said why. Owns what it gives: keeper_close. */
-struct keeper *keeper_open(const struct options *options, const volatile sig_atomic_t *stopping);
+/* Listens for SIGTERM and SIGINT from now on. NULL: failed, and said why. Owns what it gives: keeper_close. */
+struct keeper *keeper_open(const struct options *options);
 void keeper_close(struct keeper *keeper);
+
+/* A signal came: what the service has not done when options.stop_seconds are over is given up (KEPT_STOPPED). */
+bool keeper_is_told_to_stop(const struct keeper *keeper);
+/* Sleeps, but not on when told to stop. */
+void keeper_pause(struct keeper *keeper, int64_t ms);
 
 /* Sets a new system up with its backups; leaves one that is there as it is. */
 enum kept keeper_found_system(struct keeper *keeper);

@@ -3,6 +3,7 @@
 #define SYNDICATE_KEEPER_PRIVATE_H
 
 #include "keeper.h"
+#include "stop.h"
 
 #include <holdfast.h>
 
@@ -13,7 +14,7 @@ struct known {
 
 struct keeper {
     struct holdfast *service;
-    const volatile sig_atomic_t *stopping;
+    struct stop *stop;
     struct known known[ROSTER_MOST]; /* the states that this process has seen last */
     size_t known_count;
     int64_t saved_step;

@@ -11,6 +11,8 @@
 enum {
     BEAT_MS = 5000,
     EXIT_DIVIDED = 3,
+    EXIT_UNSAVED = 4, /* told to stop, and the last step was not acknowledged */
+    STOPPED = 5,      /* told to stop before the end: becomes an exit status when it is told what is saved */
 };
 
 struct run {
@@ -20,14 +22,6 @@ struct run {
     struct roster roster; /* points into syndicate */
     int64_t began_ms, beaten_ms, shown_ms;
 };
-
-static volatile sig_atomic_t stopping;
-
-static void stop(int number)
-{
-    (void)number;
-    stopping = 1;
-}
 
 static int64_t now_ms(void)
 {
@@ -41,6 +35,7 @@ static int work(struct run *run);
 static int save(struct run *run);
 static int come_back(struct run *run);
 static int end(struct run *run);
+static int tell_stop(const struct run *run);
 
 int main(int count, char **arguments)
 {
@@ -49,10 +44,7 @@ int main(int count, char **arguments)
     if (!options_read(&run.options, count, arguments, &status))
         return status;
     setvbuf(stdout, NULL, _IOLBF, 0);
-    struct sigaction action = {.sa_handler = stop};
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    run.keeper = keeper_open(&run.options, &stopping);
+    run.keeper = keeper_open(&run.options);
     if (!run.keeper)
         return EXIT_FAILURE;
     run.began_ms = run.beaten_ms = run.shown_ms = now_ms();
@@ -61,6 +53,8 @@ int main(int count, char **arguments)
         status = work(&run);
     if (status == 0)
         status = end(&run);
+    if (status == STOPPED)
+        status = tell_stop(&run);
     keeper_close(run.keeper);
     return status;
 }
@@ -68,9 +62,7 @@ int main(int count, char **arguments)
 /* 0: goes on. */
 static int status_of(enum kept kept)
 {
-    if (kept == KEPT_STOPPED)
-        fprintf(stderr, "Stopped while the service was away. What it acknowledged is safe.\n");
-    return kept == KEPT ? 0 : EXIT_FAILURE;
+    return kept == KEPT ? 0 : kept == KEPT_STOPPED ? STOPPED : EXIT_FAILURE;
 }
 
 static int refuse_divided(const struct homecoming *home)
@@ -87,7 +79,10 @@ static int start_fresh(struct run *run, const struct homecoming *home)
 {
     if (home->kind == HOME_BROKEN) {
         fprintf(stderr, "System state recovery failed: %s. Starting fresh.\n", home->problem);
-        if (keeper_back_up(run->keeper, "before a fresh start") != KEPT)
+        enum kept kept = keeper_back_up(run->keeper, "before a fresh start");
+        if (kept == KEPT_STOPPED)
+            return status_of(kept);
+        if (kept != KEPT)
             fprintf(stderr,
                     "What was found could not be put into a snapshot; its history stays as long as configured.\n");
     }
@@ -204,7 +199,7 @@ static int work(struct run *run)
 {
     const struct options *options = &run->options;
     const struct orchestrator *orchestrator = &run->syndicate.orchestrator;
-    while (!stopping && (options->steps == 0 || orchestrator->steps < options->steps)) {
+    while (!keeper_is_told_to_stop(run->keeper) && (options->steps == 0 || orchestrator->steps < options->steps)) {
         syndicate_step(&run->syndicate);
         if (orchestrator->steps - keeper_saved_step(run->keeper) >= options->save_every ||
             orchestrator->steps == options->steps) {
@@ -213,8 +208,7 @@ static int work(struct run *run)
                 return status;
         }
         look_at_clock(run);
-        if (options->step_ms > 0 && !stopping)
-            nanosleep(&(struct timespec){options->step_ms / 1000, options->step_ms % 1000 * 1000000}, NULL);
+        keeper_pause(run->keeper, options->step_ms);
     }
     return 0;
 }
@@ -226,8 +220,28 @@ static int end(struct run *run)
     if (status)
         return status;
     keeper_beat(run->keeper, &run->roster, &run->syndicate);
-    status = status_of(keeper_back_up(run->keeper, stopping ? "shutdown" : "the end"));
+    status = status_of(keeper_back_up(run->keeper, keeper_is_told_to_stop(run->keeper) ? "shutdown" : "the end"));
     if (status == 0 && !run->options.quiet)
         printf("Stopped after step %" PRId64 "; all of it is saved.\n", run->syndicate.orchestrator.steps);
     return status;
+}
+
+/* The exit status of a stop that could not end well: the last backup is missing, perhaps the last step too. */
+static int tell_stop(const struct run *run)
+{
+    int64_t saved = keeper_saved_step(run->keeper), step = run->syndicate.orchestrator.steps;
+    if (run->roster.count == 0) {
+        fprintf(stderr, "Stopped before the collective could begin; what is stored is as it was.\n");
+        return EXIT_FAILURE;
+    }
+    if (saved < 0)
+        fprintf(stderr, "Stopped: the last backup could not be taken, and no step is known to be saved.\n");
+    else
+        fprintf(stderr, "Stopped: the last backup could not be taken. Every step is saved up to step %" PRId64 ".\n",
+                saved);
+    if (step == saved)
+        return EXIT_FAILURE;
+    fprintf(stderr, "Step %" PRId64 " was not acknowledged; what is missing is computed again, to the same states.\n",
+            step);
+    return EXIT_UNSAVED;
 }

@@ -20,17 +20,25 @@ static const char usage[] = "usage: syndicate [options]\n"
                             "  --save-every N      steps between two saves (1)\n"
                             "  --step-ms N         pause after each step (100)\n"
                             "  --status-seconds N  between two status blocks (10; 0: none)\n"
+                            "  --stop-seconds N    that the last save and backup may take after a signal (5)\n"
                             "  --journal FILE      append a line for every acknowledged step and every recovery\n"
                             "  --quiet             print only what went wrong\n"
                             "A token is taken from $HOLDFAST_TOKEN.\n";
 
 static const struct option names[] = {
-    {"url", required_argument, NULL, 'u'},     {"system", required_argument, NULL, 'y'},
-    {"steps", required_argument, NULL, 'n'},   {"seed", required_argument, NULL, 's'},
-    {"agents", required_argument, NULL, 'a'},  {"save-every", required_argument, NULL, 'e'},
-    {"step-ms", required_argument, NULL, 'p'}, {"status-seconds", required_argument, NULL, 't'},
-    {"journal", required_argument, NULL, 'j'}, {"quiet", no_argument, NULL, 'q'},
-    {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+    {"url", required_argument, NULL, 'u'},
+    {"system", required_argument, NULL, 'y'},
+    {"steps", required_argument, NULL, 'n'},
+    {"seed", required_argument, NULL, 's'},
+    {"agents", required_argument, NULL, 'a'},
+    {"save-every", required_argument, NULL, 'e'},
+    {"step-ms", required_argument, NULL, 'p'},
+    {"status-seconds", required_argument, NULL, 't'},
+    {"stop-seconds", required_argument, NULL, 'o'},
+    {"journal", required_argument, NULL, 'j'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 static bool read_number(const char *name, const char *text, int64_t least, int64_t most, int64_t *out)
@@ -75,6 +83,8 @@ static bool take(struct options *out, int letter, const char *value)
         return read_number("save-every", value, 1, STEPS_MOST, &out->save_every);
     case 'p':
         return read_number("step-ms", value, 0, 3600000, &out->step_ms);
+    case 'o':
+        return read_number("stop-seconds", value, 1, 86400, &out->stop_seconds);
     default:
         return read_number("status-seconds", value, 0, 86400, &out->status_seconds);
     }
@@ -82,8 +92,13 @@ static bool take(struct options *out, int letter, const char *value)
 
 bool options_read(struct options *out, int count, char **arguments, int *status)
 {
-    *out = (struct options){
-        .system = "syndicate", .seed = 1, .agents = 5, .save_every = 1, .step_ms = 100, .status_seconds = 10};
+    *out = (struct options){.system = "syndicate",
+                            .seed = 1,
+                            .agents = 5,
+                            .save_every = 1,
+                            .step_ms = 100,
+                            .status_seconds = 10,
+                            .stop_seconds = 5};
     int letter;
     *status = 2;
     while ((letter = getopt_long(count, arguments, "", names, NULL)) != -1) {

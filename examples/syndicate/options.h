@@ -16,6 +16,7 @@ struct options {
     int64_t save_every; /* steps */
     int64_t step_ms;
     int64_t status_seconds; /* 0: no status is printed */
+    int64_t stop_seconds;   /* that a stop may take before calls to the service are cancelled */
     bool quiet;
 };
 

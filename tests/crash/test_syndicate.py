@@ -11,17 +11,20 @@ import os
 import pathlib
 import random
 import signal
+import socket
 import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import harness  # noqa: E402
-from collective import LAST, PATH, SYSTEM, Journal, Syndicate, new_server, states, stored  # noqa: E402
+from collective import LAST, PATH, SYSTEM, Journal, Relay, Syndicate, new_server, states, stored  # noqa: E402
 from harness import wait_until  # noqa: E402
 
 STEPS = 264
 KILLS = 22
 ENDED_DIVIDED = 3
+ENDED_UNSAVED = 4
+NO_HURRY = ("--stop-seconds", 3600)
 
 
 def arguments():
@@ -124,7 +127,7 @@ def killed_between_saves(checks, binary):
 def told_to_stop(checks, binary):
     for number in (signal.SIGTERM, signal.SIGINT):
         server, journal = new_server(binary), Journal()
-        agent = Syndicate(server, journal.path, "--step-ms", 5, "--save-every", 4)
+        agent = Syndicate(server, journal.path, "--step-ms", 5, "--save-every", 4, *NO_HURRY)
         journal.reaches(16, agent)
         checks.equal(f"{number.name}: it_ends_well", agent.end(number), 0)
         client = server.client()
@@ -261,9 +264,59 @@ def service_away(checks, binary):
     wait_until(lambda: agent.log().count("The service is away") == 2)
     checks.equal("away: each_absence_is_said_once", (agent.log().count("The service is away"),
                                                      agent.log().count("The service is back")), (2, 1))
-    checks.equal("away: a_signal_ends_it_as_failed", agent.end(signal.SIGTERM), 1)
+    checks.equal("away: a_signal_ends_it_with_its_last_step_unsaved", agent.end(signal.SIGTERM), ENDED_UNSAVED)
     server = new_server(binary, server.data, server.port)
     checks.check("away: what_was_acknowledged_is_there", stored(server)[0] >= journal.step())
+    server.stop()
+
+
+def check_unfinished(checks, name, server, journal, agent, saying=""):
+    step, log = journal.step(), agent.log()
+    said = f"Stopped: the last backup could not be taken. Every step is saved up to step {step}.\n"
+    checks.check(f"{name}: it_says_what_is_saved", said in log and saying.format(next=step + 1) in log and
+                 "all of it is saved" not in log, log[-600:])
+    checks.equal(f"{name}: that_is_saved", stored(server)[0], step)
+
+
+def silent_at_a_save(checks, binary):
+    """Told to stop while the service has a request and never answers it: it ends all the same."""
+    server, journal = new_server(binary), Journal()
+    relay = Relay(server)
+    agent = Syndicate(relay, journal.path, "--step-ms", 5, "--stop-seconds", 1)
+    journal.reaches(5, agent)
+    relay.held_text = b"/states HTTP/"
+    checks.check("silent at a save: it_was_held", relay.held.wait(harness.PATIENCE_SECONDS))
+    checks.equal("silent at a save: it_ends", agent.end(signal.SIGTERM), ENDED_UNSAVED)
+    check_unfinished(checks, "silent at a save", server, journal, agent, "Step {next} was not acknowledged")
+    relay.close()
+    server.stop()
+
+
+def silent_from_the_start(checks, binary):
+    class Silent:
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+    Silent.binary = binary
+    agent = Syndicate(Silent, Journal().path, "--stop-seconds", 1)
+    Silent.listener.settimeout(harness.PATIENCE_SECONDS)
+    with Silent.listener, Silent.listener.accept()[0]:
+        checks.equal("silent from the start: it_ends_as_failed", agent.end(signal.SIGTERM), 1)
+    checks.check("silent from the start: it_says_so", "what is stored is as it was" in agent.log(), agent.log()[-600:])
+
+
+def told_twice(checks, binary):
+    """A second signal does not wait for the backup that the first one left time to."""
+    server, journal = new_server(binary), Journal()
+    relay = Relay(server)
+    agent = Syndicate(relay, journal.path, "--step-ms", 5, *NO_HURRY)
+    journal.reaches(5, agent)
+    relay.held_text = b"/snapshots HTTP/"
+    agent.process.send_signal(signal.SIGINT)
+    relay.held.wait(harness.PATIENCE_SECONDS)
+    checks.check("told twice: it_waits_for_its_backup", relay.held.is_set() and agent.is_running())
+    checks.equal("told twice: the_second_ends_it", agent.end(signal.SIGINT), 1)
+    check_unfinished(checks, "told twice", server, journal, agent)
+    relay.close()
     server.stop()
 
 
@@ -279,5 +332,6 @@ def nothing_was_caught(checks, _binary):
 if __name__ == "__main__":
     print(f"seed {SEED}: repeat with --seed {SEED}", flush=True)
     harness.run(killed_with_every_step_saved, killed_between_saves, told_to_stop, prints_what_is,
-                restored_by_an_operator, restored_in_part, damaged_and_missing, deleted_under_it, two_at_once, service_away, nothing_was_caught,
+                restored_by_an_operator, restored_in_part, damaged_and_missing, deleted_under_it, two_at_once,
+                service_away, silent_at_a_save, silent_from_the_start, told_twice, nothing_was_caught,
                 arguments=ARGUMENTS)

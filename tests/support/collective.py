@@ -1,7 +1,9 @@
 """The collective of examples/syndicate as a process, its journal, and what the service has of it."""
 import pathlib
+import socket
 import subprocess
 import tempfile
+import threading
 
 import harness
 from harness import Server, wait_until
@@ -69,6 +71,59 @@ class Journal:
     def reaches(self, step, agent=None):
         """Waits for the step; with agent, until that has ended, at most."""
         return wait_until(lambda: self.step() >= step or (agent and not agent.is_running()), pause=0.002)
+
+
+class Relay:
+    """Passes connections on to the server, until a request has held_text in it: that one gets an answer that never
+    ends, so that no timeout of its sender comes to its help. Has the port and the binary of a server."""
+
+    def __init__(self, server):
+        self.binary, self.server = server.binary, server
+        self.held_text = None
+        self.held, self.closing = threading.Event(), threading.Event()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection):
+        with connection, socket.create_connection(("127.0.0.1", self.server.port)) as onward:
+            threading.Thread(target=self.copy, args=(onward, connection), daemon=True).start()
+            if self.copy(connection, onward):
+                self.drip(connection)
+
+    def copy(self, source, target):
+        """True when it came to what is held."""
+        try:
+            while data := source.recv(65536):
+                if self.held_text and self.held_text in data:
+                    return True
+                target.sendall(data)
+            if not self.held.is_set():  # else the server tired of waiting, and who is held is not to know
+                target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # one side is gone, and the other will see it
+        return False
+
+    def drip(self, connection):
+        self.held.set()
+        try:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n")
+            while not self.closing.wait(0.2):
+                connection.sendall(b" ")
+        except OSError:
+            pass  # it gave up, as it should
+
+    def close(self):
+        self.closing.set()
+        self.listener.close()
 
 
 def new_server(binary, data=None, port=0):
