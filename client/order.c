@@ -3,15 +3,17 @@
 #include "core/id.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 /* Drawn once, and anew in the child of a fork, where no other thread is yet. */
-static uint64_t process[2];
+static uint64_t writer[2];
+static _Atomic int64_t last; /* number given out */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void draw(void)
 {
-    hf_random_bytes(process, sizeof(process));
+    hf_random_bytes(writer, sizeof(writer));
 }
 
 static void start(void)
@@ -20,21 +22,14 @@ static void start(void)
     pthread_atfork(NULL, NULL, draw);
 }
 
-void hf_orders_init(struct hf_orders *orders)
+int64_t hf_order_next(void)
 {
-    static atomic_uint_fast64_t handles;
     pthread_once(&once, start);
-    orders->handle = atomic_fetch_add(&handles, 1) + 1;
-    atomic_init(&orders->last, 0);
+    return atomic_fetch_add(&last, 1) + 1;
 }
 
-int64_t hf_orders_next(struct hf_orders *orders)
+void hf_order_line(int64_t number, char out[HF_ORDER_LINE_BYTES])
 {
-    return atomic_fetch_add(&orders->last, 1) + 1;
-}
-
-void hf_orders_line(const struct hf_orders *orders, int64_t number, char out[HF_ORDER_LINE_BYTES])
-{
-    snprintf(out, HF_ORDER_LINE_BYTES, "State-Order: %016llx%016llx-%llu/%lld", (unsigned long long)process[0],
-             (unsigned long long)process[1], (unsigned long long)orders->handle, (long long)number);
+    snprintf(out, HF_ORDER_LINE_BYTES, "State-Order: %016llx%016llx/%lld", (unsigned long long)writer[0],
+             (unsigned long long)writer[1], (long long)number);
 }

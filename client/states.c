@@ -1,6 +1,7 @@
 #include "client/states.h"
 
 #include "client/delta_upload.h"
+#include "client/order.h"
 #include "client/problem.h"
 #include "core/clock.h"
 
@@ -30,7 +31,7 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
         return false;
     HF_AUTO(free) char *doing = hf_format("saving %s", component);
     char order_line[HF_ORDER_LINE_BYTES];
-    hf_orders_line(&service->orders, terms->order ? terms->order : hf_states_next_order(service), order_line);
+    hf_order_line(terms->order ? terms->order : hf_order_next(), order_line);
     struct hf_upload upload = {
         .doing = doing,
         .component = component,
@@ -51,11 +52,6 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
     if (out)
         *out = receipt;
     return true;
-}
-
-int64_t hf_states_next_order(struct holdfast *service)
-{
-    return hf_orders_next(&service->orders);
 }
 
 bool hf_states_are_cancelled(const struct holdfast *service)

@@ -19,12 +19,8 @@ struct hf_states_terms {
     const atomic_bool *stop; /* ends the call with "cancelled" soon after it becomes true, in a pause between two
                                 attempts too; NULL: holdfast_cancel alone does */
     struct hf_states_answer *answer; /* filled in on failure; NULL: not asked for */
-    int64_t order;                   /* of hf_states_next_order, for what is sent again in another form; 0: the next */
+    int64_t order;                   /* of hf_order_next, for what is sent again in another form; 0: the next */
 };
-
-/* The place of a save among the writes of the handle: the service refuses it with "superseded" once it has stored the
- * component with a later one. Any thread. */
-int64_t hf_states_next_order(struct holdfast *service);
 
 /* As holdfast_save and holdfast_save_all. Any thread. */
 bool hf_states_save(struct holdfast *service, const struct hf_states_terms *terms, const char *component,

@@ -45,7 +45,6 @@ struct holdfast {
     int inside;       /* calls that wait at the gate */
     int calls;
     int64_t epoch;
-    _Atomic int64_t orders; /* given out */
     atomic_bool cancelled;
     int log_fd; /* also told here, a line for each state; 0: not */
 };
@@ -61,11 +60,6 @@ const char *holdfast_system(const struct holdfast *handle)
 {
     (void)handle;
     return "default";
-}
-
-int64_t hf_states_next_order(struct holdfast *handle)
-{
-    return atomic_fetch_add(&handle->orders, 1) + 1;
 }
 
 bool hf_states_are_cancelled(const struct holdfast *handle)
