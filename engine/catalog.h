@@ -110,8 +110,8 @@ struct hf_component_info *hf_catalog_list_components(struct hf_catalog *catalog,
                                                      int limit, struct hf_arena *arena, int *count_out,
                                                      bool *system_found_out);
 
-/* Puts a body that a reader fetched from the database, verified, into the cache, if the head still has that sequence: the
- * component counts as damaged no more. */
+/* Puts a body that a reader fetched from the database, verified, into the cache, if the head still has that sequence:
+ * the component counts as damaged no more. */
 void hf_catalog_offer_body(struct hf_catalog *catalog, const char *system, const char *component, int64_t sequence,
                            struct hf_blob *body);
 
