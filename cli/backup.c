@@ -187,7 +187,7 @@ static bool end_validated(struct hf_cli *cli, json_t **snapshot)
     if (strcmp(hf_field_text(json_object_get(*snapshot, "validation"), "status"), "pending") != 0)
         return true;
     HF_AUTO(json) json_t *validation = hf_snapshot_validate(cli, id, false, &err);
-    json_t *again = validation ? hf_cli_get(cli, &err, "snapshots/%s", escaped) : NULL;
+    json_t *again = validation ? hf_cli_expect(hf_cli_get(cli, &err, "snapshots/%s", escaped), "id state", &err) : NULL;
     if (!again)
         return false;
     json_decref(*snapshot);

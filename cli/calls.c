@@ -65,6 +65,16 @@ json_t *hf_cli_expect(json_t *answer, const char *fields, struct holdfast_error 
     return answer;
 }
 
+json_t *hf_cli_expect_list(json_t *answer, const char *member, struct holdfast_error *err)
+{
+    if (!answer || json_is_array(json_object_get(answer, member)))
+        return answer;
+    *err = (struct holdfast_error){.code = "bad_answer"};
+    snprintf(err->text, sizeof(err->text), "the answer has no list \"%s\"; is this a holdfast service?", member);
+    json_decref(answer);
+    return NULL;
+}
+
 json_t *hf_cli_list(struct hf_cli *cli, const char *path, const char *member, size_t most, struct holdfast_error *err)
 {
     HF_AUTO(free) char *cursor = NULL;
@@ -72,18 +82,13 @@ json_t *hf_cli_list(struct hf_cli *cli, const char *path, const char *member, si
     for (;;) {
         size_t have = json_array_size(all), limit = most && most - have < PAGE ? most - have : PAGE;
         HF_AUTO(free) char *next = page_path(path, cursor, limit);
-        HF_AUTO(json) json_t *page = hf_cli_get(cli, err, "%s", next);
-        const json_t *entries = page ? json_object_get(page, member) : NULL;
-        if (page && !json_is_array(entries)) {
-            *err = (struct holdfast_error){.code = "bad_answer"};
-            snprintf(err->text, sizeof(err->text), "the answer has no list \"%s\"; is this a holdfast service?",
-                     member);
-        }
-        if (!json_is_array(entries)) {
+        HF_AUTO(json) json_t *page = hf_cli_expect_list(hf_cli_get(cli, err, "%s", next), member, err);
+        json_t *entries = json_object_get(page, member);
+        if (!page) {
             json_decref(all);
             return NULL;
         }
-        json_array_extend(all, json_object_get(page, member));
+        json_array_extend(all, entries);
         const char *after = hf_field_text(page, "nextCursor");
         HF_AUTO(free) char *before = cursor;
         cursor = *after ? hf_escape(after) : NULL;

@@ -42,6 +42,9 @@ json_t *hf_cli_send(struct hf_cli *cli, const struct hf_sending *sending, struct
  * answer {} to anything. */
 json_t *hf_cli_expect(json_t *answer, const char *fields, struct holdfast_error *err);
 
+/* The same for one list, which may be empty. */
+json_t *hf_cli_expect_list(json_t *answer, const char *member, struct holdfast_error *err);
+
 /* All pages of a list, or the first `most` entries of it (0: all): an array. */
 json_t *hf_cli_list(struct hf_cli *cli, const char *path, const char *member, size_t most, struct holdfast_error *err);
 

@@ -48,17 +48,25 @@ int hf_run_diff(struct hf_cli *cli)
 /* The first page with the changes of all of them. */
 static json_t *ask_all(struct hf_cli *cli, const char *path, struct holdfast_error *err)
 {
-    json_t *all = hf_cli_get(cli, err, "%s&limit=1000", path);
+    json_t *all = hf_cli_expect_list(hf_cli_get(cli, err, "%s&limit=1000", path), "changes", err);
     HF_AUTO(free) char *cursor = all ? hf_escape(hf_field_text(all, "nextCursor")) : NULL;
     while (all && *cursor) {
-        HF_AUTO(json) json_t *page = hf_cli_get(cli, err, "%s&limit=1000&cursor=%s", path, cursor);
+        HF_AUTO(json)
+        json_t *page =
+            hf_cli_expect_list(hf_cli_get(cli, err, "%s&limit=1000&cursor=%s", path, cursor), "changes", err);
+        HF_AUTO(free) char *before = cursor;
+        cursor = hf_escape(hf_field_text(page, "nextCursor"));
+        if (page && strcmp(cursor, before) == 0) {
+            *err = (struct holdfast_error){.code = "bad_answer",
+                                           .text = "the list does not end: a page names itself as the next one"};
+            json_decref(page);
+            page = NULL;
+        }
         if (!page) {
             json_decref(all);
             return NULL;
         }
         json_array_extend(json_object_get(all, "changes"), json_object_get(page, "changes"));
-        free(cursor);
-        cursor = hf_escape(hf_field_text(page, "nextCursor"));
     }
     if (all)
         json_object_del(all, "nextCursor");

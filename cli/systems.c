@@ -11,7 +11,7 @@ static void write_systems(const struct hf_pen *pen, const json_t *systems);
 int hf_run_systems(struct hf_cli *cli)
 {
     struct holdfast_error err;
-    HF_AUTO(json) json_t *document = hf_cli_get(cli, &err, "/v1/systems");
+    HF_AUTO(json) json_t *document = hf_cli_expect_list(hf_cli_get(cli, &err, "/v1/systems"), "systems", &err);
     if (!document)
         return hf_cli_fail(cli, &err, "cannot list the systems");
     if (cli->json)

@@ -420,7 +420,8 @@ struct holdfast_answer {
                         trailer; "" where the service told none. What a streamed body must be compared with */
 };
 
-/* Sends any request, with the handle's token, retries and errors. An answer of 400 and above is a failure. Owns
+/* Sends any request, with the handle's token, retries and errors. An answer that is not 2xx is a failure, but for
+ * 304 to a GET or HEAD with a condition (If-None-Match, If-Modified-Since); redirections are not followed. Owns
  * out->body: holdfast_answer_free. */
 HOLDFAST_PUBLIC bool holdfast_call(struct holdfast *service, const struct holdfast_request *request,
                                    struct holdfast_answer *out, struct holdfast_error *err);

@@ -68,6 +68,12 @@ def check_answers(checks, binary):
                 told = made[0] == 200 or (str(made[0]) in done.err and "login.example" in done.err)
                 checks.check(f"{name}_answered_by_{kind}_is_a_failure", done.status == 1 and told and done.out == "", done)
 
+    with FakeService(lambda method, path, body, count: (200, {}, {})) as fake:
+        for arguments in (["systems"], ["snapshots"], ["diff", "latest"], ["recoveries"]):
+            done = Command(binary, fake.url).run(*arguments)
+            checks.check(f"{arguments[0]}_of_what_has_no_list_is_a_failure", done.status == 1 and "no list" in done.err,
+                         done)
+
     def applies_nothing(_method, path, _body, _count):
         plan = {"id": "rec-1", "status": "planned", "waves": [], "dataLoss": {}}
         return (200, {}, {}) if path.endswith("/apply") else (201, {}, plan)
@@ -79,17 +85,20 @@ def check_answers(checks, binary):
 
 def check_lists(checks, binary):
     """Lists that never end."""
+    diff = {"changes": [{"component": "a", "change": "added"}], "nextCursor": "same"}
     events = [{"id": number % 7, "severity": "info", "type": "t", "text": "x"} for number in range(1000)]
 
     def answer(_method, path, _body, _count):
         if "/events" in path:
             return 200, {}, {"events": events}
+        if "/diff" in path:
+            return 200, {}, diff
         return 200, {}, {"snapshots": [{"id": "full-1"}], "nextCursor": "same"}
 
     with FakeService(answer) as fake:
         cli = Command(binary, fake.url)
-        for name in ("snapshots", "events"):
-            done = cli.run(name, "--limit", "0")
+        for name, *more in (("snapshots", "--limit", "0"), ("events", "--limit", "0"), ("diff", "latest")):
+            done = cli.run(name, *more)
             checks.check(f"a_list_of_{name}_that_does_not_end_is_refused", done.status == 1 and "does not end" in
                          done.err, done)
         checks.check("after_few_pages", len(fake.asked) < 8, fake.asked)
