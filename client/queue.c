@@ -33,7 +33,7 @@ static bool flush(struct holdfast_queue *queue, uint64_t deadline_ns, bool at_en
 static bool is_outstanding(const struct holdfast_queue *queue, uint64_t order);
 static bool await_end(struct holdfast_queue *queue, bool at_exit, uint64_t deadline_ns);
 static bool report_held_up(struct holdfast_queue *queue, struct holdfast_error *err);
-static void let_go(struct holdfast_queue *queue);
+static void let_go_threads(struct holdfast_queue *queue);
 static void begin_captures(void *context);
 static void end_captures(void *context);
 static bool report_rest(struct holdfast_queue *queue, struct holdfast_error *err);
@@ -134,7 +134,7 @@ bool holdfast_queue_close(struct holdfast_queue *queue, struct holdfast_error *e
         return hf_problem_set(err, HF_PROBLEM_INVALID, false, "a queue's own threads cannot close it");
     hf_queue_exit_forget(queue->exit);
     bool ok = hf_queue_end(queue, false, err);
-    let_go(queue);
+    hf_queue_release(queue);
     return ok;
 }
 
@@ -172,9 +172,9 @@ bool hf_queue_end(struct holdfast_queue *queue, bool at_exit, struct holdfast_er
     pthread_cond_broadcast(&queue->work);
     pthread_mutex_unlock(&queue->lock);
     hf_periodic_stop(queue->periodic);
-    if (!await_end(queue, at_exit, hf_clock_monotonic_ns() + END_MS * HF_MS_NS))
-        return report_held_up(queue, err);
-    return report_rest(queue, err);
+    bool all_ended = await_end(queue, at_exit, hf_clock_monotonic_ns() + END_MS * HF_MS_NS);
+    let_go_threads(queue);
+    return all_ended ? report_rest(queue, err) : report_held_up(queue, err);
 }
 
 void hf_queue_release(struct holdfast_queue *queue)
@@ -470,16 +470,18 @@ static bool report_held_up(struct holdfast_queue *queue, struct holdfast_error *
     return false;
 }
 
-/* What a callback holds up frees the queue when it returns. */
-static void let_go(struct holdfast_queue *queue)
+/* After the end. What a callback holds up is left to itself: its thread frees the queue when it returns. */
+static void let_go_threads(struct holdfast_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    bool joins = queue->sender_ended;
+    bool done = queue->threads_gone, joins = queue->sender_ended;
+    queue->threads_gone = true;
     pthread_mutex_unlock(&queue->lock);
+    if (done)
+        return;
     if (joins)
         pthread_join(queue->sender, NULL);
     else
         pthread_detach(queue->sender);
     hf_periodic_let_go(queue->periodic);
-    hf_queue_release(queue);
 }

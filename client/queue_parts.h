@@ -63,8 +63,9 @@ struct holdfast_queue {
     bool stopping;                       /* nothing is queued any more */
     bool ended;                          /* somebody ends the threads, or has */
     bool sender_ended;
-    bool abandoned; /* closed while callbacks had not returned: they are the last; the handle may be gone */
-    size_t lost;    /* states, when it ended */
+    bool threads_gone; /* joined, or left to themselves */
+    bool abandoned;    /* closed while callbacks had not returned: they are the last; the handle may be gone */
+    size_t lost;       /* states, when it ended */
 };
 
 /* ---- queue.c ---- */
