@@ -56,6 +56,7 @@ bool holdfast_open(const struct holdfast_options *options, struct holdfast **out
         service->state_bytes_max = STATE_BYTES_LIMIT;
     service->delta_bytes_min = options->delta_bytes_min ? options->delta_bytes_min : DELTA_BYTES_DEFAULT;
     service->wire = hf_wire_new(&wire);
+    hf_order_init(&service->order);
     *out = service;
     return true;
 }

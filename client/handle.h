@@ -3,6 +3,7 @@
 #define HF_CLIENT_HANDLE_H
 
 #include "client/holdfast.h"
+#include "client/order.h"
 #include "client/wire.h"
 
 #include <stdatomic.h>
@@ -15,6 +16,7 @@ struct holdfast {
     size_t state_bytes_max;
     size_t delta_bytes_min;
     struct hf_wire *wire;
+    struct hf_order order;       /* of its writes */
     _Atomic int64_t epoch;       /* 0: none */
     atomic_bool epoch_from_save; /* hydrated before the system was known: the first receipt tells the epoch */
 };

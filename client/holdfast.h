@@ -20,9 +20,9 @@
  *   Retry-After, until options.retry_ms has passed. That is safe: saving the same content twice is one version, a
  *   condition that fails because our own lost answer was stored counts as success, and what is not idempotent by itself
  *   carries an Idempotency-Key or is not repeated once it may have arrived (code "outcome_unknown").
- * - The writes of a process to one component happen in the order in which they were called, by whatever handle: an
- *   attempt that was given up and arrives after a newer write was stored is refused by the service. So may be, with
- *   "superseded", the earlier one of two that threads make at the same time.
+ * - The writes of a handle to one component happen in the order in which they were called: an attempt that was given up
+ *   and arrives after a newer write was stored is refused by the service. So may be, with "superseded", the earlier one
+ *   of two that threads make at the same time. Keep the handle after a failure: another one is another writer.
  * - Memory of a few bytes that cannot be had ends the process; what you size (states, answers) fails with "no_memory".
  */
 #ifndef HOLDFAST_H

@@ -2,34 +2,22 @@
 
 #include "core/id.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
+#include <unistd.h>
 
-/* Drawn once, and anew in the child of a fork, where no other thread is yet. */
-static uint64_t writer[2];
-static _Atomic int64_t last; /* number given out */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-static void draw(void)
+void hf_order_init(struct hf_order *order)
 {
-    hf_random_bytes(writer, sizeof(writer));
+    hf_random_bytes(order->writer, sizeof(order->writer));
+    atomic_init(&order->last, 0);
 }
 
-static void start(void)
+int64_t hf_order_next(struct hf_order *order)
 {
-    draw();
-    pthread_atfork(NULL, NULL, draw);
+    return atomic_fetch_add(&order->last, 1) + 1;
 }
 
-int64_t hf_order_next(void)
+void hf_order_line(const struct hf_order *order, int64_t number, char out[HF_ORDER_LINE_BYTES])
 {
-    pthread_once(&once, start);
-    return atomic_fetch_add(&last, 1) + 1;
-}
-
-void hf_order_line(int64_t number, char out[HF_ORDER_LINE_BYTES])
-{
-    snprintf(out, HF_ORDER_LINE_BYTES, "State-Order: %016llx%016llx/%lld", (unsigned long long)writer[0],
-             (unsigned long long)writer[1], (long long)number);
+    snprintf(out, HF_ORDER_LINE_BYTES, "State-Order: %016llx%016llx-%ld/%lld", (unsigned long long)order->writer[0],
+             (unsigned long long)order->writer[1], (long)getpid(), (long long)number);
 }

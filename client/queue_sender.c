@@ -1,5 +1,5 @@
 /* The sender of a queue: gathers what waits, sends it, and decides by the answer what happens next. */
-#include "client/order.h"
+#include "client/handle.h"
 #include "client/problem.h"
 #include "client/queue_parts.h"
 #include "client/retry.h"
@@ -179,7 +179,7 @@ static void send_batch(struct holdfast_queue *queue)
         hf_queue_put_back(queue, queue->batch.entries, queue->batch.count, true);
         return;
     }
-    queue->batch.order = hf_order_next(); /* the same should they go singly then */
+    queue->batch.order = hf_order_next(&queue->service->order); /* the same should they go singly then */
     if (queue->batch.count > 1)
         send_together(queue);
     else

@@ -31,7 +31,7 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
         return false;
     HF_AUTO(free) char *doing = hf_format("saving %s", component);
     char order_line[HF_ORDER_LINE_BYTES];
-    hf_order_line(terms->order ? terms->order : hf_order_next(), order_line);
+    hf_order_line(&service->order, terms->order ? terms->order : hf_order_next(&service->order), order_line);
     struct hf_upload upload = {
         .doing = doing,
         .component = component,
