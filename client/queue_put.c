@@ -175,18 +175,22 @@ static void give_way(struct holdfast_queue *queue, struct hf_queue_entry *entry)
     hf_queue_discard(queue, entry->pending);
     entry->pending = NULL;
     queue->counts.given_up++;
-    bool remove = queue->outbox && entry->has_file;
-    entry->busy = remove;
+    entry->savers++; /* so that it is not forgotten meanwhile */
+    entry->busy = queue->outbox && entry->has_file;
     hf_queue_table_place(&queue->table, entry, false);
-    pthread_mutex_unlock(&queue->lock);
-    if (remove)
+    if (entry->busy) {
+        pthread_mutex_unlock(&queue->lock);
         hf_outbox_remove(queue->outbox, component);
+        (void)hf_outbox_sync(queue->outbox, NULL); /* once told, it must not come back */
+        pthread_mutex_lock(&queue->lock);
+        entry->busy = entry->has_file = entry->file_is_done = false; /* who is told may save it again */
+    }
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
     hf_queue_tell(queue, component, NULL, &told);
     pthread_mutex_lock(&queue->lock);
-    if (remove) {
-        entry->busy = entry->has_file = entry->file_is_done = false;
-        hf_queue_table_place(&queue->table, entry, false);
-    }
+    entry->savers--;
+    hf_queue_table_place(&queue->table, entry, false);
     pthread_cond_broadcast(&queue->changed);
 }
 

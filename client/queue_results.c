@@ -1,4 +1,5 @@
-/* What becomes of states that were being sent. Files are worked on before it is told, and told before flush returns. */
+/* What becomes of states that were being sent. Files are worked on, and free again, before it is told: who is told may
+ * save the component at once. It is told before flush returns. */
 #include "client/problem.h"
 #include "client/queue_parts.h"
 
@@ -6,7 +7,9 @@
 
 static void remember(struct hf_queue_entry *entry, const struct holdfast_receipt *receipt);
 static bool take_file(struct holdfast_queue *queue, struct hf_queue_entry *entry);
-static void finish(struct holdfast_queue *queue, struct hf_queue_entry *entry, bool had_file);
+static void release_files(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], const bool had_file[],
+                          size_t count);
+static void finish(struct holdfast_queue *queue, struct hf_queue_entry *entry);
 
 void hf_queue_acknowledge(struct holdfast_queue *queue, struct hf_queue_entry *const entries[],
                           const struct holdfast_receipt receipts[], size_t count)
@@ -24,8 +27,10 @@ void hf_queue_acknowledge(struct holdfast_queue *queue, struct hf_queue_entry *c
             hf_outbox_remove(queue->outbox, entries[i]->component);
         }
     /* Once told, a state must not come back: the program may go on to save the component another way. */
-    if (any)
+    if (any) {
         (void)hf_outbox_sync(queue->outbox, NULL);
+        release_files(queue, entries, had_file, count);
+    }
     for (size_t i = 0; i < count; i++)
         hf_queue_tell(queue, entries[i]->component, &receipts[i], NULL);
     pthread_mutex_lock(&queue->lock);
@@ -34,7 +39,7 @@ void hf_queue_acknowledge(struct holdfast_queue *queue, struct hf_queue_entry *c
             queue->counts.unchanged++;
         else
             queue->counts.stored++;
-        finish(queue, entries[i], had_file[i]);
+        finish(queue, entries[i]);
     }
     pthread_mutex_unlock(&queue->lock);
 }
@@ -48,12 +53,13 @@ void hf_queue_give_up(struct holdfast_queue *queue, struct hf_queue_entry *entry
     if (had_file) {
         hf_outbox_set_aside(queue->outbox, entry->component, suffix);
         (void)hf_outbox_sync(queue->outbox, NULL);
+        release_files(queue, &entry, &had_file, 1);
     }
     hf_queue_tell(queue, entry->component, NULL, err);
     pthread_mutex_lock(&queue->lock);
     queue->counts.given_up++;
     entry->failures = 0;
-    finish(queue, entry, had_file);
+    finish(queue, entry);
     pthread_mutex_unlock(&queue->lock);
 }
 
@@ -113,8 +119,8 @@ static void remember(struct hf_queue_entry *entry, const struct holdfast_receipt
     memcpy(entry->content_type, state->content_type, sizeof(entry->content_type));
 }
 
-/* True: the file holds what was being sent, and is ours until finish. A newer state may have its place already; one
- * that is just being written is left to who writes it. */
+/* True: the file holds what was being sent, and is ours until release_files. A newer state may have its place already;
+ * one that is just being written is left to who writes it. */
 static bool take_file(struct holdfast_queue *queue, struct hf_queue_entry *entry)
 {
     if (!queue->outbox || !entry->has_file || entry->pending)
@@ -127,12 +133,22 @@ static bool take_file(struct holdfast_queue *queue, struct hf_queue_entry *entry
     return true;
 }
 
-static void finish(struct holdfast_queue *queue, struct hf_queue_entry *entry, bool had_file)
+/* They are gone, and others may write new ones: on_result itself, or whoever waits for what it does. */
+static void release_files(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], const bool had_file[],
+                          size_t count)
+{
+    pthread_mutex_lock(&queue->lock);
+    for (size_t i = 0; i < count; i++)
+        if (had_file[i])
+            entries[i]->busy = entries[i]->has_file = entries[i]->file_is_done = false;
+    pthread_cond_broadcast(&queue->changed);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+static void finish(struct holdfast_queue *queue, struct hf_queue_entry *entry)
 {
     hf_queue_discard(queue, entry->sending);
     entry->sending = NULL;
-    if (had_file)
-        entry->busy = entry->has_file = entry->file_is_done = false;
     hf_queue_table_place(&queue->table, entry, false);
     pthread_cond_broadcast(&queue->changed);
 }

@@ -183,6 +183,47 @@ START_TEST(giving_up_the_oldest_removes_its_file)
 }
 END_TEST
 
+/* Saves the component once more when it is told of its failure, as a program may that has a better state. */
+static void save_again(void *context, const char *component, const struct holdfast_receipt *receipt,
+                       const struct holdfast_error *error)
+{
+    static atomic_bool saved;
+    struct holdfast_error failure;
+    on_result(context, component, receipt, error);
+    if (error && !atomic_exchange(&saved, true))
+        ck_assert_msg(holdfast_queue_save(queue, component, "2", 1, NULL, &failure), "%s", failure.text);
+}
+
+START_TEST(a_refused_state_is_saved_again_while_it_is_told)
+{
+    open_queue((struct holdfast_queue_options){.outbox_directory = outbox, .on_result = save_again});
+    fake_fail((struct failing){"invalid_state", 422, false, 1, NULL, false});
+    save("a", "1");
+    flush();
+    flush(); /* what was saved meanwhile */
+    ck_assert_str_eq(told.text, "a:invalid_state a:stored");
+    ck_assert_story("a=2");
+    ck_assert_int_eq(count_files(), 0);
+    ck_assert_int_eq(count_aside(".refused"), 1);
+    close_balanced();
+}
+END_TEST
+
+START_TEST(a_dropped_state_is_saved_again_while_it_is_told)
+{
+    open_queue((struct holdfast_queue_options){
+        .outbox_directory = outbox, .states_max = 2, .when_full = HOLDFAST_DROP_OLDEST, .on_result = save_again});
+    hold_up();
+    save("a", "1");
+    save("b", "1"); /* gives up a, which comes again, and has to make way again */
+    ck_assert_str_eq(told.text, "a:queue_full a:queue_full");
+    ck_assert_int_eq(count_files(), 2);
+    fake_gate(false);
+    close_balanced();
+    ck_assert_story("held=0 b=1");
+}
+END_TEST
+
 START_TEST(an_outbox_may_hold_more_than_the_queue_that_opens_it_may)
 {
     queue_and_die(queue_some);
@@ -216,5 +257,6 @@ HF_TEST_MAIN_WITH("queue outbox", make_outbox_place, remove_outbox_place,
                   a_refused_state_is_set_aside_and_one_with_a_bad_token_stays,
                   a_state_that_a_bad_token_left_behind_never_overtakes_what_was_queued_after_it,
                   a_damaged_state_is_told_and_set_aside_and_the_others_are_sent, giving_up_the_oldest_removes_its_file,
+                  a_refused_state_is_saved_again_while_it_is_told, a_dropped_state_is_saved_again_while_it_is_told,
                   an_outbox_may_hold_more_than_the_queue_that_opens_it_may,
                   an_outbox_that_another_queue_has_open_is_not_opened);
