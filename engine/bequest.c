@@ -85,8 +85,8 @@ static bool check_heir(struct checking *checking, const struct hf_heir *heir, st
     if (sound || !find_names(checking, &kept))
         return true;
     struct hf_blob *blob = NULL;
-    bool ok = hf_heal_state(checking->engine, kept.system, kept.component, &kept.row, damage.text, HF_HEAL_THOROUGH,
-                            &blob, err);
+    bool ok =
+        hf_heal_state(checking->engine, kept.system, kept.component, &kept.row, damage.text, HF_HEAL_SURE, &blob, err);
     hf_blob_unref(blob);
     if (!ok && err->code == HF_DAMAGED) {
         note_lost(checking, &kept);

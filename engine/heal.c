@@ -30,7 +30,8 @@ struct healing {
     struct hf_blob *blob;    /* owns, once found */
     char origin[HF_ORIGIN_BYTES];
     struct hf_error trouble;
-    enum hf_heal_patience patience;
+    enum hf_heal_patience patience; /* SOON or THOROUGH */
+    bool sure;                      /* whoever asks deletes what is lost */
     bool is_head;
     enum hf_row_condition condition;
     bool written;
@@ -74,11 +75,12 @@ bool hf_heal_state(struct hf_engine *engine, const char *system, const char *com
                               .component = component,
                               .damage = damage,
                               .row = *expected,
-                              .patience = patience};
+                              .patience = patience == HF_HEAL_SOON ? HF_HEAL_SOON : HF_HEAL_THOROUGH,
+                              .sure = patience == HF_HEAL_SURE};
     /* What waits there for the committer must not be waited for by it: the next reader writes the row again. */
     if (hf_committer_is_current(engine->committer))
         return find_only(&healing, out, err);
-    if (!take_turn(patience))
+    if (!take_turn(healing.patience))
         return hf_error_set(err, HF_OVERLOADED,
                             "version %lld of component %s is damaged (%.160s), and other damage is being healed just "
                             "now: try again soon",
@@ -365,5 +367,10 @@ static bool tell_lost(struct healing *healing, struct hf_error *err)
         news = hf_catalog_mark_damaged(engine->catalog, healing->system, healing->component, true);
     if (news)
         hf_event_emit(engine, row->system_id, healing->system, HF_EV_STATE_DAMAGED, NULL, "%s", err->text);
+    if (healing->sure && healing->trouble.code != HF_OK)
+        hf_error_set(err, healing->trouble.code,
+                     "version %lld of component %s is damaged (%.120s), and not every place that may have a copy could "
+                     "be searched now: %.120s",
+                     (long long)row->version, healing->component, healing->damage, healing->trouble.text);
     return false;
 }

@@ -16,8 +16,9 @@ struct hf_heal_primary {
 struct hf_content_source hf_heal_source(struct hf_heal_primary *primary);
 
 /* SOON: for one who answers a client and holds a worker. Others that are being healed are waited for only shortly
- * (HF_OVERLOADED), and relatives get a second. THOROUGH: for one who may look for many: reads once for all of them. */
-enum hf_heal_patience { HF_HEAL_SOON, HF_HEAL_THOROUGH };
+ * (HF_OVERLOADED), and relatives get a second. THOROUGH: for one who may look for many: reads once for all of them.
+ * SURE: as thorough, for one who deletes what is lost: HF_DAMAGED only when everything could be searched. */
+enum hf_heal_patience { HF_HEAL_SOON, HF_HEAL_THOROUGH, HF_HEAL_SURE };
 
 /* Any copy of this content outside its own row: memory, other rows, snapshot files, mirror; of this system, and of
  * those that it shares contents with. Verified. *out owns a
@@ -30,7 +31,8 @@ bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_
  * says what the row was: system_id, sequence, component_id (0: looked up), version, epoch, hash, bytes, content_type,
  * committed_at_ms. A row that is neither the latest of its component nor there any more stays gone. True also when the
  * row could not be written: the bytes are right. False: no copy is left (HF_DAMAGED; a latest state is marked damaged,
- * once with an event), or the database is away (its code). On the committer's thread the row is left as it is. Not from
+ * once with an event), or the database is away (its code), or, to SURE, a place that may have a copy could not be
+ * searched (the code of the reason). On the committer's thread the row is left as it is. Not from
  * a loop thread. */
 HF_MUST_USE bool hf_heal_state(struct hf_engine *engine, const char *system, const char *component,
                                const struct hf_state_row *expected, const char *damage, enum hf_heal_patience patience,

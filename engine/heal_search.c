@@ -63,8 +63,12 @@ bool hf_search_everywhere(struct hf_search *search)
         return look_in_snapshots(search, engine->repository, "");
     if (look_in_system(search, system.id))
         return true;
+    if (engine->phase != HF_PHASE_STOPPING)
+        return look_at_relatives(search, system.id);
     /* The end of the service waits for nobody's relatives. */
-    return engine->phase != HF_PHASE_STOPPING && look_at_relatives(search, system.id);
+    if (search->trouble.code == HF_OK)
+        hf_error_set(&search->trouble, HF_SHUTTING_DOWN, "the service is stopping, and searches no relatives");
+    return false;
 }
 
 /* What costs least first; the rows of history last, because they have no index by hash. Who looks for many reads all of

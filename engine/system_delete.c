@@ -96,7 +96,8 @@ static bool begin(struct removal *removal, struct hf_error *err)
     const struct hf_heirs_of heirs = {.system_id = info.id};
     if (!hf_bequest_check(engine, shelf->name, &heirs, err)) {
         hf_shelf_end_deletion(engine, shelf, false);
-        return hf_error_wrap(err, "what other systems share with system %s could not be checked", shelf->name);
+        return hf_error_wrap(err, "system %s is not deleted: what other systems share with it could not be checked",
+                             shelf->name);
     }
     if (hf_repository_deletion_begin(engine->repository, shelf->name, removal->mark, err))
         return true;

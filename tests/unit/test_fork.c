@@ -382,6 +382,31 @@ START_TEST(what_no_copy_is_left_of_is_named_when_it_is_handed_on)
 }
 END_TEST
 
+START_TEST(while_a_copy_may_be_where_nobody_could_look_nothing_is_deleted)
+{
+    share_one_content();
+    struct hf_fork fork = fork_of(HF_TEST_NAME, FORK, now());
+    full_of(FORK);
+    const char *files = hf_test_service_path(&service, "%s/%s", "system-state-backups", FORK);
+    const char *away = hf_test_service_path(&service, "away");
+    damage_shared_content();
+    ck_assert_int_eq(rename(files, away), 0);
+    FILE *no_directory = fopen(files, "w");
+    ck_assert_ptr_nonnull(no_directory);
+    fclose(no_directory);
+    ck_assert(!hf_system_delete(service.engine, HF_TEST_NAME, &err));
+    ck_assert_msg(err.code != HF_DAMAGED && hf_code_retryable(err.code), "%s: %s", hf_code_name(err.code), err.text);
+    ck_assert_msg(strstr(err.text, "is not deleted"), "%s", err.text);
+    ck_assert(is_known(HF_TEST_NAME));
+    ck_assert_int_eq(unlink(files), 0);
+    ck_assert_int_eq(rename(away, files), 0);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert(row_is_sound(fork.system.id, 1));
+    ck_assert_str_eq(text_of(FORK, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(what_trimmed_history_hands_on_is_healed_first)
 {
     hf_test_service_open(&service, (const char *const[]){"--cache-bytes", "1", "--history", "1", NULL});
@@ -566,6 +591,7 @@ HF_TEST_MAIN("fork", a_fork_shares_every_content_and_is_the_same_whole, what_his
              a_missing_row_is_healed_on_the_way, a_fork_is_healed_from_the_snapshots_of_its_origin,
              an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork, what_one_fork_has_heals_all_at_once,
              what_a_deleted_origin_hands_on_is_healed_first, what_no_copy_is_left_of_is_named_when_it_is_handed_on,
+             while_a_copy_may_be_where_nobody_could_look_nothing_is_deleted,
              what_trimmed_history_hands_on_is_healed_first,
              relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes,
              who_shares_what_was_healed_is_damaged_no_more, the_last_snapshot_waits_for_no_relatives,
