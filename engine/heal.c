@@ -132,7 +132,8 @@ static bool heal_row(struct healing *healing, struct hf_error *err)
         return false;
     if (healing->condition == HF_ROW_SOUND) /* somebody else has healed it meanwhile */
         return true;
-    if (was_just_lost(healing))
+    /* That may have been a short look, which is not enough for those who have time. */
+    if (healing->patience == HF_HEAL_SOON && was_just_lost(healing))
         return tell_lost(healing, err);
     if (!find_content(healing))
         return tell_lost(healing, err);
