@@ -149,13 +149,14 @@ static bool wait_for_room(struct holdfast_queue *queue, const struct hf_queue_st
     return ok;
 }
 
-/* What is being sent cannot be dropped any more: for a moment there may be one batch over the bounds. */
+/* What is being sent cannot be dropped any more: for a moment there may be one batch over the bounds. Nor can, with an
+ * outbox, what waits behind an earlier state of its component: the one file stands for both of them. */
 static void drop_oldest(struct holdfast_queue *queue, const struct hf_queue_state *state)
 {
     while (!has_room(queue, state)) {
         struct hf_queue_entry *oldest = NULL, *entry;
         TAILQ_FOREACH(entry, &queue->table.waiting, link)
-        if (!entry->busy && strcmp(entry->component, state->component) != 0 &&
+        if (!entry->busy && !(queue->outbox && entry->sending) && strcmp(entry->component, state->component) != 0 &&
             (!oldest || entry->pending->order < oldest->pending->order))
             oldest = entry;
         if (!oldest)

@@ -183,6 +183,23 @@ START_TEST(giving_up_the_oldest_removes_its_file)
 }
 END_TEST
 
+START_TEST(giving_up_the_oldest_leaves_the_file_of_what_is_being_sent)
+{
+    open_queue((
+        struct holdfast_queue_options){.outbox_directory = outbox, .states_max = 2, .when_full = HOLDFAST_DROP_OLDEST});
+    hold_up();
+    save("held", "1");
+    save("a", "1");
+    ck_assert_str_eq(told.text, "");
+    ck_assert_int_eq(count_files(), 2);
+    save("b", "1");
+    ck_assert_str_eq(told.text, "a:queue_full");
+    fake_gate(false);
+    close_balanced();
+    ck_assert_story("held=0 held=1 b=1");
+}
+END_TEST
+
 /* Saves the component once more when it is told of its failure, as a program may that has a better state. */
 static void save_again(void *context, const char *component, const struct holdfast_receipt *receipt,
                        const struct holdfast_error *error)
@@ -257,6 +274,7 @@ HF_TEST_MAIN_WITH("queue outbox", make_outbox_place, remove_outbox_place,
                   a_refused_state_is_set_aside_and_one_with_a_bad_token_stays,
                   a_state_that_a_bad_token_left_behind_never_overtakes_what_was_queued_after_it,
                   a_damaged_state_is_told_and_set_aside_and_the_others_are_sent, giving_up_the_oldest_removes_its_file,
+                  giving_up_the_oldest_leaves_the_file_of_what_is_being_sent,
                   a_refused_state_is_saved_again_while_it_is_told, a_dropped_state_is_saved_again_while_it_is_told,
                   an_outbox_may_hold_more_than_the_queue_that_opens_it_may,
                   an_outbox_that_another_queue_has_open_is_not_opened);
