@@ -28,6 +28,7 @@ static uint64_t due_ns(const struct holdfast_queue *queue, const struct hf_queue
 static bool goes_alone(const struct hf_queue_state *state);
 static void take(struct holdfast_queue *queue, struct hf_queue_entry *entry);
 static void send_batch(struct holdfast_queue *queue);
+static void doubt(struct holdfast_queue *queue);
 static void tell_unchanged(struct holdfast_queue *queue);
 static void read_files(struct holdfast_queue *queue);
 static bool read_file(struct holdfast_queue *queue, struct hf_queue_entry *entry);
@@ -179,11 +180,22 @@ static void send_batch(struct holdfast_queue *queue)
         hf_queue_put_back(queue, queue->batch.entries, queue->batch.count, true);
         return;
     }
+    doubt(queue);
     queue->batch.order = hf_order_next(&queue->service->order); /* the same should they go singly then */
     if (queue->batch.count > 1)
         send_together(queue);
     else
         send_singly(queue);
+}
+
+/* From now on the service may hold what is sent, answer or not: what it acknowledged before is no longer known to be
+ * the present, and capturing that again is a change. */
+static void doubt(struct holdfast_queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    for (size_t i = 0; i < queue->batch.count; i++)
+        queue->batch.entries[i]->acknowledged = false;
+    pthread_mutex_unlock(&queue->lock);
 }
 
 static void tell_unchanged(struct holdfast_queue *queue)

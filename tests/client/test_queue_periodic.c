@@ -100,6 +100,28 @@ START_TEST(what_is_captured_as_it_was_acknowledged_is_not_sent_again)
 }
 END_TEST
 
+START_TEST(what_was_acknowledged_is_sent_again_after_something_else_whose_answer_got_lost)
+{
+    static char text[] = "1";
+    open_queue((struct holdfast_queue_options){0});
+    ck_assert(holdfast_queue_every(queue, "a", 3600000, capture_the_same, text, &err));
+    flush();
+    fake_fail((struct failing){"unreachable", 0, true, -1, NULL, true, 0, false});
+    text[0] = '2';
+    ck_assert(!holdfast_queue_flush(queue, 1, &err));
+    fake_await_stored(2);
+    text[0] = '1';
+    uint64_t before = counts().coalesced;
+    ck_assert(!holdfast_queue_flush(queue, 1, &err));
+    while (counts().coalesced == before) /* it waits in the place of the other, or will */
+        usleep(1000);
+    fake_fail((struct failing){0});
+    flush();
+    ck_assert_str_eq(service.stored[service.count - 1].text, "1");
+    close_balanced();
+}
+END_TEST
+
 static atomic_bool captures_old, captures_on;
 
 static bool capture_what_was(void *context, const char *component, const void **data, size_t *bytes)
@@ -133,4 +155,5 @@ END_TEST
 HF_TEST_MAIN("queue periodic", between_two_saves_of_a_component_there_is_the_least_interval_unless_somebody_flushes,
              a_periodic_component_is_captured_and_saved_again_and_again, flushing_and_closing_capture_what_is_periodic,
              captures_go_on_while_the_service_is_away, what_is_captured_as_it_was_acknowledged_is_not_sent_again,
+             what_was_acknowledged_is_sent_again_after_something_else_whose_answer_got_lost,
              a_capture_does_not_take_the_place_of_what_was_saved_while_it_ran);
