@@ -27,7 +27,7 @@ static bool pause_before_next(struct holdfast *service, const struct attempts *a
                               const struct hf_wire_answer *answer, const atomic_bool *stop);
 static bool say_elsewhere(const struct hf_wire_request *request, const struct hf_wire_answer *answer,
                           struct holdfast_error *err);
-static bool say_unknown(struct holdfast_error *err);
+static bool say_unknown(const struct hf_wire_answer *answer, struct holdfast_error *err);
 static bool give_up(struct holdfast *service, const struct attempts *attempts, const atomic_bool *stop,
                     struct holdfast_error *err);
 
@@ -57,7 +57,7 @@ bool hf_call_send(struct holdfast *service, const struct hf_call *call, struct h
             return ok;
         }
         if (!was_refused && !call->repeatable)
-            return say_unknown(err);
+            return say_unknown(answer, err);
         bool began = answer->began_reading || answer->began_writing;
         if (began || retry_ms < 0 || !pause_before_next(service, &attempts, answer, request.stop)) {
             answer->maybe_twice = attempts.may_have_arrived;
@@ -151,13 +151,15 @@ static bool is_worth_repeating(const struct hf_wire_answer *answer, const struct
     return err->retryable && (status == 0 || status == 429 || status == 502 || status == 503 || status == 504);
 }
 
-/* Whether the request certainly changed nothing. */
+/* Whether the request certainly changed nothing. A 503 says so only in the service's own words: a proxy's may come
+ * after it passed the request on. */
 static bool was_not_processed(const struct hf_wire_answer *answer, const struct holdfast_error *err)
 {
     if (answer->status == 0)
         return !answer->may_have_arrived;
-    return answer->status == 429 || hf_problem_is(err, "overloaded") || hf_problem_is(err, "starting") ||
-           hf_problem_is(err, "shutting_down");
+    return answer->status == 429 ||
+           (answer->is_problem && (hf_problem_is(err, "overloaded") || hf_problem_is(err, "starting") ||
+                                   hf_problem_is(err, "shutting_down")));
 }
 
 /* False: there is no time left, or the handle was cancelled. */
@@ -186,9 +188,10 @@ static bool say_elsewhere(const struct hf_wire_request *request, const struct hf
 }
 
 /* No answer came from the service itself; what it said stays. */
-static bool say_unknown(struct holdfast_error *err)
+static bool say_unknown(const struct hf_wire_answer *answer, struct holdfast_error *err)
 {
-    if (!hf_problem_is(err, HF_PROBLEM_UNREACHABLE) && !hf_problem_is(err, HF_PROBLEM_TIMED_OUT))
+    bool by_other = answer->status >= 400 && !answer->is_problem;
+    if (!by_other && !hf_problem_is(err, HF_PROBLEM_UNREACHABLE) && !hf_problem_is(err, HF_PROBLEM_TIMED_OUT))
         return false;
     int status = err->status;
     hf_problem_set(err, HF_PROBLEM_UNKNOWN, true,

@@ -109,8 +109,10 @@ START_TEST(a_post_that_may_have_arrived_is_not_sent_again)
                                                     {HF_FAULTY_ANSWER, OK}};
     static const struct hf_faulty_step gateway[] = {{HF_FAULTY_ANSWER, "HTTP/1.1 504 x\r\nContent-Length: 0\r\n\r\n"},
                                                     {HF_FAULTY_ANSWER, OK}};
-    const struct hf_faulty_step *const all[] = {lost, unknown, gateway};
-    for (int i = 0; i < 3; i++) {
+    static const struct hf_faulty_step proxy[] = {{HF_FAULTY_ANSWER, "HTTP/1.1 503 x\r\nContent-Length: 0\r\n\r\n"},
+                                                  {HF_FAULTY_ANSWER, OK}};
+    const struct hf_faulty_step *const all[] = {lost, unknown, gateway, proxy};
+    for (int i = 0; i < 4; i++) {
         struct scene s;
         start_with(&s, all[i], 2, (struct holdfast_options){.retry_ms = 60000});
         ck_assert(!call(&s, "POST", "snapshots"));
