@@ -15,9 +15,9 @@ struct heirs {
 
 /* The row that holds the content of another. */
 struct holder {
-    struct hf_state_row row; /* 0: there is none */
-    struct hf_hash hash;     /* as the row that names it says */
-    bool fits;               /* it is there, and says the same */
+    struct hf_state_row row;             /* 0: there is none */
+    const struct hf_state_row *expected; /* the row that names it, as it has to be */
+    bool fits;                           /* it is there, and both say what they have to */
 };
 
 struct own_states {
@@ -221,7 +221,7 @@ bool hf_shared_replace(struct hf_session *session, const struct hf_state_row *ro
 static bool replace(struct hf_session *session, void *context, struct hf_error *err)
 {
     const struct hf_state_row *row = context;
-    struct holder holder = {.row = {.bytes = row->bytes, .content = row->content}, .hash = row->hash};
+    struct holder holder = {.row = {.bytes = row->bytes, .content = row->content}, .expected = row};
     if (!hf_session_run(session, HF_STMT_HOLDER_GET, read_holder, &holder, NULL, err, HF_INT(row->system_id),
                         HF_INT(row->sequence)))
         return false;
@@ -234,21 +234,27 @@ static bool replace(struct hf_session *session, void *context, struct hf_error *
             hf_session_exec_many(session, HF_STMT_HEIR_FOLLOW, follow, HEIR_COLUMNS, 1, NULL, err));
 }
 
-/* A row that says another hash itself has lost more than its content: what it named is left alone then. */
+/* A row that says another hash itself has lost more than its content: what it named is left alone then. One that says
+ * anything else that is not so would stay wrong with its content written elsewhere: it does not fit. */
 static bool read_holder(void *context, const struct hf_value *values, int count)
 {
     (void)count;
     struct holder *holder = context;
+    const struct hf_state_row *expected = holder->expected;
     struct hf_columns columns = {values};
     struct hf_hash named, held;
     int64_t system_id = hf_columns_int(&columns), sequence = hf_columns_int(&columns);
     hf_columns_hash(&columns, &named);
-    if (!hf_hash_equal(&named, &holder->hash))
+    if (!hf_hash_equal(&named, &expected->hash))
         return false;
     holder->row.system_id = system_id;
     holder->row.sequence = sequence;
+    int64_t component_id = hf_columns_int(&columns), version = hf_columns_int(&columns);
+    int64_t bytes = hf_columns_optional_int(&columns);
     hf_columns_hash(&columns, &held);
-    holder->fits = hf_hash_equal(&held, &named) && hf_columns_optional_int(&columns) == holder->row.bytes;
+    int64_t held_bytes = hf_columns_optional_int(&columns);
+    holder->fits = component_id == expected->component_id && version == expected->version && bytes == expected->bytes &&
+                   hf_hash_equal(&held, &named) && held_bytes == expected->bytes;
     return false;
 }
 

@@ -45,8 +45,9 @@ HF_MUST_USE bool hf_shared_relatives(struct hf_session *session, int64_t system_
                                      int *count_out, struct hf_error *err);
 
 /* Writes a row again as hf_states_replace does; but where its content lies with another row, the content is written
- * there, so that all who share it are well at once. Where that row is gone or says another hash, this one holds the
- * content from now on, and the others name it. In one transaction. */
+ * there, so that all who share it are well at once. Where that row is gone or says another hash or length, or this
+ * one another component, version or length than it has to, this one holds the content from now on, and the others name
+ * it. In one transaction. */
 HF_MUST_USE bool hf_shared_replace(struct hf_session *session, const struct hf_state_row *row, struct hf_error *err);
 
 /* The first row that would get a content of this system when what holds it goes: by hf_shared_give_all, or, with

@@ -287,10 +287,11 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                              " $3) WHERE id IN ($1, $2)",
                              NULL},
     [HF_STMT_HOLDER_GET] = {"holder_get", "ii", false,
-                            "SELECT s.origin_system_id, s.origin_sequence, s.hash, o.hash, o.bytes FROM"
-                            " component_states AS s LEFT JOIN component_states AS o ON o.system_id = s.origin_system_id"
-                            " AND o.sequence = s.origin_sequence AND o.deleted = 0 WHERE s.system_id = $1"
-                            " AND s.sequence = $2 AND s.origin_system_id IS NOT NULL AND s.deleted = 0",
+                            "SELECT s.origin_system_id, s.origin_sequence, s.hash, s.component_id, s.version, s.bytes,"
+                            " o.hash, o.bytes FROM component_states AS s LEFT JOIN component_states AS o"
+                            " ON o.system_id = s.origin_system_id AND o.sequence = s.origin_sequence AND o.deleted = 0"
+                            " WHERE s.system_id = $1 AND s.sequence = $2 AND s.origin_system_id IS NOT NULL"
+                            " AND s.deleted = 0",
                             NULL},
     [HF_STMT_STATE_SET_CONTENT] = {"state_set_content", "iib", false,
                                    "UPDATE component_states SET content = $3 WHERE system_id = $1 AND sequence = $2",

@@ -66,7 +66,7 @@ enum hf_statement {
     HF_STMT_HEIR_FOLLOW,   /* MANY: the other heirs name the first */
     HF_STMT_RELATIVES,     /* the others of a system's family; at most $2 */
     HF_STMT_FAMILY_JOIN,   /* $1 gets the family of $2, which gets $3 if it has none */
-    HF_STMT_HOLDER_GET,    /* the row that holds the content of another: hash and bytes are NULL if it is gone */
+    HF_STMT_HOLDER_GET, /* a row and the one that holds its content: that one's hash and bytes are NULL if it is gone */
     HF_STMT_STATE_SET_CONTENT,
     /* snapshots */
     HF_STMT_SNAPSHOT_INSERT,

@@ -382,6 +382,46 @@ START_TEST(who_is_healed_holds_for_the_others_what_the_holder_lost)
 }
 END_TEST
 
+static void expect_condition(const struct hf_state_row *expected, enum hf_row_condition wanted)
+{
+    enum hf_row_condition condition;
+    HF_AUTO(blob) struct hf_blob *blob = NULL;
+    HF_TEST_OK(hf_states_examine(test.read, expected, &condition, &blob, &err));
+    ck_assert_int_eq(condition, wanted);
+}
+
+/* Its own row says something else than it did, with the right hash; what it shares is well. */
+static const char *const row_alterations[] = {"bytes = 1", "bytes = bytes + 1", "version = 9", "component_id = 7"};
+
+START_TEST(a_row_that_shares_is_written_again_when_it_is_altered_itself)
+{
+    for (size_t i = 0; i < sizeof(row_alterations) / sizeof(row_alterations[0]); i++) {
+        open_with_origin(_i);
+        fork_rows(FORK, HF_TEST_SYSTEM);
+        fork_rows(OTHER, HF_TEST_SYSTEM);
+        char sql[256];
+        snprintf(sql, sizeof(sql), "UPDATE component_states SET %s WHERE system_id = %d", row_alterations[i], FORK);
+        hf_test_store_alter(&test, sql);
+        struct hf_state_row good[] = {hf_test_state(1, 1, 5, 0, small, sizeof(small)),
+                                      hf_test_state(2, 2, 5, 0, big, sizeof(big))};
+        for (int row = 0; row < 2; row++) {
+            good[row].system_id = FORK;
+            expect_condition(&good[row], HF_ROW_ALTERED);
+            HF_TEST_OK(hf_shared_replace(test.write, &good[row], &err));
+            expect_condition(&good[row], HF_ROW_SOUND);
+        }
+        expect_contents(HF_TEST_SYSTEM);
+        expect_contents(OTHER);
+        delete_system(HF_TEST_SYSTEM);
+        expect_contents(FORK);
+        expect_contents(OTHER);
+        delete_system(FORK);
+        expect_contents(OTHER);
+        hf_test_store_done(&test);
+    }
+}
+END_TEST
+
 START_TEST(a_row_is_found_by_its_hash_wherever_its_content_lies)
 {
     open_with_origin(_i);
@@ -439,4 +479,5 @@ HF_TEST_STORE_MAIN("shared", shared_contents_are_read_through_and_stored_once,
                    trimming_a_fork_leaves_the_holder_its_contents, healing_the_holder_heals_those_who_share,
                    a_healed_row_of_a_fork_has_its_own_content, who_shared_before_there_were_families_is_one,
                    healing_one_who_shares_heals_all_who_share, who_is_healed_holds_for_the_others_what_the_holder_lost,
+                   a_row_that_shares_is_written_again_when_it_is_altered_itself,
                    a_row_is_found_by_its_hash_wherever_its_content_lies, many_contents_are_handed_on_at_once);
