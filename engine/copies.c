@@ -111,7 +111,8 @@ int hf_copies_find(struct hf_engine *engine, int64_t system_id, bool relatives, 
         if (!relatives || index->entries[low].place.system_id != system_id)
             out[found++] = index->entries[low].place;
     }
-    *complete_out = index->complete;
+    /* One that is outdated still says where copies are, but no more where there are none. */
+    *complete_out = index->complete && index->changes == copies->changes;
     pthread_mutex_unlock(&copies->mutex);
     return found;
 }
