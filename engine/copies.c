@@ -232,7 +232,8 @@ static bool read_files(struct building *building, struct hf_repository *reposito
 
 static bool add_row(void *context, int64_t sequence, const struct hf_hash *hash)
 {
-    return add(context, hash, sequence);
+    struct building *building = context;
+    return add(building, hash, sequence) && !is_over(building);
 }
 
 static bool add_file_content(void *context, const struct hf_hash *hash)
