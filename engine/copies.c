@@ -22,7 +22,7 @@ struct entry {
 };
 
 struct hf_copy_index {
-    int64_t members[RELATIVES_MAX + 1];
+    int64_t members[1 + RELATIVES_MAX + 1]; /* the last one only tells that there are more */
     int member_count;
     struct entry *entries; /* owns; sorted, each once */
     size_t count, capacity;
@@ -159,7 +159,7 @@ static void build(struct hf_engine *engine, struct hf_copy_index *index, int64_t
     index->took_ns = hf_clock_monotonic_ns() - index->begun_ns;
 }
 
-/* The system itself is always one. */
+/* The system itself is always one. False: not all of them are known. */
 static bool list_members(struct hf_engine *engine, struct hf_copy_index *index, int64_t system_id, bool relatives)
 {
     struct hf_session *session;
@@ -171,10 +171,12 @@ static bool list_members(struct hf_engine *engine, struct hf_copy_index *index, 
         return true;
     if (!hf_sessions_take(engine->sessions, &session, &err))
         return false;
-    bool ok = hf_shared_relatives(session, system_id, RELATIVES_MAX, index->members + 1, &count, &err);
+    bool ok = hf_shared_relatives(session, system_id, RELATIVES_MAX + 1, index->members + 1, &count, &err);
     hf_sessions_give(engine->sessions, session);
-    index->member_count += ok ? count : 0;
-    return ok;
+    if (!ok)
+        return false;
+    index->member_count += count < RELATIVES_MAX ? count : RELATIVES_MAX;
+    return count <= RELATIVES_MAX;
 }
 
 static bool is_over(const struct building *building)
