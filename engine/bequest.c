@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#define NAMED_MAX   32 /* components in one event; the others are counted */
-#define NAMES_BYTES 4096
+#define NAMED_MAX   32  /* components in one event; the others are counted */
+#define NAMES_BYTES 700 /* of theirs: what one event has room for */
 
 struct checking {
     struct hf_engine *engine;
@@ -17,6 +17,7 @@ struct checking {
     int64_t lost;
     char names[NAMES_BYTES]; /* of the first that are lost, as system/component */
     size_t names_bytes;
+    bool cut; /* not all are named */
 };
 
 /* A row as its metadata has it; the names are owned. */
@@ -48,7 +49,7 @@ bool hf_bequest_check(struct hf_engine *engine, const char *name, const struct h
         hf_event_emit(engine, of->trim ? of->system_id : 0, name, HF_EV_STATE_DAMAGED, NULL,
                       "%lld contents that system %s held for systems forked from it are damaged, and no copy could be "
                       "found before they were handed on: %s%s",
-                      (long long)checking->lost, name, checking->names, checking->lost > NAMED_MAX ? ", ..." : "");
+                      (long long)checking->lost, name, checking->names, checking->cut ? ", ..." : "");
     return ok;
 }
 
@@ -152,10 +153,17 @@ static bool find_names(struct checking *checking, struct kept *kept)
 
 static void note_lost(struct checking *checking, const struct kept *kept)
 {
-    if (checking->lost++ >= NAMED_MAX)
+    checking->cut = checking->cut || checking->lost >= NAMED_MAX;
+    checking->lost++;
+    if (checking->cut)
         return;
     size_t room = sizeof(checking->names) - checking->names_bytes;
     int bytes = snprintf(checking->names + checking->names_bytes, room, "%s%s/%s", checking->names_bytes ? ", " : "",
                          kept->system, kept->component);
-    checking->names_bytes += (size_t)bytes < room ? (size_t)bytes : room - 1;
+    if ((size_t)bytes < room) {
+        checking->names_bytes += (size_t)bytes;
+        return;
+    }
+    checking->names[checking->names_bytes] = '\0';
+    checking->cut = true;
 }
