@@ -21,8 +21,8 @@ struct hf_content_source hf_heal_source(struct hf_heal_primary *primary);
 enum hf_heal_patience { HF_HEAL_SOON, HF_HEAL_THOROUGH, HF_HEAL_SURE };
 
 /* Any copy of this content outside its own row: memory, other rows, snapshot files, mirror; of this system, and of
- * those that it shares contents with. Verified. *out owns a
- * reference. False: there is none that can be read now. Not from a loop thread. */
+ * its family, the systems that were forked from each other, whatever they share. Verified. *out owns a reference.
+ * False: there is none that can be read now. Not from a loop thread. */
 bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_hash *hash, int64_t bytes,
                   enum hf_heal_patience patience, struct hf_blob **out, char origin[HF_ORIGIN_BYTES]);
 
