@@ -51,7 +51,7 @@ static bool write_file(struct hf_outbox *outbox, const char *name, const struct 
 static bool write_all(int fd, const void *data, size_t bytes);
 static enum hf_outbox_reading read_file(struct hf_outbox *outbox, int fd, struct hf_outbox_header *header,
                                         struct hf_blob **data_out, struct holdfast_error *err);
-static bool is_sound(struct hf_outbox *outbox, int fd);
+static enum hf_outbox_reading check_file(struct hf_outbox *outbox, int fd, struct holdfast_error *err);
 static bool read_all(int fd, void *out, size_t bytes, off_t offset, size_t *got_out);
 static void rename_aside(struct hf_outbox *outbox, const char *name, const char *suffix);
 static bool fail(const struct hf_outbox *outbox, struct holdfast_error *err, const char *what);
@@ -275,7 +275,10 @@ static bool scan_one(struct hf_outbox *outbox, const char *name, struct findings
     if (sensible)
         hf_outbox_file_name(header.state.component, expected);
     bool other = sensible && strcmp(header.system, outbox->system) != 0;
-    if (!sensible || strcmp(name, expected) != 0 || (other && !is_sound(outbox, fd))) {
+    enum hf_outbox_reading reading = other ? check_file(outbox, fd, err) : HF_OUTBOX_READ;
+    if (reading == HF_OUTBOX_LATER)
+        return false;
+    if (!sensible || strcmp(name, expected) != 0 || reading != HF_OUTBOX_READ) {
         rename_aside(outbox, name, ".damaged");
         visitor->damaged(visitor->context, name);
         return true;
@@ -404,13 +407,14 @@ static bool read_all(int fd, void *out, size_t bytes, off_t offset, size_t *got_
     return true;
 }
 
-static bool is_sound(struct hf_outbox *outbox, int fd)
+/* err is filled for HF_OUTBOX_LATER. */
+static enum hf_outbox_reading check_file(struct hf_outbox *outbox, int fd, struct holdfast_error *err)
 {
     struct hf_outbox_header header;
     struct hf_blob *data = NULL;
-    bool sound = read_file(outbox, fd, &header, &data, NULL) == HF_OUTBOX_READ;
+    enum hf_outbox_reading reading = read_file(outbox, fd, &header, &data, err);
     hf_blob_unref(data);
-    return sound;
+    return reading;
 }
 
 static void rename_aside(struct hf_outbox *outbox, const char *name, const char *suffix)
