@@ -12,8 +12,9 @@
  * - Structures of options mean their defaults where they are zero, and may be NULL altogether. Texts are UTF-8 and end
  * in NUL. What is passed in is borrowed until the call returns; what is given out belongs to the caller and is freed
  * with the function named there.
- * - A handle may be used by several threads at once. There is no state outside handles. Callbacks run in the thread
- * that made the call (a queue's: in threads of its own) and may use the handle, but not close it.
+ * - A handle may be used by several threads at once. There is no state outside handles, but that libcurl is initialised
+ *   once in a process, when the first one is opened. Callbacks run in the thread that made the call (a queue's: see
+ *   there) and may use the handle, but not close it.
  * - After fork() parent and child may both use a handle and each closes it for itself: the child leaves the kept
  *   connections to the parent and makes its own. Only a child made inside a callback must not go on with that call.
  * - A request that ends in a lost connection or in 503 is sent again, with growing, random pauses and not before
@@ -332,8 +333,11 @@ struct holdfast_queue_options {
     bool flush_at_exit;           /* exit() flushes for at most flush_ms, as holdfast_queue_close does */
     int flush_ms;                 /* 0: 10,000 */
     /* Called for each state that was stored, was unchanged, or was given up (then receipt is NULL); with the name of
-     * its file for one in the outbox that is damaged past knowing its component. A save in it never waits for room. May
-     * be NULL. */
+     * its file for one in the outbox that is damaged past knowing its component. Runs in the queue's sender thread,
+     * which sends nothing meanwhile, and with HOLDFAST_DROP_OLDEST also in the thread whose save, or capture, found no
+     * room, before that returns: perhaps in several threads at once. A save of this queue in it never waits for room
+     * (where others would, it fails with queue_full); with an outbox it waits for the disk, and for a thread that is
+     * writing the same component. May be NULL. */
     void (*on_result)(void *context, const char *component, const struct holdfast_receipt *receipt,
                       const struct holdfast_error *err);
     void *context;
@@ -350,7 +354,9 @@ HOLDFAST_PUBLIC bool holdfast_queue_open(struct holdfast *service, const struct 
  * event, if it had one, is kept unless the newer has its own). The same content again is sent again: others may have
  * changed the component since, and where they did not, the service finds it unchanged. States carry the epoch of the
  * moment they were queued: after a restore they are given up with stale_epoch, never written over it. options.if_match
- * and if_absent are refused: conditions want an answer. */
+ * and if_absent are refused: conditions want an answer. Among the writes of the handle it counts from when it is sent,
+ * not from this call: save a component that is in the queue in another way only after on_result or a flush, else the
+ * older state may be stored last. */
 HOLDFAST_PUBLIC bool holdfast_queue_save(struct holdfast_queue *queue, const char *component, const void *data,
                                          size_t bytes, const struct holdfast_save_options *options,
                                          struct holdfast_error *err);
