@@ -262,6 +262,7 @@ static struct captured *find_idle(struct hf_periodic *periodic, const char *comp
     }
 }
 
+/* The lock is held, but released for a moment where no thread can be had. */
 static bool start(struct hf_periodic *periodic, struct holdfast_error *err)
 {
     if (periodic->started)
@@ -271,8 +272,11 @@ static bool start(struct hf_periodic *periodic, struct holdfast_error *err)
     pthread_sigmask(SIG_BLOCK, &all, &before); /* the program's signals are for its own threads */
     periodic->target.begin(periodic->target.context);
     periodic->started = pthread_create(&periodic->thread, NULL, run, periodic) == 0;
-    if (!periodic->started)
+    if (!periodic->started) { /* end takes the queue's lock, whose holders take this one */
+        pthread_mutex_unlock(&periodic->lock);
         periodic->target.end(periodic->target.context);
+        pthread_mutex_lock(&periodic->lock);
+    }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return periodic->started || hf_problem_set(err, HF_PROBLEM_NO_MEMORY, true, "a thread could not be started");
 }
