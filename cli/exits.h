@@ -23,4 +23,12 @@ enum hf_exit {
 #undef X
 };
 
+/* The same as an array, in ascending order. */
+struct hf_exit_meaning {
+    int status;
+    const char *text;
+};
+extern const struct hf_exit_meaning hf_exit_meanings[];
+extern const int hf_exit_meaning_count;
+
 #endif

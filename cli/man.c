@@ -135,18 +135,10 @@ static void write_settings(FILE *file)
 
 static void write_exits(FILE *file)
 {
-    static const struct {
-        int status;
-        const char *text;
-    } exits[] = {
-#define X(name, number, text) {number, text},
-        HF_EXIT_TABLE(X)
-#undef X
-    };
     fputs(".SH \"EXIT STATUS\"\n", file);
-    for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++) {
-        fprintf(file, ".TP\n.B %d\n", exits[i].status);
-        text(file, exits[i].text);
+    for (int i = 0; i < hf_exit_meaning_count; i++) {
+        fprintf(file, ".TP\n.B %d\n", hf_exit_meanings[i].status);
+        text(file, hf_exit_meanings[i].text);
         fputs("\n", file);
     }
 }

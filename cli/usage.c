@@ -14,14 +14,12 @@ static void write_options(const struct hf_pen *pen, const struct hf_command *com
 static void write_option(const struct hf_pen *pen, const struct hf_option *option);
 static void write_heading(const struct hf_pen *pen, const char *text);
 
-static const struct {
-    int status;
-    const char *text;
-} exits[] = {
+const struct hf_exit_meaning hf_exit_meanings[] = {
 #define X(name, number, text) {number, text},
     HF_EXIT_TABLE(X)
 #undef X
 };
+const int hf_exit_meaning_count = sizeof(hf_exit_meanings) / sizeof(hf_exit_meanings[0]);
 
 void hf_usage_write(const struct hf_pen *pen, const struct hf_command *command)
 {
@@ -81,8 +79,8 @@ static void write_program(const struct hf_pen *pen)
                 "users could read it in the list of processes.",
                 2, WIDTH);
     write_heading(pen, "Exit status:");
-    for (size_t i = 0; i < sizeof(exits) / sizeof(exits[0]); i++)
-        hf_pen_line(pen, HF_PLAIN, "  %3d  %s", exits[i].status, exits[i].text);
+    for (int i = 0; i < hf_exit_meaning_count; i++)
+        hf_pen_line(pen, HF_PLAIN, "  %3d  %s", hf_exit_meanings[i].status, hf_exit_meanings[i].text);
     hf_pen_line(pen, HF_PLAIN, "%s", "");
     hf_pen_line(pen, HF_PLAIN, "holdfast help COMMAND tells more of one. The manual: man holdfast.");
 }
