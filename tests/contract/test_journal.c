@@ -14,12 +14,37 @@ static bool note_recovery(void *context, const struct hf_recovery_row *row)
     return true;
 }
 
+/* r2, as it was updated. */
+static void expect_updated_recovery(void)
+{
+    struct hf_error err;
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_recovery_row got;
+    bool found = false;
+    HF_TEST_OK(hf_recoveries_get(test.read, HF_TEST_SYSTEM, "r2", &arena, &got, &found, &err));
+    ck_assert(found);
+    ck_assert_str_eq(got.status, "completed");
+    ck_assert_str_eq(got.detail, "{\"waves\":[]}");
+    ck_assert_str_eq(got.source, "snapshot");
+    ck_assert_str_eq(got.snapshot, "full-2");
+    ck_assert_str_eq(got.reason, "in earnest");
+    ck_assert_int_eq(got.at_ms, 9);
+    ck_assert_int_eq(got.epoch, 2);
+    ck_assert_int_eq(got.sequence_before, 11);
+    ck_assert_int_eq(got.sequence_after, 15);
+    ck_assert_int_eq(got.data_loss_ms, 5);
+    ck_assert_int_eq(got.data_loss_versions, 6);
+    ck_assert_int_eq(got.data_loss_bytes, 7);
+    ck_assert_int_eq(got.data_loss_components, 8);
+    ck_assert_int_eq(got.started_at_ms, 200);
+    ck_assert_int_eq(got.completed_at_ms, 300);
+}
+
 START_TEST(recovery_is_logged_and_updated)
 {
     struct hf_error err;
     hf_test_store_begin(&test, _i);
-    HF_AUTO(arena) struct hf_arena arena;
-    hf_arena_init(&arena);
     struct hf_recovery_row row = {.system_id = HF_TEST_SYSTEM,
                                   .source = "snapshot",
                                   .snapshot = "s1",
@@ -58,25 +83,11 @@ START_TEST(recovery_is_logged_and_updated)
     ck_assert(!updated);
     HF_TEST_OK(hf_recoveries_update(test.write, &row, "planned", &updated, &err));
     ck_assert(updated);
+    expect_updated_recovery();
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
     struct hf_recovery_row got;
     bool found = false;
-    HF_TEST_OK(hf_recoveries_get(test.read, HF_TEST_SYSTEM, "r2", &arena, &got, &found, &err));
-    ck_assert(found);
-    ck_assert_str_eq(got.status, "completed");
-    ck_assert_str_eq(got.detail, "{\"waves\":[]}");
-    ck_assert_str_eq(got.source, "snapshot");
-    ck_assert_str_eq(got.snapshot, "full-2");
-    ck_assert_str_eq(got.reason, "in earnest");
-    ck_assert_int_eq(got.at_ms, 9);
-    ck_assert_int_eq(got.epoch, 2);
-    ck_assert_int_eq(got.sequence_before, 11);
-    ck_assert_int_eq(got.sequence_after, 15);
-    ck_assert_int_eq(got.data_loss_ms, 5);
-    ck_assert_int_eq(got.data_loss_versions, 6);
-    ck_assert_int_eq(got.data_loss_bytes, 7);
-    ck_assert_int_eq(got.data_loss_components, 8);
-    ck_assert_int_eq(got.started_at_ms, 200);
-    ck_assert_int_eq(got.completed_at_ms, 300);
     HF_TEST_OK(hf_recoveries_get(test.read, HF_TEST_SYSTEM, "r9", &arena, &got, &found, &err));
     ck_assert(!found);
     struct hf_test_names all = {0}, rest = {0};

@@ -316,17 +316,23 @@ START_TEST(healing_the_holder_heals_those_who_share)
 }
 END_TEST
 
+/* Writes both contents, which are good, again as rows of the fork. */
+static void replace_in_fork(bool (*replace)(struct hf_session *, const struct hf_state_row *, struct hf_error *))
+{
+    struct hf_state_row good[] = {hf_test_state(1, 1, 5, 0, small, sizeof(small)),
+                                  hf_test_state(2, 2, 5, 0, big, sizeof(big))};
+    for (int i = 0; i < 2; i++) {
+        good[i].system_id = FORK;
+        HF_TEST_OK(replace(test.write, &good[i], &err));
+    }
+}
+
 START_TEST(a_healed_row_of_a_fork_has_its_own_content)
 {
     open_with_origin(_i);
     fork_rows(FORK, HF_TEST_SYSTEM);
     damage_holder();
-    struct hf_state_row good[] = {hf_test_state(1, 1, 5, 0, small, sizeof(small)),
-                                  hf_test_state(2, 2, 5, 0, big, sizeof(big))};
-    for (int i = 0; i < 2; i++) {
-        good[i].system_id = FORK;
-        HF_TEST_OK(hf_states_replace(test.write, &good[i], &err));
-    }
+    replace_in_fork(hf_states_replace);
     expect_contents(FORK);
     expect_damaged(HF_TEST_SYSTEM, 1);
     expect_damaged(HF_TEST_SYSTEM, 2);
@@ -342,12 +348,7 @@ START_TEST(healing_one_who_shares_heals_all_who_share)
     fork_rows(FORK, HF_TEST_SYSTEM);
     fork_rows(OTHER, HF_TEST_SYSTEM);
     damage_holder();
-    struct hf_state_row good[] = {hf_test_state(1, 1, 5, 0, small, sizeof(small)),
-                                  hf_test_state(2, 2, 5, 0, big, sizeof(big))};
-    for (int i = 0; i < 2; i++) {
-        good[i].system_id = FORK;
-        HF_TEST_OK(hf_shared_replace(test.write, &good[i], &err));
-    }
+    replace_in_fork(hf_shared_replace);
     expect_contents(FORK);
     expect_contents(HF_TEST_SYSTEM);
     expect_contents(OTHER);
@@ -367,12 +368,7 @@ START_TEST(who_is_healed_holds_for_the_others_what_the_holder_lost)
              " UPDATE component_states SET bytes = 1 WHERE system_id = %d AND sequence = 2",
              HF_TEST_SYSTEM, HF_TEST_SYSTEM);
     hf_test_store_alter(&test, sql);
-    struct hf_state_row good[] = {hf_test_state(1, 1, 5, 0, small, sizeof(small)),
-                                  hf_test_state(2, 2, 5, 0, big, sizeof(big))};
-    for (int i = 0; i < 2; i++) {
-        good[i].system_id = FORK;
-        HF_TEST_OK(hf_shared_replace(test.write, &good[i], &err));
-    }
+    replace_in_fork(hf_shared_replace);
     expect_contents(FORK);
     expect_contents(OTHER);
     delete_system(HF_TEST_SYSTEM);
