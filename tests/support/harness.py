@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 import urllib.parse
 
 from private_postgres import Postgres
@@ -472,8 +473,9 @@ def run(*tests, arguments=None):
     for test in tests:
         try:
             test(checks, binary)
-        except (Failure, Lost) as error:
-            checks.check(f"{test.__name__}_ran_to_its_end", False, str(error))
+        except Exception as error:  # pylint: disable=broad-except  # whatever it is: the other parts still run
+            expected = isinstance(error, (Failure, Lost))
+            checks.check(f"{test.__name__}_ran_to_its_end", False, str(error) if expected else traceback.format_exc())
             for server in Server.started[-2:]:
                 print(f"    last lines of {server.log_path.name}:\n" + server.log()[-2500:], flush=True)
     check_servers(checks)
