@@ -26,6 +26,7 @@ static const struct meaning meanings[] = {
 
 static const struct meaning *meaning_of(const struct holdfast_error *err);
 static void say(struct hf_cli *cli, const char *what, const struct holdfast_error *err, const char *advice, int status);
+static void say_plainly(struct hf_cli *cli, int status, const char *format, va_list args) HF_PRINTF(3, 0);
 static void set_clean(json_t *object, const char *name, const char *text);
 
 int hf_exit_of(const struct holdfast_error *err)
@@ -74,9 +75,8 @@ int hf_cli_failed(struct hf_cli *cli, int status, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    HF_AUTO(free) char *what = hf_format_args(format, args);
+    say_plainly(cli, status, format, args);
     va_end(args);
-    say(cli, what, NULL, NULL, status);
     return status;
 }
 
@@ -84,9 +84,8 @@ int hf_cli_usage(struct hf_cli *cli, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    HF_AUTO(free) char *what = hf_format_args(format, args);
+    say_plainly(cli, HF_EXIT_USAGE, format, args);
     va_end(args);
-    say(cli, what, NULL, NULL, HF_EXIT_USAGE);
     return HF_EXIT_USAGE;
 }
 
@@ -153,6 +152,13 @@ static void say(struct hf_cli *cli, const char *what, const struct holdfast_erro
         hf_pen_line(&cli->err, HF_DIM, "  %s", advice);
     if (err && *err->request_id)
         hf_pen_line(&cli->err, HF_DIM, "  request %s in the service's log", err->request_id);
+}
+
+/* What no answer of the service is behind. */
+static void say_plainly(struct hf_cli *cli, int status, const char *format, va_list args)
+{
+    HF_AUTO(free) char *what = hf_format_args(format, args);
+    say(cli, what, NULL, NULL, status);
 }
 
 /* Left out where it is empty. What was given on the command line may be no UTF-8. */

@@ -10,7 +10,14 @@
 enum { EXACT = 53 };                  /* bits of an integer that every reader of JSON keeps */
 static const double real_most = 1e15; /* larger ones are none of ours, and could grow into infinity */
 
+/* What every number of a list must keep to. */
+struct bounds {
+    bool whole;
+    double least, most; /* of whole ones up to 2^53, which a double holds exactly */
+};
+
 static const json_t *get(struct reading *reading, const char *key);
+static const json_t *get_numbers(struct reading *reading, const char *key, size_t count, const struct bounds *bounds);
 static bool is_sane(const json_t *value);
 
 /* Memory of a few bytes that cannot be had, or a number that no JSON can hold, ends the example. */
@@ -111,17 +118,10 @@ double get_real_within(struct reading *reading, const char *key, double least, d
 
 void get_reals(struct reading *reading, const char *key, double *out, size_t count)
 {
-    get_list(reading, key, count, count);
-    for (size_t i = 0; i < count; i++) {
-        out[i] = 0;
-        if (reading->problem[0])
-            continue;
-        const json_t *value = json_array_get(json_object_get(reading->from, key), i);
-        if (!is_sane(value))
-            reading_fail(reading, "%s has something that is not a sane number", key);
-        else
-            out[i] = json_number_value(value);
-    }
+    const struct bounds bounds = {.least = -real_most, .most = real_most};
+    const json_t *list = get_numbers(reading, key, count, &bounds);
+    for (size_t i = 0; i < count; i++)
+        out[i] = json_number_value(json_array_get(list, i));
 }
 
 int64_t get_integer(struct reading *reading, const char *key, int64_t least, int64_t most)
@@ -139,17 +139,10 @@ int64_t get_integer(struct reading *reading, const char *key, int64_t least, int
 
 void get_integers(struct reading *reading, const char *key, int64_t *out, size_t count, int64_t most)
 {
-    get_list(reading, key, count, count);
-    for (size_t i = 0; i < count; i++) {
-        out[i] = 0;
-        if (reading->problem[0])
-            continue;
-        const json_t *value = json_array_get(json_object_get(reading->from, key), i);
-        if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > most)
-            reading_fail(reading, "%s has something that is not an integer from 0 to %" PRId64, key, most);
-        else
-            out[i] = json_integer_value(value);
-    }
+    const struct bounds bounds = {.whole = true, .most = (double)most};
+    const json_t *list = get_numbers(reading, key, count, &bounds);
+    for (size_t i = 0; i < count; i++)
+        out[i] = json_integer_value(json_array_get(list, i));
 }
 
 bool get_bool(struct reading *reading, const char *key)
@@ -228,6 +221,22 @@ static const json_t *get(struct reading *reading, const char *key)
     if (!value)
         reading_fail(reading, "%s is missing", key);
     return reading->problem[0] ? NULL : value;
+}
+
+/* A list of exactly so many, all within the bounds; NULL, of which all entries read as zero: it is none. */
+static const json_t *get_numbers(struct reading *reading, const char *key, size_t count, const struct bounds *bounds)
+{
+    get_list(reading, key, count, count);
+    const json_t *list = json_object_get(reading->from, key);
+    for (size_t i = 0; i < count && !reading->problem[0]; i++) {
+        const json_t *entry = json_array_get(list, i);
+        double value = json_number_value(entry);
+        bool right = bounds->whole ? json_is_integer(entry) : json_is_number(entry);
+        if (!right || !(value >= bounds->least && value <= bounds->most))
+            reading_fail(reading, "%s has something that is not %s from %.0f to %.0f", key,
+                         bounds->whole ? "an integer" : "a number", bounds->least, bounds->most);
+    }
+    return reading->problem[0] ? NULL : list;
 }
 
 static bool is_sane(const json_t *value)

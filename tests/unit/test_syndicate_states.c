@@ -207,6 +207,35 @@ START_TEST(states_that_cannot_be_ours_are_refused_with_the_field)
 }
 END_TEST
 
+START_TEST(one_wrong_entry_of_a_long_list_is_refused)
+{
+    static const struct {
+        const char *member, *key, *value, *problem;
+    } cases[] = {
+        {"agent-2", "qTable", "\"1\"", "qTable has something that is not a number from"},
+        {"agent-2", "qTable", "-1e300", "qTable has something that is not a number from"},
+        {"mdp-framework", "policy", "1.5", "policy has something that is not an integer from 0 to 2"},
+        {"mdp-framework", "policy", "3", "policy has something that is not an integer from 0 to 2"},
+        {"mdp-framework", "policy", "-1", "policy has something that is not an integer from 0 to 2"},
+    };
+    struct lot *lot = start(SEED, 30), *other = start(SEED, 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char problem[PROBLEM_BYTES] = "";
+        char *text = member_state(roster_find(&lot->roster, cases[i].member));
+        json_t *object = json_loads(text, 0, NULL), *list = json_object_get(object, cases[i].key);
+        free(text);
+        json_array_set_new(list, json_array_size(list) - 1, json_loads(cases[i].value, JSON_DECODE_ANY, NULL));
+        text = json_dumps(object, 0);
+        ck_assert(!member_restore(roster_find(&other->roster, cases[i].member), text, strlen(text), problem));
+        ck_assert_msg(strstr(problem, cases[i].problem), "%s: %s", cases[i].problem, problem);
+        free(text);
+        json_decref(object);
+    }
+    free(lot);
+    free(other);
+}
+END_TEST
+
 START_TEST(no_missing_field_of_any_state_goes_unnoticed)
 {
     static const char *const for_people[] = {"regimeName", "specialisationName", "bestFitness"};
@@ -274,5 +303,6 @@ HF_TEST_MAIN("syndicate_states", every_state_is_read_back_as_it_was_written,
              a_restored_collective_goes_on_as_the_one_that_was_saved,
              a_collective_that_is_restored_before_every_step_is_the_same, seeds_make_different_collectives,
              what_does_not_say_that_it_changed_has_not_changed, doubles_and_long_words_keep_every_bit,
-             states_that_cannot_be_ours_are_refused_with_the_field, no_missing_field_of_any_state_goes_unnoticed,
-             states_of_different_moments_are_no_cut, everyone_comes_after_what_it_needs);
+             states_that_cannot_be_ours_are_refused_with_the_field, one_wrong_entry_of_a_long_list_is_refused,
+             no_missing_field_of_any_state_goes_unnoticed, states_of_different_moments_are_no_cut,
+             everyone_comes_after_what_it_needs);
