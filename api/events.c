@@ -1,4 +1,4 @@
-/* Events of a system, oldest first: a page, or a stream that goes on. */
+/* Events of a system: a page, from the oldest on or from the newest back, or a stream that goes on. */
 #include "api/api.h"
 #include "api/handlers.h"
 #include "engine/event_feed.h"
@@ -6,46 +6,79 @@
 
 #include <string.h>
 
+struct event_list {
+    json_t *array;
+    const char *system;
+};
+
+static bool read_wanted(const struct hf_request *request, struct hf_events_wanted *out, bool *newest_first_out,
+                        struct hf_error *err);
+static bool list(struct hf_engine *engine, const struct hf_events_wanted *wanted, bool newest_first,
+                 struct event_list *into, struct hf_error *err);
 static bool append_event(void *context, const struct hf_event_row *row);
 static bool open_stream(struct hf_request *request, const struct hf_system_info *system, struct hf_reply *reply,
                         struct hf_error *err);
 static bool read_last_id(const char *text, int64_t *out, struct hf_error *err);
 static void close_stream(void *stream);
 
-struct event_list {
-    json_t *array;
-    const char *system;
-};
-
 enum hf_verdict hf_api_events_list(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
     struct hf_engine *engine = hf_api_engine(request, err);
     struct hf_system_info system;
-    const char *severity = hf_request_query(request, "severity");
-    int64_t after = 0;
-    int limit;
-    if (!engine || !hf_request_query_int(request, "after", 0, INT64_MAX, &after, err) ||
-        !hf_api_limit(request, &limit, err) || !hf_api_read_system(engine, request->params[0], &system, err))
+    struct hf_events_wanted wanted = {0};
+    bool newest_first = false;
+    if (!engine || !read_wanted(request, &wanted, &newest_first, err) ||
+        !hf_api_read_system(engine, request->params[0], &system, err))
         return HF_FAIL;
-    if (severity && strcmp(severity, "info") != 0 && strcmp(severity, "warning") != 0 &&
-        strcmp(severity, "error") != 0) {
-        hf_error_set(err, HF_INVALID_REQUEST, "query parameter severity must be info, warning or error");
+    if (hf_request_accepts(request, "text/event-stream")) {
+        if (!newest_first)
+            return open_stream(request, &system, reply, err) ? HF_DONE : HF_FAIL;
+        hf_error_set(err, HF_INVALID_REQUEST, "a stream of events goes on from old to new: order=desc is for lists");
         return HF_FAIL;
     }
-    if (hf_request_accepts(request, "text/event-stream"))
-        return open_stream(request, &system, reply, err) ? HF_DONE : HF_FAIL;
     HF_AUTO(json) json_t *page = json_object();
-    struct event_list list = {json_array(), system.name};
-    hf_api_set(page, "events", list.array);
-    struct hf_session *session;
-    if (!hf_sessions_take(engine->sessions, &session, err))
-        return HF_FAIL;
-    bool good = hf_events_list(session, system.id, severity, after, limit, append_event, &list, err);
-    hf_sessions_give(engine->sessions, session);
-    if (!good)
+    struct event_list into = {json_array(), system.name};
+    hf_api_set(page, "events", into.array);
+    wanted.system_id = system.id;
+    if (!list(engine, &wanted, newest_first, &into, err))
         return HF_FAIL;
     hf_reply_json(reply, 200, page);
     return HF_DONE;
+}
+
+static bool read_wanted(const struct hf_request *request, struct hf_events_wanted *out, bool *newest_first_out,
+                        struct hf_error *err)
+{
+    const char *severity = hf_request_query(request, "severity"), *order = hf_request_query(request, "order");
+    bool newest_first = order && strcmp(order, "desc") == 0;
+    int64_t after = 0, before = INT64_MAX;
+    int limit;
+    if (!hf_request_query_int(request, "after", 0, INT64_MAX, &after, err) ||
+        !hf_request_query_int(request, "before", 1, INT64_MAX, &before, err) || !hf_api_limit(request, &limit, err))
+        return false;
+    if (order && !newest_first && strcmp(order, "asc") != 0)
+        return hf_error_set(err, HF_INVALID_REQUEST, "query parameter order must be asc or desc");
+    if (hf_request_query(request, "before") && !newest_first)
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "query parameter before goes with order=desc; from the oldest on it is after");
+    if (severity && strcmp(severity, "info") != 0 && strcmp(severity, "warning") != 0 && strcmp(severity, "error") != 0)
+        return hf_error_set(err, HF_INVALID_REQUEST, "query parameter severity must be info, warning or error");
+    *out = (struct hf_events_wanted){.severity = severity, .after = after, .before = before, .limit = limit};
+    *newest_first_out = newest_first;
+    return true;
+}
+
+static bool list(struct hf_engine *engine, const struct hf_events_wanted *wanted, bool newest_first,
+                 struct event_list *into, struct hf_error *err)
+{
+    struct hf_session *session;
+    if (!hf_sessions_take(engine->sessions, &session, err))
+        return false;
+    bool good = newest_first ? hf_events_list_newest(session, wanted, append_event, into, err)
+                             : hf_events_list(session, wanted->system_id, wanted->severity, wanted->after,
+                                              wanted->limit, append_event, into, err);
+    hf_sessions_give(engine->sessions, session);
+    return good;
 }
 
 static bool append_event(void *context, const struct hf_event_row *row)

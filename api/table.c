@@ -49,7 +49,7 @@ const struct hf_route hf_routes[] = {
     {HF_GET,    SYSTEM "/drills",            hf_api_drills_list,         HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "drills_list", "cursor limit"},
 
     {HF_GET,    SYSTEM "/retention/preview", hf_api_retention_preview,   HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "retention_preview", NULL},
-    {HF_GET,    SYSTEM "/events",            hf_api_events_list,         HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "events_list", "severity after limit"},
+    {HF_GET,    SYSTEM "/events",            hf_api_events_list,         HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "events_list", "severity after before order limit"},
     {HF_GET,    SYSTEM "/status",            hf_api_system_status,       HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "system_status", "format"},
     {HF_GET,    "/v1/status",                hf_api_service_status,      HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "service_status", "format"},
 

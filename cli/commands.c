@@ -218,12 +218,12 @@ const struct hf_command hf_commands[] = {
     {.name = "events",
      .options =
          {{.name = "follow", .letter = 'f', .help = "go on with those that come, until Ctrl-C"},
-          {.name = "severity", .value = "LEVEL", .complete = "info warning error", .help = "this severity and higher"},
+          {.name = "severity", .value = "LEVEL", .complete = "info warning error", .help = "this severity alone"},
           {.name = "after", .value = "ID", .help = "only those after the event with this id"},
           {.name = "limit",
            .letter = 'n',
            .value = "COUNT",
-           .help = "the last so many; 0: all; else 50, and 10 with --follow"}},
+           .help = "the last so many; 0: all; else 50, with --follow 10"}},
      .summary = "show what happened",
      .description = "Shows the events of the system, oldest first. With --follow it goes on, also after the service "
                     "was away, and misses none.",

@@ -23,12 +23,25 @@ struct reader {
     bool left;  /* the thread's until it is joined */
 };
 
+/* Events on their way out, oldest first. */
+struct showing {
+    struct hf_cli *cli;
+    json_t *kept;  /* of one document; NULL: each is written at once */
+    char last[24]; /* the id of the last one; "": none came yet */
+    const char *severity;
+};
+
+static bool show_all(struct showing *showing, const char *after, struct holdfast_error *err);
+static bool show_last(struct showing *showing, const char *after, size_t most, struct holdfast_error *err);
+static bool show(struct showing *showing, const json_t *event);
+static json_t *reversed(const json_t *array);
+static bool end_badly(struct holdfast_error *err);
 static void reader_watch(struct reader *reader, struct holdfast *service);
 static bool reader_has_left(struct reader *reader);
 static void *await_leaving(void *context);
-static int follow(struct hf_cli *cli, const json_t *shown, const char *after, const char *severity);
+static int follow(const struct showing *shown, const char *after);
 static bool on_event(void *context, const struct holdfast_event *event);
-static void write_events(struct hf_cli *cli, const json_t *events);
+static void write_event(struct hf_cli *cli, const json_t *event);
 
 int hf_run_events(struct hf_cli *cli)
 {
@@ -43,52 +56,118 @@ int hf_run_events(struct hf_cli *cli)
         return hf_cli_usage(cli, "--after must be the id of an event, a number");
     if (!hf_limit_read(cli, after ? 0 : following ? 10 : 50, &most))
         return HF_EXIT_USAGE;
-    json_t *events = hf_events_last(cli, after ? after : "0", severity, most, &err);
-    if (!events)
+    HF_AUTO(json) json_t *document = cli->json && !following ? hf_list_document("events", json_array()) : NULL;
+    struct showing showing = {.cli = cli, .kept = json_object_get(document, "events"), .severity = severity};
+    bool good = most ? show_last(&showing, after ? after : "0", most, &err) : show_all(&showing, after, &err);
+    if (!good)
         return hf_cli_fail(cli, &err, "cannot list the events of %s", cli->settings.system);
-    HF_AUTO(json) json_t *document = hf_list_document("events", events);
     if (following)
-        return follow(cli, events, after, severity);
-    if (cli->json)
+        return fflush(cli->out.file) == 0 ? follow(&showing, after) : HF_EXIT_PIPE;
+    if (document)
         return hf_cli_json(cli, document);
-    if (json_array_size(events) == 0)
+    if (!showing.last[0])
         hf_cli_note(cli, "There is no such event in %s.", cli->settings.system);
-    write_events(cli, events);
     return HF_EXIT_OK;
 }
 
+/* A page at a time, each written before the next is asked for: as long as there are events, however many. */
+static bool show_all(struct showing *showing, const char *after, struct holdfast_error *err)
+{
+    char from[24];
+    snprintf(from, sizeof(from), "%.20s", after ? after : "0");
+    for (;;) {
+        const char *severity = showing->severity;
+        HF_AUTO(json)
+        json_t *page = hf_cli_expect_list(hf_cli_get(showing->cli, err, "events?limit=%d&after=%s%s%s", PAGE, from,
+                                                     severity ? "&severity=" : "", severity ? severity : ""),
+                                          "events", err);
+        const json_t *event, *events = json_object_get(page, "events");
+        size_t i, count = json_array_size(events);
+        if (!page)
+            return false;
+        json_array_foreach(events, i, event)
+        {
+            if (!show(showing, event))
+                return true;
+        }
+        if (count < PAGE)
+            return true;
+        if (strtoll(showing->last, NULL, 10) <= strtoll(from, NULL, 10))
+            return end_badly(err);
+        snprintf(from, sizeof(from), "%s", showing->last);
+    }
+}
+
+static bool show_last(struct showing *showing, const char *after, size_t most, struct holdfast_error *err)
+{
+    size_t i;
+    const json_t *event;
+    HF_AUTO(json) json_t *events = hf_events_last(showing->cli, after, showing->severity, most, err);
+    if (!events)
+        return false;
+    json_array_foreach(events, i, event)
+    {
+        if (!show(showing, event))
+            break;
+    }
+    return true;
+}
+
+/* False: nobody reads it any more. */
+static bool show(struct showing *showing, const json_t *event)
+{
+    snprintf(showing->last, sizeof(showing->last), "%" PRId64, hf_field_int(event, "id"));
+    if (showing->kept)
+        json_array_append(showing->kept, (json_t *)event);
+    else
+        write_event(showing->cli, event);
+    return !ferror(showing->cli->out.file);
+}
+
+/* Read from the newest back, until there are enough. */
 json_t *hf_events_last(struct hf_cli *cli, const char *after, const char *severity, size_t most,
                        struct holdfast_error *err)
 {
-    json_t *last = json_array();
-    HF_AUTO(free) char *from = hf_strdup(after);
+    HF_AUTO(json) json_t *last = json_array();
+    int64_t before = INT64_MAX;
     for (;;) {
+        size_t wanted = most - json_array_size(last), limit = wanted < PAGE ? wanted : PAGE, i;
         HF_AUTO(json)
-        json_t *page = hf_cli_get(cli, err, "events?limit=%d&after=%s%s%s", PAGE, from, severity ? "&severity=" : "",
-                                  severity ? severity : "");
-        const json_t *events = json_object_get(page, "events");
-        if (page && !json_is_array(events))
-            *err = (struct holdfast_error){.code = "bad_answer", .text = "the answer has no list \"events\""};
-        if (!json_is_array(events)) {
-            json_decref(last);
+        json_t *page =
+            hf_cli_expect_list(hf_cli_get(cli, err, "events?order=desc&limit=%zu&after=%s&before=%" PRId64 "%s%s",
+                                          limit, after, before, severity ? "&severity=" : "", severity ? severity : ""),
+                               "events", err);
+        const json_t *event, *events = json_object_get(page, "events");
+        if (!page)
             return NULL;
+        json_array_foreach(events, i, event)
+        {
+            int64_t id = hf_field_int(event, "id");
+            if (id >= before) {
+                end_badly(err);
+                return NULL;
+            }
+            json_array_append(last, (json_t *)event);
+            before = id;
         }
-        size_t count = json_array_size(events);
-        json_array_extend(last, json_object_get(page, "events"));
-        for (; most && json_array_size(last) > most;)
-            json_array_remove(last, 0);
-        if (count < PAGE)
-            return last;
-        int64_t id = hf_field_int(json_array_get(events, count - 1), "id");
-        if (id <= strtoll(from, NULL, 10)) {
-            *err = (struct holdfast_error){.code = "bad_answer",
-                                           .text = "the list does not end: the ids of its events do not grow"};
-            json_decref(last);
-            return NULL;
-        }
-        free(from);
-        from = hf_format("%" PRId64, id);
+        if (json_array_size(events) < limit || json_array_size(last) >= most)
+            return reversed(last);
     }
+}
+
+static json_t *reversed(const json_t *array)
+{
+    json_t *out = json_array();
+    for (size_t i = json_array_size(array); i-- > 0;)
+        json_array_append(out, json_array_get(array, i));
+    return out;
+}
+
+static bool end_badly(struct holdfast_error *err)
+{
+    *err = (struct holdfast_error){.code = "bad_answer",
+                                   .text = "the list does not end: the ids of its events are not in order"};
+    return false;
 }
 
 void hf_event_write(const struct hf_pen *pen, const json_t *event)
@@ -102,21 +181,16 @@ void hf_event_write(const struct hf_pen *pen, const json_t *event)
     hf_pen_line(pen, HF_PLAIN, ": %s", hf_field_text(event, "text"));
 }
 
-/* The events so far, then those that come: none is missed in between, as the stream begins after the last one shown. */
-static int follow(struct hf_cli *cli, const json_t *shown, const char *after, const char *severity)
+/* Those that come after the ones shown: none is missed in between. */
+static int follow(const struct showing *shown, const char *after)
 {
     struct holdfast_error err;
-    char last[24];
-    size_t count = json_array_size(shown);
-    write_events(cli, shown);
-    if (fflush(cli->out.file) != 0)
-        return HF_EXIT_PIPE;
-    snprintf(last, sizeof(last), "%" PRId64, hf_field_int(json_array_get(shown, count ? count - 1 : 0), "id"));
+    struct hf_cli *cli = shown->cli;
     struct holdfast_follow_options options = {
-        .after = count   ? last
-                 : after ? after
-                         : "0",
-        .severity = severity,
+        .after = shown->last[0] ? shown->last
+                 : after        ? after
+                                : "0",
+        .severity = shown->severity,
         .on_event = on_event,
         .context = cli,
     };
@@ -167,22 +241,14 @@ static bool on_event(void *context, const struct holdfast_event *event)
     HF_AUTO(json) json_t *object = hf_json_parse(event->json, strlen(event->json), &ignored);
     if (!json_is_object(object))
         return true;
-    if (cli->json)
-        hf_cli_json(cli, object);
-    else
-        hf_event_write(&cli->out, object);
+    write_event(cli, object);
     return fflush(cli->out.file) == 0;
 }
 
-static void write_events(struct hf_cli *cli, const json_t *events)
+static void write_event(struct hf_cli *cli, const json_t *event)
 {
-    size_t i;
-    const json_t *event;
-    json_array_foreach(events, i, event)
-    {
-        if (cli->json)
-            hf_cli_json(cli, event);
-        else
-            hf_event_write(&cli->out, event);
-    }
+    if (cli->json)
+        hf_cli_json(cli, event);
+    else
+        hf_event_write(&cli->out, event);
 }

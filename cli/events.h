@@ -4,8 +4,7 @@
 
 #include "cli/cli.h"
 
-/* The last `most` events (0: all) after an id, oldest first: an array. The service lists them from the oldest on, so
- * they are read through, a page at a time. Owns. */
+/* The last `most` events after an id, at least 1, oldest first: an array. What came before them is not read. Owns. */
 json_t *hf_events_last(struct hf_cli *cli, const char *after, const char *severity, size_t most,
                        struct holdfast_error *err);
 

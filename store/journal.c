@@ -219,6 +219,15 @@ bool hf_events_list(struct hf_session *session, int64_t system_id, const char *s
                           HF_TEXT(severity), HF_INT(after), HF_INT(limit));
 }
 
+bool hf_events_list_newest(struct hf_session *session, const struct hf_events_wanted *wanted, hf_event_row_fn *each,
+                           void *context, struct hf_error *err)
+{
+    struct event_list list = {each, context};
+    return hf_session_run(session, HF_STMT_EVENTS_LIST_NEWEST, read_event, &list, NULL, err, HF_INT(wanted->system_id),
+                          HF_TEXT(wanted->severity), HF_INT(wanted->after), HF_INT(wanted->before),
+                          HF_INT(wanted->limit));
+}
+
 bool hf_events_newest(struct hf_session *session, int64_t *id_out, struct hf_error *err)
 {
     int64_t id = 0;

@@ -83,6 +83,15 @@ HF_MUST_USE bool hf_events_insert(struct hf_session *session, const struct hf_ev
 /* Oldest first, id > after; severity NULL: any. */
 HF_MUST_USE bool hf_events_list(struct hf_session *session, int64_t system_id, const char *severity, int64_t after,
                                 int64_t limit, hf_event_row_fn *each, void *context, struct hf_error *err);
+struct hf_events_wanted {
+    int64_t system_id;
+    const char *severity;  /* NULL: any */
+    int64_t after, before; /* ids between these two; 0, INT64_MAX: all */
+    int64_t limit;
+};
+/* Newest first: what came last is found without reading what came before. */
+HF_MUST_USE bool hf_events_list_newest(struct hf_session *session, const struct hf_events_wanted *wanted,
+                                       hf_event_row_fn *each, void *context, struct hf_error *err);
 /* The greatest id of any system's; 0 without one. */
 HF_MUST_USE bool hf_events_newest(struct hf_session *session, int64_t *id_out, struct hf_error *err);
 HF_MUST_USE bool hf_events_trim(struct hf_session *session, int64_t before_ms, int64_t limit, int64_t *deleted_out,

@@ -457,6 +457,11 @@ const struct hf_statement_row hf_statements[HF_STMT_COUNT] = {
                              "SELECT id, " EVENT_COLUMNS " FROM events WHERE system_id = $1"
                              " AND ($2 IS NULL OR severity = $2) AND id > $3 ORDER BY id LIMIT $4",
                              NULL},
+    [HF_STMT_EVENTS_LIST_NEWEST] = {"events_list_newest", "itiii", false,
+                                    "SELECT id, " EVENT_COLUMNS " FROM events WHERE system_id = $1"
+                                    " AND ($2 IS NULL OR severity = $2) AND id > $3 AND id < $4 ORDER BY id DESC"
+                                    " LIMIT $5",
+                                    NULL},
     [HF_STMT_EVENTS_NEWEST] = {"events_newest", "", false, "SELECT max(id) FROM events", NULL},
     /* Looks at the oldest $2 rows only: ids grow with time, and the table has no index on time. */
     [HF_STMT_EVENTS_TRIM] = {"events_trim", "ii", false,

@@ -102,6 +102,7 @@ enum hf_statement {
     HF_STMT_VALIDATIONS_TRIM,   /* older than a moment, of snapshots that are gone; at most $3 */
     HF_STMT_EVENT_INSERT,       /* MANY */
     HF_STMT_EVENTS_LIST,
+    HF_STMT_EVENTS_LIST_NEWEST,
     HF_STMT_EVENTS_NEWEST, /* the greatest id, of all systems */
     HF_STMT_EVENTS_TRIM,
     HF_STMT_KEY_INSERT,

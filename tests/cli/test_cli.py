@@ -184,11 +184,14 @@ def check_watching(checks, cli):
     checks.check("doctor_names_the_next_command", done.status == 7 and "needs attention" in done.out
                  and "NEXT: holdfast --system nobody systems" in done.out, done)
     done = cli.run("events")
-    checks.check("events_are_oldest_first", done.status == 0 and "system.created" in done.out.splitlines()[0], done)
+    lines = [line for line in done.out.splitlines() if line.startswith("20")]
+    checks.check("events_are_oldest_first", done.status == 0 and lines and
+                 [line[:19] for line in lines] == sorted(line[:19] for line in lines), done)
     events = cli.run("events", "--severity", "warning", "--json").json()["events"]
     checks.equal("events_by_severity", {event["severity"] for event in events}, {"warning"})
     after = cli.run("events", "--after", events[-1]["id"], "--json").json()["events"]
     checks.check("events_after_one", all(event["id"] > events[-1]["id"] for event in after), after)
+    check_newest_events(checks, cli)
     done = cli.run("fork", "what-if", "--snapshot", "latest", "--description", "a trial", "--json")
     checks.check("fork", done.status == 0 and done.json()["forkedFrom"]["system"] == "default", done)
     checks.equal("fork_of_a_name_that_is_taken", cli.run("fork", "what-if").status, 5)
@@ -196,6 +199,20 @@ def check_watching(checks, cli):
     checks.check("systems", done.status == 0 and "what-if" in done.out and "a trial" in done.out, done)
     checks.equal("version_as_json", set(cli.run("version", "--json").json()), {"command", "library", "service"})
     checks.check("option_version", cli.run("--version").out.startswith("holdfast "))
+
+
+def check_newest_events(checks, cli):
+    """The newest are asked for alone; --limit 0 and --after are from the oldest on. More may come at any time."""
+    everything = cli.run("events", "--limit", "0", "--json").json()["events"]
+    ids = [event["id"] for event in everything]
+    checks.check("all_events_are_in_order", len(ids) > 3 and ids == sorted(set(ids)), ids)
+    newest = [event["id"] for event in cli.run("events", "--limit", "3", "--json").json()["events"]]
+    checks.check("the_newest_events_oldest_first", len(newest) == 3 and newest == sorted(newest)
+                 and newest[0] >= ids[-3], (newest, ids))
+    later = [event["id"] for event in cli.run("events", "--after", ids[1], "--limit", "2", "--json").json()["events"]]
+    checks.check("the_newest_after_one", len(later) == 2 and later[0] >= ids[-2], (later, ids))
+    lines = cli.run("events", "-n0").out.splitlines()
+    checks.check("all_events_as_lines", len(lines) >= len(ids) and everything[0]["type"] in lines[0], lines)
 
 
 def check_endless(checks, cli):

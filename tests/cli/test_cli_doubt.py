@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from urllib.parse import parse_qs, urlsplit
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -97,11 +98,29 @@ def check_lists(checks, binary):
 
     with FakeService(answer) as fake:
         cli = Command(binary, fake.url)
-        for name, *more in (("snapshots", "--limit", "0"), ("events", "--limit", "0"), ("diff", "latest")):
+        for name, *more in (("snapshots", "--limit", "0"), ("events", "--limit", "0"), ("events", "--limit", "5000"),
+                            ("diff", "latest")):
             done = cli.run(name, *more)
             checks.check(f"a_list_of_{name}_that_does_not_end_is_refused", done.status == 1 and "does not end" in
                          done.err, done)
         checks.check("after_few_pages", len(fake.asked) < 8, fake.asked)
+
+
+def check_newest(checks, binary):
+    """The newest events are read from the newest back, and no more of them than are wanted."""
+    def answer(_method, path, _body, _count):
+        asked = {name: values[0] for name, values in parse_qs(urlsplit(path).query).items()}
+        newest = min(int(asked["before"]) - 1, 5000)
+        ids = range(newest, max(int(asked["after"]), newest - int(asked["limit"])), -1)
+        return 200, {}, {"events": [{"id": number, "severity": "info", "type": "t", "text": "x"} for number in ids]}
+
+    with FakeService(answer) as fake:
+        cli = Command(binary, fake.url)
+        done = cli.run("events", "--limit", "2500", "--json")
+        checks.equal("events_of_several_pages", [event["id"] for event in done.json()["events"]], list(range(2501, 5001)))
+        checks.equal("in_as_few_requests", len(fake.asked), 3)
+        done = cli.run("events", "--after", "4990", "--limit", "20", "--json")
+        checks.equal("events_not_before_one", [event["id"] for event in done.json()["events"]], list(range(4991, 5001)))
 
 
 def check_archive(checks, binary):
@@ -327,6 +346,7 @@ def doubt(checks, binary):
     check_bytes(checks, binary)
     check_answers(checks, binary)
     check_lists(checks, binary)
+    check_newest(checks, binary)
     check_archive(checks, binary)
     check_interrupted_changes(checks, binary)
     check_pipes(checks, binary)

@@ -167,6 +167,58 @@ START_TEST(events_are_paged_oldest_first)
 }
 END_TEST
 
+struct newest_events {
+    int count;
+    int64_t ids[HF_TEST_EVENTS];
+};
+
+static bool note_newest(void *context, const struct hf_event_row *row)
+{
+    struct newest_events *events = context;
+    ck_assert_int_lt(events->count, HF_TEST_EVENTS);
+    ck_assert(events->count == 0 || row->id < events->ids[events->count - 1]);
+    events->ids[events->count++] = row->id;
+    return true;
+}
+
+START_TEST(events_are_paged_newest_first)
+{
+    struct hf_error err;
+    int64_t newest;
+    hf_test_store_begin(&test, _i);
+    hf_test_insert_events(test.write);
+    HF_TEST_OK(hf_events_newest(test.read, &newest, &err));
+    struct newest_events events = {0};
+    struct hf_events_wanted wanted = {.system_id = HF_TEST_SYSTEM, .before = INT64_MAX, .limit = 10};
+    for (int pages = 0; pages < 3; pages++) {
+        HF_TEST_OK(hf_events_list_newest(test.read, &wanted, note_newest, &events, &err));
+        ck_assert_int_eq(events.count, pages < 2 ? (pages + 1) * 10 : HF_TEST_EVENTS);
+        wanted.before = events.ids[events.count - 1];
+    }
+    ck_assert_int_eq(events.ids[0], newest);
+
+    struct newest_events later = {0};
+    wanted.after = events.ids[3];
+    wanted.before = events.ids[0];
+    HF_TEST_OK(hf_events_list_newest(test.read, &wanted, note_newest, &later, &err));
+    ck_assert_int_eq(later.count, 2);
+    ck_assert_int_eq(later.ids[0], events.ids[1]);
+
+    struct newest_events warnings = {0};
+    wanted = (struct hf_events_wanted){.system_id = HF_TEST_SYSTEM,
+                                       .severity = "warning",
+                                       .before = INT64_MAX,
+                                       .limit = 1000};
+    HF_TEST_OK(hf_events_list_newest(test.read, &wanted, note_newest, &warnings, &err));
+    ck_assert_int_eq(warnings.count, count_events("warning"));
+    struct newest_events others = {0};
+    wanted = (struct hf_events_wanted){.system_id = HF_TEST_SYSTEM + 1, .before = INT64_MAX, .limit = 1000};
+    HF_TEST_OK(hf_events_list_newest(test.read, &wanted, note_newest, &others, &err));
+    ck_assert_int_eq(others.count, 0);
+    hf_test_store_done(&test);
+}
+END_TEST
+
 START_TEST(events_are_trimmed_by_age_and_ids_are_not_given_again)
 {
     struct hf_error err;
@@ -371,7 +423,7 @@ START_TEST(validations_keep_their_data_and_only_their_newest_runs)
 END_TEST
 
 HF_TEST_STORE_MAIN("contract_journal", recovery_is_logged_and_updated, validations_are_listed_oldest_first_per_snapshot,
-                   events_are_paged_oldest_first, newest_event_is_that_of_any_system,
+                   events_are_paged_oldest_first, events_are_paged_newest_first, newest_event_is_that_of_any_system,
                    events_are_trimmed_by_age_and_ids_are_not_given_again,
                    old_recoveries_are_trimmed_in_steps_and_the_newest_stays,
                    validations_of_snapshots_that_are_gone_are_trimmed_by_age,

@@ -98,6 +98,10 @@ START_TEST(unknown_query_parameters_are_refused_by_name)
     hf_api_refused(&t, 400, "invalid_request", "GET", "/v1/status?format=xml", NULL);
     hf_api_refused(&t, 400, "invalid_request", "GET", "/v1/systems/default/events?severity=fatal", NULL);
     hf_api_refused(&t, 400, "invalid_request", "GET", "/v1/systems/default/events?after=-1", NULL);
+    hf_api_refused(&t, 400, "invalid_request", "GET", "/v1/systems/default/events?order=up", NULL);
+    hf_api_refused(&t, 400, "invalid_request", "GET", "/v1/systems/default/events?before=7", NULL);
+    ck_assert_detail_has(&t, "order=desc");
+    hf_api_refused(&t, 400, "invalid_request", "GET", "/v1/systems/default/events?order=desc&before=0", NULL);
     hf_api_refused(&t, 400, "invalid_request", "GET", "/v1/systems/default/snapshots?kind=partial", NULL);
     hf_api_refused(&t, 400, "invalid_request", "GET", "/v1/systems/default/snapshots?before=noon", NULL);
     hf_api_refused(&t, 400, "invalid_request", "GET", "/v1/systems/default/snapshots?cursor=31", NULL);

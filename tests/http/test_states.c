@@ -433,6 +433,24 @@ static bool has_event(struct hf_api_test *t, const char *type)
     return false;
 }
 
+/* More may come at any time: what came until now is looked at from both ends. */
+static void check_newest_events(struct hf_api_test *t)
+{
+    json_t *all = json_incref(json_object_get(t->json, "events"));
+    size_t count = json_array_size(all);
+    int64_t last = hf_json_int(json_array_get(all, count - 1), "id");
+    HF_AUTO(free)
+    char *path = hf_format("/v1/systems/default/events?order=desc&limit=2&before=%lld", (long long)(last + 1));
+    hf_api_call(t, 200, "GET", path, NULL);
+    const json_t *newest = json_object_get(t->json, "events");
+    ck_assert_uint_eq(json_array_size(newest), 2);
+    ck_assert(json_equal(json_array_get(newest, 0), json_array_get(all, count - 1)));
+    ck_assert(json_equal(json_array_get(newest, 1), json_array_get(all, count - 2)));
+    json_decref(all);
+    const char *const headers[] = {"Accept: text/event-stream", NULL};
+    hf_api_send(t, 400, "GET", "/v1/systems/default/events?order=desc", headers, NULL, 0);
+}
+
 START_TEST(an_event_is_recorded_and_may_ask_for_a_snapshot)
 {
     struct hf_api_test t;
@@ -447,6 +465,7 @@ START_TEST(an_event_is_recorded_and_may_ask_for_a_snapshot)
         seen = has_event(&t, "state.event") && has_event(&t, "snapshot.completed");
     }
     ck_assert_msg(seen, "%s", t.answer.body);
+    check_newest_events(&t);
     hf_api_call(&t, 200, "GET", "/v1/systems/default/snapshots/latest", NULL);
     ck_assert_str_eq(hf_json_str(t.json, "trigger"), "event");
     put(&t, 400, "State-Event: two words", "1");
