@@ -133,6 +133,7 @@ static json_t *recoverability_json(const struct hf_recoverability *figures)
     hf_api_set(object, "expectedRecoveryMs", known ? json_integer(figures->expected_recovery_ms) : json_null());
     hf_api_set(object, "lastDrill",
                figures->has_drill ? hf_api_drill_json(figures->drill_system, &figures->last_drill) : json_null());
+    hf_json_set_time(object, "nextDrillBy", figures->next_drill_by_ms);
     return object;
 }
 

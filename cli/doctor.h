@@ -11,6 +11,7 @@ struct hf_doctor {
     json_t *findings; /* in the order of the examination */
     enum hf_finding worst;
     char next[256]; /* what to do about the first of the worst */
+    bool overdue;   /* changes are in no snapshot for longer than was promised */
 };
 
 /* next: a command, without "holdfast"; NULL or "": nothing to be done with this command. */

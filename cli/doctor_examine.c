@@ -12,8 +12,10 @@
 #define NEXT_BYTES     200
 
 static void examine_exposure(struct hf_doctor *doctor, const json_t *figures);
-static void examine_drill(struct hf_doctor *doctor, const json_t *drill);
+static void examine_drill(struct hf_doctor *doctor, const json_t *figures);
+static void examine_no_drill(struct hf_doctor *doctor, const char *next_by);
 static int64_t age_ms(const char *at);
+static bool is_to_come(const char *at);
 
 void hf_doctor_examine_service(struct hf_doctor *doctor, const json_t *service)
 {
@@ -43,7 +45,7 @@ void hf_doctor_examine_system(struct hf_doctor *doctor, const json_t *status)
                               : strcmp(word, "failed") == 0    ? HF_FOUND_DANGER
                                                                : HF_FOUND_WARNING;
     examine_exposure(doctor, figures);
-    examine_drill(doctor, json_object_get(figures, "lastDrill"));
+    examine_drill(doctor, figures);
     hf_doctor_add(doctor, finding, "status", "status", "%s is %s, health %.1f%%", hf_field_text(status, "system"), word,
                   hf_field_real(json_object_get(status, "systemHealth"), "overallHealth") * 100);
     json_array_foreach(json_object_get(status, "warnings"), i, warning)
@@ -59,7 +61,8 @@ static void examine_exposure(struct hf_doctor *doctor, const json_t *figures)
     int64_t versions = hf_field_int(figures, "unsnapshottedVersions");
     hf_duration_format(exposure_ms, oldest, sizeof(oldest));
     hf_duration_format(promised_ms, promised, sizeof(promised));
-    if (promised_ms > 0 && exposure_ms > promised_ms)
+    doctor->overdue = promised_ms > 0 && exposure_ms > promised_ms;
+    if (doctor->overdue)
         hf_doctor_add(doctor, HF_FOUND_DANGER, "exposure", "backup",
                       "%" PRId64 " versions are in no snapshot, the oldest for %s; promised are %s", versions, oldest,
                       promised);
@@ -71,23 +74,36 @@ static void examine_exposure(struct hf_doctor *doctor, const json_t *figures)
         hf_doctor_add(doctor, HF_FOUND_GOOD, "exposure", NULL, "every change is in a snapshot");
 }
 
-static void examine_drill(struct hf_doctor *doctor, const json_t *drill)
+static void examine_drill(struct hf_doctor *doctor, const json_t *figures)
 {
     char age[HF_AGE_BYTES];
+    const json_t *drill = json_object_get(figures, "lastDrill");
     const char *status = hf_field_text(drill, "status"), *at = hf_field_text(drill, "at");
     hf_age_format(at, hf_clock_now_ms(), age);
     if (strcmp(status, "failed") == 0)
         hf_doctor_add(doctor, HF_FOUND_DANGER, "drill", "drill", "the last restore drill failed %s: %s", age,
                       hf_field_text(drill, "detail"));
     else if (!json_is_object(drill))
-        hf_doctor_add(doctor, HF_FOUND_WARNING, "drill", "drill", "a restore was never tried");
+        examine_no_drill(doctor, hf_field_text(figures, "nextDrillBy"));
     else if (strcmp(status, "passed") != 0)
         hf_doctor_add(doctor, HF_FOUND_WARNING, "drill", "drill", "the last restore drill was %s %s: %s", status, age,
                       hf_field_text(drill, "detail"));
-    else if (age_ms(at) > DRILL_AGE_DAYS * DAY_MS)
+    else if (age_ms(at) > DRILL_AGE_DAYS * DAY_MS && !is_to_come(hf_field_text(figures, "nextDrillBy")))
         hf_doctor_add(doctor, HF_FOUND_WARNING, "drill", "drill", "the last restore drill passed long ago: %s", age);
     else
         hf_doctor_add(doctor, HF_FOUND_GOOD, "drill", NULL, "the last restore drill passed %s", age);
+}
+
+/* A young system waits for its first one. */
+static void examine_no_drill(struct hf_doctor *doctor, const char *next_by)
+{
+    char left[64];
+    if (!is_to_come(next_by)) {
+        hf_doctor_add(doctor, HF_FOUND_WARNING, "drill", "drill", "a restore was never tried");
+        return;
+    }
+    hf_duration_format(-age_ms(next_by), left, sizeof(left));
+    hf_doctor_add(doctor, HF_FOUND_GOOD, "drill", NULL, "the first restore drill comes by itself within %s", left);
 }
 
 void hf_doctor_examine_snapshots(struct hf_doctor *doctor, const json_t *snapshots)
@@ -104,8 +120,12 @@ void hf_doctor_examine_snapshots(struct hf_doctor *doctor, const json_t *snapsho
         if (strcmp(verdict, "valid") == 0 && sound++ == 0)
             hf_age_format(hf_field_text(snapshot, "cutAt"), hf_clock_now_ms(), sound_at);
     }
-    if (json_array_size(snapshots) == 0) {
+    if (json_array_size(snapshots) == 0 && doctor->overdue) {
         hf_doctor_add(doctor, HF_FOUND_DANGER, "snapshots", "backup", "there is none: all is in the database alone");
+        return;
+    }
+    if (json_array_size(snapshots) == 0) {
+        hf_doctor_add(doctor, HF_FOUND_GOOD, "snapshots", NULL, "there is none yet, and none is overdue");
         return;
     }
     hf_age_format(hf_field_text(json_array_get(snapshots, 0), "cutAt"), hf_clock_now_ms(), age);
@@ -195,4 +215,10 @@ static int64_t age_ms(const char *at)
 {
     int64_t at_ms = 0;
     return hf_time_parse(at, &at_ms) ? hf_clock_now_ms() - at_ms : 0;
+}
+
+/* False for "" too. */
+static bool is_to_come(const char *at)
+{
+    return age_ms(at) < 0;
 }

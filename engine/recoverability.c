@@ -11,6 +11,8 @@
 static void read_range(struct hf_engine *engine, const struct hf_system_info *system,
                        const struct hf_snapshot_newest *newest, int64_t now_ms, int64_t history_from_ms,
                        struct hf_recoverability *out);
+static int64_t next_drill_by_ms(const struct hf_engine *engine, const struct hf_system_info *system,
+                                const struct hf_drill_facts *facts);
 static int64_t expected_ms(const struct hf_drill_facts *facts, int64_t state_bytes);
 static void note_exposure(struct hf_recoverability *one, int64_t since_ms, int64_t now_ms);
 static bool is_worse(const struct hf_drill_row *left, const struct hf_drill_row *right);
@@ -26,6 +28,7 @@ void hf_recoverability_read(struct hf_engine *engine, const struct hf_system_inf
                                       .expected_recovery_ms = expected_ms(&facts, system->state_bytes),
                                       .has_drill = facts.has_last,
                                       .last_drill = facts.last,
+                                      .next_drill_by_ms = next_drill_by_ms(engine, system, &facts),
                                       .drill_system = hf_arena_strdup(arena, system->name)};
     out->overdue_ms = -out->promised_exposure_ms;
     int64_t held = newest->has_newest ? newest->newest.sequence : 0;
@@ -54,6 +57,15 @@ static void read_range(struct hf_engine *engine, const struct hf_system_info *sy
     if (newest->has_oldest && newest->oldest.cut_at_ms < exact_ms)
         out->from_ms = newest->oldest.cut_at_ms;
     out->to_ms = now_ms;
+}
+
+static int64_t next_drill_by_ms(const struct hf_engine *engine, const struct hf_system_info *system,
+                                const struct hf_drill_facts *facts)
+{
+    int64_t interval_ms = engine->config->drill_interval_ms;
+    if (interval_ms == 0)
+        return 0;
+    return (facts->has_last ? facts->last.started_at_ms : system->created_at_ms) + interval_ms;
 }
 
 /* By the drill, which took as long for what there was to restore then; else by the last real restore. */
@@ -102,6 +114,8 @@ void hf_recoverability_add(struct hf_recoverability *whole, const struct hf_reco
     whole->unsnapshotted_bytes += one->unsnapshotted_bytes;
     bool known = whole->expected_recovery_ms >= 0 && one->expected_recovery_ms >= 0;
     whole->expected_recovery_ms = known ? whole->expected_recovery_ms + one->expected_recovery_ms : -1;
+    if (one->next_drill_by_ms < whole->next_drill_by_ms)
+        whole->next_drill_by_ms = one->next_drill_by_ms;
     if (one->has_drill && (!whole->has_drill || is_worse(&one->last_drill, &whole->last_drill))) {
         whole->has_drill = true;
         whole->last_drill = one->last_drill;

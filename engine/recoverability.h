@@ -19,6 +19,7 @@ struct hf_recoverability {
     bool has_drill;
     const char *drill_system;
     struct hf_drill_row last_drill; /* of several systems: one that failed, else the oldest */
+    int64_t next_drill_by_ms;       /* when an interval is over since the last one or the system came; 0: no drills */
     int64_t systems;                /* that were added up */
 };
 

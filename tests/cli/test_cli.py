@@ -171,6 +171,9 @@ def check_watching(checks, cli):
     checks.equal("status_as_json", cli.run("status", "--json").json()["system"], "default")
     checks.check("status_of_all", "Systems: 2" in cli.run("status", "--all").out)
     checks.equal("status_of_a_named_system_that_is_not_there", cli.run("-s", "nobody", "status").status, 4)
+    done = cli.run("doctor")
+    checks.check("doctor_of_a_young_system_asks_for_no_drill", done.status == 0 and "VERDICT: healthy" in done.out
+                 and "the first restore drill comes by itself within" in done.out, done)
     done = cli.run("drill", "--json")
     checks.check("drill_passes", done.status == 0 and done.json()["status"] == "passed", done)
     checks.check("drills_are_listed", "passed" in cli.run("drill", "--list").out)

@@ -252,6 +252,39 @@ def check_found(checks, binary):
                      in done.out, done)
 
 
+def check_young(checks, binary):
+    """What has not come yet, and was not due, is no problem."""
+    figures = {"exposureMs": 3000, "promisedExposureMs": 600000, "unsnapshottedVersions": 1, "lastDrill": None}
+    status = {"status": "operational", "system": "default", "version": "9", "warnings": [], "recoverability": figures,
+              "systemHealth": {"overallHealth": 1}, "store": {"engine": "sqlite", "status": "up"}, "mirror": None}
+    passed = {"status": "passed", "at": "2020-01-01T00:00:00.000Z", "detail": "all of it came back"}
+    past, future = "2020-01-02T00:00:00.000Z", "2999-01-01T00:00:00.000Z"
+
+    def answer(_method, path, _body, _count):
+        if path.endswith("status"):
+            return 200, {}, status
+        return 200, {}, {"snapshots": [], "components": [], "recoveries": [], "events": [], "nextCursor": None}
+
+    def findings():
+        done = cli.run("doctor", "--json")
+        return done.status, {row["name"]: row["finding"] for row in done.json()["findings"]}, done
+
+    with FakeService(answer) as fake:
+        cli = Command(binary, fake.url)
+        for name, drill, due, finding in (
+                ("never_drilled_and_not_due", None, future, "good"), ("never_drilled_and_overdue", None, past, "warning"),
+                ("never_drilled_and_never_will_be", None, None, "warning"), ("drilled_long_ago", passed, past, "warning"),
+                ("drilled_long_ago_and_seldom", passed, future, "good")):
+            figures["lastDrill"], figures["nextDrillBy"] = drill, due
+            status_of, found, done = findings()
+            checks.check(f"doctor_of_a_system_{name}", found["drill"] == finding and found["snapshots"] == "good"
+                         and status_of == (0 if finding == "good" else 7), done)
+        figures["exposureMs"] = 700000
+        status_of, found, done = findings()
+        checks.check("doctor_of_a_system_whose_first_snapshot_is_overdue", status_of == 7
+                     and found["exposure"] == found["snapshots"] == "danger", done)
+
+
 def check_lost_answers(checks, binary):
     """The answer to a restore is lost: whether it was applied is looked up, and it is never applied twice."""
     for name, status, wanted in (("applied", "applied", 0), ("not_applied", "planned", 1)):
@@ -366,6 +399,7 @@ def trouble(checks, binary):
     check_away(checks, binary)
     check_damaged(checks, binary)
     check_found(checks, binary)
+    check_young(checks, binary)
     check_lost_answers(checks, binary)
     check_others_snapshots(checks, binary)
     check_interrupted(checks, binary)

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DAY_MS INT64_C(86400000)
+#define DAY_MS       INT64_C(86400000)
+#define TEN_YEARS_MS INT64_C(315360000000)
 
 static struct hf_test_service service;
 static struct hf_error err;
@@ -254,6 +255,22 @@ START_TEST(nothing_was_measured_before_the_first_drill)
 }
 END_TEST
 
+START_TEST(the_next_drill_is_promised_within_an_interval)
+{
+    hf_test_service_open(&service, (const char *const[]){"--drill-interval", "315360000000", NULL});
+    hf_test_put(&service, "a", "1");
+    hf_test_full(&service);
+    ck_assert_int_eq(look().next_drill_by_ms, hf_test_system(&service).created_at_ms + TEN_YEARS_MS);
+    struct hf_drill_row row = drill();
+    ck_assert_int_eq(look().next_drill_by_ms, row.started_at_ms + TEN_YEARS_MS);
+    hf_test_service_close(&service);
+    hf_test_service_open(&service, (const char *const[]){"--drill-interval", "0", NULL});
+    hf_test_put(&service, "a", "1");
+    ck_assert_int_eq(look().next_drill_by_ms, 0);
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_drill_says_how_long_it_takes_and_more_bytes_take_longer)
 {
     hf_test_service_open(&service, NULL);
@@ -361,6 +378,8 @@ START_TEST(the_service_is_as_its_worst_system)
     one.drill_system = "one";
     two.drill_system = "two";
     one.last_drill = (struct hf_drill_row){.status = "passed", .started_at_ms = 5};
+    one.next_drill_by_ms = 17;
+    two.next_drill_by_ms = 12;
     two.last_drill = (struct hf_drill_row){.status = "failed", .started_at_ms = 9};
     hf_recoverability_add(&whole, &one);
     hf_recoverability_add(&whole, &two);
@@ -372,6 +391,7 @@ START_TEST(the_service_is_as_its_worst_system)
     ck_assert_int_eq(whole.unsnapshotted_versions, 4);
     ck_assert_int_eq(whole.unsnapshotted_bytes, 20);
     ck_assert_int_eq(whole.expected_recovery_ms, 15);
+    ck_assert_int_eq(whole.next_drill_by_ms, 12);
     ck_assert_str_eq(whole.drill_system, "two");
     struct hf_recoverability empty = {.systems = 1,
                                       .promised_exposure_ms = 600,
@@ -391,6 +411,7 @@ HF_TEST_MAIN("recoverability", what_would_be_lost_is_what_no_snapshot_holds,
              a_crash_makes_what_is_exposed_no_younger, a_snapshot_that_turns_out_damaged_no_longer_protects,
              a_restore_is_a_change_too, what_comes_while_a_snapshot_is_made_is_exposed_since_then,
              the_range_begins_with_the_oldest_snapshot_or_with_history, versions_that_are_gone_end_history,
-             nothing_was_measured_before_the_first_drill, a_drill_says_how_long_it_takes_and_more_bytes_take_longer,
-             without_a_drill_the_last_restore_says_it, the_promise_is_the_shorter_interval_of_the_system_twice,
-             a_promise_that_is_not_kept_is_warned_about, the_service_is_as_its_worst_system);
+             nothing_was_measured_before_the_first_drill, the_next_drill_is_promised_within_an_interval,
+             a_drill_says_how_long_it_takes_and_more_bytes_take_longer, without_a_drill_the_last_restore_says_it,
+             the_promise_is_the_shorter_interval_of_the_system_twice, a_promise_that_is_not_kept_is_warned_about,
+             the_service_is_as_its_worst_system);
