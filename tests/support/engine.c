@@ -2,6 +2,8 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "core/id.h"
+#include "engine/events.h"
 #include "store/states.h"
 #include "tests/support/snapshots.h"
 #include "tests/support/temp.h"
@@ -282,14 +284,30 @@ struct hf_hash hf_test_root_hash(struct hf_test_service *service)
 
 struct counted {
     const char *type;
+    const char *mark; /* the text of an event that ends the count; NULL: none */
     int count;
+    bool marked;
 };
 
 static bool count_event(void *context, const struct hf_event_row *row)
 {
     struct counted *counted = context;
+    if (counted->mark && strcmp(row->text, counted->mark) == 0) {
+        counted->marked = true;
+        return true;
+    }
     counted->count += strcmp(row->type, counted->type) == 0;
     return true;
+}
+
+static void count_written(struct hf_test_service *service, int64_t system_id, struct counted *counted)
+{
+    struct hf_session *session;
+    struct hf_error err;
+    counted->count = 0;
+    ck_assert_msg(hf_sessions_take(service->engine->sessions, &session, &err), "%s", err.text);
+    ck_assert(hf_events_list(session, system_id, NULL, 0, 100000, count_event, counted, &err));
+    hf_sessions_give(service->engine->sessions, session);
 }
 
 static bool nothing(struct hf_session *session, void *context, struct hf_error *err)
@@ -300,18 +318,29 @@ static bool nothing(struct hf_session *session, void *context, struct hf_error *
 
 int hf_test_count_events(struct hf_test_service *service, int64_t system_id, const char *type)
 {
-    struct counted counted = {type, 0};
+    struct counted counted = {.type = type};
     struct hf_error err;
     /* Events are written soon after they happen: asked for until one is there, or long enough. */
     for (int try = 0; try < 40 && !counted.count; try++) {
         struct hf_call call = {.run = nothing};
         ck_assert_msg(hf_committer_call(service->engine->committer, &call, &err), "%s", err.text);
-        struct hf_session *session;
-        ck_assert_msg(hf_sessions_take(service->engine->sessions, &session, &err), "%s", err.text);
-        ck_assert(hf_events_list(session, system_id, NULL, 0, 100000, count_event, &counted, &err));
-        hf_sessions_give(service->engine->sessions, session);
+        count_written(service, system_id, &counted);
         if (!counted.count)
             usleep(50000);
+    }
+    return counted.count;
+}
+
+/* Events are written in the order in which they are emitted: when the mark is there, so are all before it. */
+int hf_test_count_events_so_far(struct hf_test_service *service, int64_t system_id, const char *type)
+{
+    char mark[32];
+    hf_id_random("mark-", mark, sizeof(mark));
+    struct counted counted = {.type = type, .mark = mark};
+    hf_event_emit(service->engine, system_id, "", HF_EV_MIRROR_CAUGHT_UP, NULL, "%s", mark);
+    while (!counted.marked) {
+        usleep(2000);
+        count_written(service, system_id, &counted);
     }
     return counted.count;
 }

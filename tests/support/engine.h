@@ -55,6 +55,10 @@ void hf_test_remove_outline(struct hf_test_service *service, const struct hf_sna
 /* Restores "latest" or an id. */
 struct hf_recovery_row hf_test_restore(struct hf_test_service *service, const char *snapshot);
 struct hf_hash hf_test_root_hash(struct hf_test_service *service); /* of the catalogue as it is now */
-int hf_test_count_events(struct hf_test_service *service, int64_t system_id, const char *type); /* waits for writing */
+/* Waits for writing, and up to two seconds for one that may still come from a thread of the service. */
+int hf_test_count_events(struct hf_test_service *service, int64_t system_id, const char *type);
+/* Those that were emitted before this call, all of them and as soon as they are written: for what is told before its
+ * caller goes on, and for what must not be told. Leaves a mirror.caught_up of its own. */
+int hf_test_count_events_so_far(struct hf_test_service *service, int64_t system_id, const char *type);
 
 #endif
