@@ -1,14 +1,14 @@
 /* Rows of the primary database that were damaged, altered or lost behind the service's back, on SQLite: what is read is
  * right or nothing, and the rows are written again from the copies that are left. */
-#include "core/auto.h"
-#include "engine/events.h"
 #include "engine/heal.h"
+#include "tests/support/altered_rows.h"
 #include "tests/support/check_main.h"
 #include "tests/support/engine.h"
 #include "tests/support/stores.h"
 
 #include <check.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,30 +16,17 @@
 #define LARGE_BYTES 200000 /* in chunks */
 
 static struct hf_test_service service;
-static int marks_made; /* of one system, since the database was made */
-
-static void open_with(const char *const *flags)
-{
-    marks_made = 0;
-    hf_test_service_open(&service, flags);
-}
 
 /* Bodies as good as never stay in memory, so that reads go to the database. */
 static void open_service(void)
 {
-    open_with((const char *const[]){"--cache-bytes", "1", NULL});
+    hf_test_service_open(&service, (const char *const[]){"--cache-bytes", "1", NULL});
 }
 
 static void restart_service(void)
 {
     hf_test_service_stop(&service);
     hf_test_service_start(&service);
-}
-
-static void alter(const char *sql)
-{
-    struct hf_test_store database = {.engine = HF_TEST_SQLITE, .directory = service.directory};
-    hf_test_store_alter(&database, sql);
 }
 
 static const char *large_text(char letter)
@@ -51,34 +38,11 @@ static const char *large_text(char letter)
     return text;
 }
 
-static int64_t sequence_of(const char *component)
-{
-    struct hf_head head;
-    ck_assert(hf_catalog_read_head(service.engine->catalog, HF_TEST_NAME, component, &head, NULL, NULL));
-    return head.sequence;
-}
-
 static bool is_damaged(const char *component)
 {
     struct hf_component_info info;
     ck_assert(hf_catalog_read_component(service.engine->catalog, HF_TEST_NAME, component, &service.arena, &info));
     return info.damaged;
-}
-
-/* What a version reads as, or NULL with the error's code. */
-static const char *get_version(const char *component, int64_t version, enum hf_code *code_out)
-{
-    const struct hf_moment moment = {.kind = HF_MOMENT_VERSION, .version = version};
-    struct hf_state state = {0};
-    struct hf_error err = {0};
-    bool ok = hf_state_read(service.engine, HF_TEST_NAME, component, &moment, &state, &err);
-    *code_out = ok ? HF_OK : err.code;
-    if (!ok)
-        return NULL;
-    ck_assert_int_eq(state.head.version, version);
-    const char *text = hf_arena_strndup(&service.arena, (const char *)state.body->data, state.body->bytes);
-    hf_blob_unref(state.body);
-    return text;
 }
 
 static void expect_refused(const char *component, struct hf_error *err)
@@ -90,49 +54,9 @@ static void expect_refused(const char *component, struct hf_error *err)
     ck_assert_int_eq(err->code, HF_DAMAGED);
 }
 
-/* Asks the database itself, past everything that heals. */
-static enum hf_row_condition condition_of(int64_t sequence, const char *component, int64_t version, const char *text)
-{
-    struct hf_component_info info;
-    struct hf_session *session;
-    struct hf_blob *blob = NULL;
-    struct hf_error err;
-    enum hf_row_condition condition;
-    ck_assert(hf_catalog_read_component(service.engine->catalog, HF_TEST_NAME, component, &service.arena, &info));
-    struct hf_state_row expected = {.system_id = hf_test_system(&service).id,
-                                    .sequence = sequence,
-                                    .component_id = info.component_id,
-                                    .version = version};
-    hf_hash_of(text, strlen(text), &expected.hash);
-    HF_TEST_OK(hf_sessions_take(service.engine->sessions, &session, &err));
-    HF_TEST_OK(hf_states_examine(session, &expected, &condition, &blob, &err));
-    hf_sessions_give(service.engine->sessions, session);
-    hf_blob_unref(blob);
-    return condition;
-}
-
-/* Events are written in order: when the one emitted here is there, so are all before it. */
-static int count_events_of(int64_t system_id, const char *type)
-{
-    int marks = 0;
-    hf_event_emit(service.engine, system_id, "", HF_EV_MIRROR_CAUGHT_UP, NULL, "a mark of the test");
-    for (int expected = ++marks_made; marks < expected;)
-        marks = hf_test_count_events(&service, system_id, "mirror.caught_up");
-    return hf_test_count_events(&service, system_id, type);
-}
-
 static int count_events(const char *type)
 {
-    return count_events_of(hf_test_system(&service).id, type);
-}
-
-static char *flip_content(const char *table, int64_t sequence)
-{
-    return hf_arena_format(&service.arena,
-                           "UPDATE %s SET content = substr(content, 1, length(content) / 2) || x'58' ||"
-                           " substr(content, length(content) / 2 + 2) WHERE sequence = %lld;"
-                           " UPDATE %s SET content = CAST(content AS BLOB)",
-                           table, (long long)sequence, table);
+    return hf_test_count_events_so_far(&service, hf_test_system(&service).id, type);
 }
 
 /* As one who means it would: content, length and hash agree. */
@@ -155,11 +79,11 @@ static void heals_damage_of(const char *table, const char *text)
     hf_test_put(&service, "a", text);
     hf_test_put(&service, "b", "{\"b\":1}");
     hf_test_full(&service);
-    int64_t sequence = sequence_of("a");
-    alter(flip_content(table, sequence));
-    ck_assert_int_eq(condition_of(sequence, "a", 1, text), HF_ROW_ALTERED);
+    int64_t sequence = hf_test_sequence_of(&service, "a");
+    hf_test_alter(&service, hf_test_flip_content(&service, table, sequence));
+    ck_assert_int_eq(hf_test_row_condition(&service, sequence, "a", 1, text), HF_ROW_ALTERED);
     ck_assert_str_eq(hf_test_get(&service, "a"), text);
-    ck_assert_int_eq(condition_of(sequence, "a", 1, text), HF_ROW_SOUND);
+    ck_assert_int_eq(hf_test_row_condition(&service, sequence, "a", 1, text), HF_ROW_SOUND);
     ck_assert(!is_damaged("a"));
     ck_assert_str_eq(hf_test_get(&service, "a"), text);
     ck_assert_int_eq(count_events("state.healed"), 1);
@@ -190,18 +114,18 @@ START_TEST(lost_row_comes_back_with_its_history)
     hf_test_put(&service, "b", "{\"b\":1}");
     hf_test_put(&service, "a", "{\"a\":2}");
     hf_test_full(&service);
-    int64_t sequence = sequence_of("a");
+    int64_t sequence = hf_test_sequence_of(&service, "a");
     char *sql =
         hf_arena_format(&service.arena, "DELETE FROM component_states WHERE sequence = %lld", (long long)sequence);
-    alter(sql);
+    hf_test_alter(&service, sql);
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
-    ck_assert_int_eq(condition_of(sequence, "a", 2, "{\"a\":2}"), HF_ROW_SOUND);
-    ck_assert_str_eq(get_version("a", 1, &code), "{\"a\":1}");
+    ck_assert_int_eq(hf_test_row_condition(&service, sequence, "a", 2, "{\"a\":2}"), HF_ROW_SOUND);
+    ck_assert_str_eq(hf_test_get_version(&service, "a", 1, &code), "{\"a\":1}");
 
     /* Also when the past is asked for first, or the list of versions. */
-    alter(sql);
-    ck_assert_str_eq(get_version("a", 1, &code), "{\"a\":1}");
-    alter(sql);
+    hf_test_alter(&service, sql);
+    ck_assert_str_eq(hf_test_get_version(&service, "a", 1, &code), "{\"a\":1}");
+    hf_test_alter(&service, sql);
     struct hf_version_info *list;
     int count;
     struct hf_error err;
@@ -209,7 +133,7 @@ START_TEST(lost_row_comes_back_with_its_history)
         hf_state_versions(service.engine, HF_TEST_NAME, "a", INT64_MAX, 10, &service.arena, &list, &count, &err));
     ck_assert_int_eq(count, 2);
     ck_assert_int_eq(count_events("state.healed"), 3);
-    ck_assert_int_eq(get_version("a", 3, &code) == NULL && code == HF_NOT_FOUND, 1);
+    ck_assert_int_eq(hf_test_get_version(&service, "a", 3, &code) == NULL && code == HF_NOT_FOUND, 1);
     restart_service();
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":2}");
     hf_test_service_close(&service);
@@ -221,9 +145,10 @@ START_TEST(forged_row_is_found_by_the_head_in_memory)
     open_service();
     hf_test_put(&service, "a", "{\"a\":\"true\"}");
     restart_service(); /* the head comes from its row, and the final snapshot holds the content */
-    alter(forge(sequence_of("a"), "{\"a\":\"forged\"}"));
+    hf_test_alter(&service, forge(hf_test_sequence_of(&service, "a"), "{\"a\":\"forged\"}"));
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"true\"}");
-    ck_assert_int_eq(condition_of(sequence_of("a"), "a", 1, "{\"a\":\"true\"}"), HF_ROW_SOUND);
+    ck_assert_int_eq(hf_test_row_condition(&service, hf_test_sequence_of(&service, "a"), "a", 1, "{\"a\":\"true\"}"),
+                     HF_ROW_SOUND);
     ck_assert_int_eq(count_events("state.healed"), 1);
     hf_test_service_close(&service);
 }
@@ -234,61 +159,9 @@ START_TEST(row_that_says_it_was_deleted_is_found_too)
     open_service();
     hf_test_put(&service, "a", "{\"a\":1}");
     hf_test_full(&service);
-    alter("UPDATE component_states SET deleted = 1, content = NULL");
+    hf_test_alter(&service, "UPDATE component_states SET deleted = 1, content = NULL");
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
     ck_assert_int_eq(count_events("state.healed"), 1);
-    hf_test_service_close(&service);
-}
-END_TEST
-
-START_TEST(old_version_is_healed_where_a_copy_is_left)
-{
-    enum hf_code code;
-    open_service();
-    hf_test_put(&service, "a", "{\"a\":\"first\"}");
-    int64_t first = sequence_of("a");
-    hf_test_full(&service);
-    hf_test_put(&service, "a", "{\"a\":\"second\"}");
-    int64_t second = sequence_of("a");
-    hf_test_put(&service, "a", "{\"a\":\"third\"}");
-    alter(flip_content("component_states", first));
-    alter(flip_content("component_states", second));
-    ck_assert_str_eq(get_version("a", 1, &code), "{\"a\":\"first\"}");
-    ck_assert_int_eq(condition_of(first, "a", 1, "{\"a\":\"first\"}"), HF_ROW_SOUND);
-    ck_assert_ptr_null(get_version("a", 2, &code)); /* between two snapshots */
-    ck_assert_int_eq(code, HF_DAMAGED);
-    ck_assert(!is_damaged("a")); /* it stands at another version */
-    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"third\"}");
-    hf_test_service_close(&service);
-}
-END_TEST
-
-START_TEST(copy_may_be_another_row)
-{
-    enum hf_code code;
-    open_service();
-    hf_test_put(&service, "a", "{\"same\":1}");
-    hf_test_put(&service, "b", "{\"same\":1}");
-    alter(flip_content("component_states", sequence_of("a")));
-    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"same\":1}");
-    /* And one that is no component's latest. */
-    hf_test_put(&service, "b", "{\"other\":1}");
-    alter(flip_content("component_states", sequence_of("a")));
-    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"same\":1}");
-    ck_assert_str_eq(get_version("b", 1, &code), "{\"same\":1}");
-    ck_assert_int_eq(count_events("state.healed"), 2);
-    hf_test_service_close(&service);
-}
-END_TEST
-
-START_TEST(copy_may_be_in_memory)
-{
-    open_with(NULL);
-    hf_test_put(&service, "a", "{\"a\":1}");
-    alter(flip_content("component_states", sequence_of("a")));
-    /* As an engine method it goes to the database; over HTTP the cache would have answered. */
-    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":1}");
-    ck_assert_int_eq(condition_of(sequence_of("a"), "a", 1, "{\"a\":1}"), HF_ROW_SOUND);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -298,22 +171,22 @@ START_TEST(what_retention_deleted_does_not_come_back)
     open_service();
     hf_test_put(&service, "a", "{\"a\":\"old\"}");
     struct hf_state_row expected = {.system_id = hf_test_system(&service).id,
-                                    .sequence = sequence_of("a"),
+                                    .sequence = hf_test_sequence_of(&service, "a"),
                                     .version = 1,
                                     .bytes = 11,
                                     .content_type = "application/json"};
     hf_hash_of("{\"a\":\"old\"}", 11, &expected.hash);
     hf_test_full(&service);
     hf_test_put(&service, "a", "{\"a\":\"new\"}");
-    alter(hf_arena_format(&service.arena, "DELETE FROM component_states WHERE sequence = %lld",
-                          (long long)expected.sequence));
+    hf_test_alter(&service, hf_arena_format(&service.arena, "DELETE FROM component_states WHERE sequence = %lld",
+                                            (long long)expected.sequence));
     struct hf_blob *blob = NULL;
     struct hf_error err;
     HF_TEST_OK(
         hf_heal_state(service.engine, HF_TEST_NAME, "a", &expected, "a test says so", HF_HEAL_SOON, &blob, &err));
     ck_assert_mem_eq(blob->data, "{\"a\":\"old\"}", 11);
     hf_blob_unref(blob);
-    ck_assert_int_eq(condition_of(expected.sequence, "a", 1, "{\"a\":\"old\"}"), HF_ROW_MISSING);
+    ck_assert_int_eq(hf_test_row_condition(&service, expected.sequence, "a", 1, "{\"a\":\"old\"}"), HF_ROW_MISSING);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -339,7 +212,8 @@ START_TEST(a_reader_does_not_wait_long_for_another_ones_healing)
     hf_test_put(&service, "b", "{\"b\":1}");
     hf_test_full(&service);
     for (int i = 0; i < 2; i++)
-        alter(flip_content("component_states", sequence_of(names[i])));
+        hf_test_alter(&service,
+                      hf_test_flip_content(&service, "component_states", hf_test_sequence_of(&service, names[i])));
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, read_code, (void *)(uintptr_t)names[i]), 0);
     for (int i = 0; i < 2; i++)
@@ -358,7 +232,7 @@ START_TEST(without_a_copy_nothing_is_answered_and_it_is_told_once)
     struct hf_error err;
     open_service();
     hf_test_put(&service, "a", "{\"a\":1}");
-    alter(flip_content("component_states", sequence_of("a")));
+    hf_test_alter(&service, hf_test_flip_content(&service, "component_states", hf_test_sequence_of(&service, "a")));
     expect_refused("a", &err);
     ck_assert_msg(strstr(err.text, "version 1 of component a"), "%s", err.text);
     ck_assert_msg(strstr(err.text, "upload it again"), "%s", err.text);
@@ -380,10 +254,10 @@ START_TEST(snapshot_is_taken_of_what_was_stored_not_of_what_was_made_of_it)
     hf_test_put(&service, "c", "{\"c\":\"true\"}");
     hf_test_full(&service);
     hf_test_put(&service, "d", "{\"c\":\"true\"}");
-    alter(forge(sequence_of("a"), "{\"a\":\"forged\"}"));
-    alter(flip_content("component_states", sequence_of("b")));
-    alter(hf_arena_format(&service.arena, "DELETE FROM component_states WHERE sequence = %lld",
-                          (long long)sequence_of("c")));
+    hf_test_alter(&service, forge(hf_test_sequence_of(&service, "a"), "{\"a\":\"forged\"}"));
+    hf_test_alter(&service, hf_test_flip_content(&service, "component_states", hf_test_sequence_of(&service, "b")));
+    hf_test_alter(&service, hf_arena_format(&service.arena, "DELETE FROM component_states WHERE sequence = %lld",
+                                            (long long)hf_test_sequence_of(&service, "c")));
     struct hf_snapshot_row row = hf_test_full(&service);
     struct hf_hash now = hf_test_root_hash(&service);
     ck_assert(hf_hash_equal(&row.root_hash, &now));
@@ -402,15 +276,15 @@ END_TEST
 /* Every full is an anchor, so that all contents are read again. */
 START_TEST(snapshot_heals_the_rows_that_it_reads)
 {
-    open_with((const char *const[]){"--cache-bytes", "1", "--anchor-interval", "0", NULL});
+    hf_test_service_open(&service, (const char *const[]){"--cache-bytes", "1", "--anchor-interval", "0", NULL});
     hf_test_put(&service, "a", "{\"a\":\"true\"}");
     hf_test_put(&service, "b", "{\"b\":\"true\"}");
     hf_test_full(&service);
     hf_test_put(&service, "c", "{\"c\":\"true\"}");
-    int64_t a = sequence_of("a");
-    alter(forge(a, "{\"a\":\"forged\"}"));
+    int64_t a = hf_test_sequence_of(&service, "a");
+    hf_test_alter(&service, forge(a, "{\"a\":\"forged\"}"));
     hf_test_full(&service);
-    ck_assert_int_eq(condition_of(a, "a", 1, "{\"a\":\"true\"}"), HF_ROW_SOUND);
+    ck_assert_int_eq(hf_test_row_condition(&service, a, "a", 1, "{\"a\":\"true\"}"), HF_ROW_SOUND);
     ck_assert_int_eq(count_events("state.healed"), 1);
     hf_test_service_close(&service);
 }
@@ -420,19 +294,19 @@ START_TEST(restore_from_history_heals_what_it_needs)
 {
     open_service();
     hf_test_put(&service, "a", "{\"a\":\"first\"}");
-    int64_t first = sequence_of("a");
+    int64_t first = hf_test_sequence_of(&service, "a");
     hf_test_full(&service);
     int64_t then_ms = hf_test_system(&service).committed_at_ms;
     while (hf_test_put(&service, "a", "{\"a\":\"second\"}") && hf_test_system(&service).committed_at_ms == then_ms)
         hf_test_put(&service, "a", "{\"a\":\"between\"}");
-    alter(flip_content("component_states", first));
+    hf_test_alter(&service, hf_test_flip_content(&service, "component_states", first));
     struct hf_recovery_request request = {.system = HF_TEST_NAME, .source = "at", .at_ms = then_ms};
     struct hf_recovery_row row;
     struct hf_error err;
     HF_TEST_OK(hf_recovery_run(service.engine, &request, &service.arena, &row, &err));
     ck_assert_str_eq(row.snapshot, ""); /* from history */
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"first\"}");
-    ck_assert_int_eq(condition_of(first, "a", 1, "{\"a\":\"first\"}"), HF_ROW_SOUND);
+    ck_assert_int_eq(hf_test_row_condition(&service, first, "a", 1, "{\"a\":\"first\"}"), HF_ROW_SOUND);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -476,7 +350,7 @@ START_TEST(corrupt_pages_are_read_around_and_rebuilt_at_the_next_start)
     ck_assert_str_eq(hf_test_get(&service, "x"), x);
     ck_assert_str_eq(hf_test_get(&service, "y"), y);
     ck_assert_str_eq(hf_test_get(&service, "small"), "{\"small\":1}");
-    ck_assert_int_eq(count_events_of(0, "database.damaged"), 1);
+    ck_assert_int_eq(hf_test_count_events_so_far(&service, 0, "database.damaged"), 1);
     hf_test_put(&service, "later", "{\"later\":1}");
     hf_test_service_stop(&service); /* its final snapshot reads around the pages, too */
     hf_test_service_start(&service);
@@ -496,36 +370,16 @@ START_TEST(bytes_are_right_though_the_row_cannot_be_written)
     open_service();
     hf_test_put(&service, "a", "{\"a\":\"0123456789\"}");
     hf_test_full(&service);
-    int64_t sequence = sequence_of("a");
-    alter(flip_content("component_states", sequence));
-    alter("CREATE TRIGGER no BEFORE DELETE ON component_states BEGIN SELECT RAISE(ABORT, 'not now'); END");
+    int64_t sequence = hf_test_sequence_of(&service, "a");
+    hf_test_alter(&service, hf_test_flip_content(&service, "component_states", sequence));
+    hf_test_alter(&service,
+                  "CREATE TRIGGER no BEFORE DELETE ON component_states BEGIN SELECT RAISE(ABORT, 'not now'); END");
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"0123456789\"}");
-    ck_assert_int_eq(condition_of(sequence, "a", 1, "{\"a\":\"0123456789\"}"), HF_ROW_ALTERED);
-    alter("DROP TRIGGER no");
+    ck_assert_int_eq(hf_test_row_condition(&service, sequence, "a", 1, "{\"a\":\"0123456789\"}"), HF_ROW_ALTERED);
+    hf_test_alter(&service, "DROP TRIGGER no");
     ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"0123456789\"}");
-    ck_assert_int_eq(condition_of(sequence, "a", 1, "{\"a\":\"0123456789\"}"), HF_ROW_SOUND);
+    ck_assert_int_eq(hf_test_row_condition(&service, sequence, "a", 1, "{\"a\":\"0123456789\"}"), HF_ROW_SOUND);
     ck_assert_int_eq(count_events("state.healed"), 1);
-    hf_test_service_close(&service);
-}
-END_TEST
-
-START_TEST(copy_may_be_in_the_mirror)
-{
-    struct hf_repository *mirror;
-    struct hf_error err;
-    open_service();
-    hf_test_put(&service, "a", "{\"a\":\"0123456789\"}");
-    struct hf_snapshot_row row = hf_test_full(&service);
-    ck_assert_int_eq(rename(service.config.backup_directory, hf_test_service_path(&service, "mirrored")), 0);
-    ck_assert_int_eq(mkdir(service.config.backup_directory, 0700), 0);
-    char *path = hf_test_service_path(&service, "mirrored");
-    HF_TEST_OK(hf_repository_open(&mirror, path, path, &err));
-    service.engine->mirror_repository = mirror;
-    alter(flip_content("component_states", sequence_of("a")));
-    ck_assert_str_eq(hf_test_get(&service, "a"), "{\"a\":\"0123456789\"}");
-    service.engine->mirror_repository = NULL;
-    hf_repository_close(mirror);
-    ck_assert_int_eq(condition_of(row.sequence, "a", 1, "{\"a\":\"0123456789\"}"), HF_ROW_SOUND);
     hf_test_service_close(&service);
 }
 END_TEST
@@ -550,7 +404,7 @@ START_TEST(many_readers_at_once_heal_once)
     open_service();
     hf_test_put(&service, "a", expected);
     hf_test_full(&service);
-    alter(flip_content("component_states", sequence_of("a")));
+    hf_test_alter(&service, hf_test_flip_content(&service, "component_states", hf_test_sequence_of(&service, "a")));
     for (int i = 0; i < READERS; i++)
         ck_assert_int_eq(pthread_create(&readers[i], NULL, read_once, expected), 0);
     for (int i = 0; i < READERS; i++) {
@@ -563,46 +417,11 @@ START_TEST(many_readers_at_once_heal_once)
 }
 END_TEST
 
-START_TEST(primary_is_a_source_of_contents)
-{
-    open_service();
-    hf_test_put(&service, "a", "{\"a\":1}");
-    hf_test_put(&service, "a", "{\"a\":2}");
-    struct hf_heal_primary primary = {service.engine, HF_TEST_NAME};
-    struct hf_content_source source = hf_heal_source(&primary);
-    static const struct {
-        const char *text;
-        bool found;
-    } contents[] = {{"{\"a\":1}", true}, {"{\"a\":2}", true}, {"{\"a\":3}", false}};
-    for (int i = 0; i < 3; i++) {
-        struct hf_hash hash;
-        struct hf_blob *blob = NULL;
-        char origin[HF_ORIGIN_BYTES] = "";
-        hf_hash_of(contents[i].text, 7, &hash);
-        ck_assert_int_eq(source.find(source.context, &hash, 7, &blob, origin), contents[i].found);
-        ck_assert_int_eq(blob != NULL, contents[i].found);
-        ck_assert_int_eq(origin[0] != '\0', contents[i].found);
-        ck_assert(!blob || memcmp(blob->data, contents[i].text, 7) == 0);
-        hf_blob_unref(blob);
-    }
-    /* What is not what it was is no source. */
-    alter(flip_content("component_states", 1));
-    struct hf_hash hash;
-    struct hf_blob *blob = NULL;
-    char origin[HF_ORIGIN_BYTES];
-    hf_hash_of("{\"a\":1}", 7, &hash);
-    ck_assert(!source.find(source.context, &hash, 7, &blob, origin));
-    hf_test_service_close(&service);
-}
-END_TEST
-
 HF_TEST_MAIN("heal", damaged_row_is_answered_and_written_again_from_a_snapshot,
              damaged_chunk_is_answered_and_written_again_from_a_snapshot, lost_row_comes_back_with_its_history,
              forged_row_is_found_by_the_head_in_memory, row_that_says_it_was_deleted_is_found_too,
-             old_version_is_healed_where_a_copy_is_left, copy_may_be_another_row, copy_may_be_in_memory,
              what_retention_deleted_does_not_come_back, a_reader_does_not_wait_long_for_another_ones_healing,
              without_a_copy_nothing_is_answered_and_it_is_told_once,
              snapshot_is_taken_of_what_was_stored_not_of_what_was_made_of_it, snapshot_heals_the_rows_that_it_reads,
              restore_from_history_heals_what_it_needs, corrupt_pages_are_read_around_and_rebuilt_at_the_next_start,
-             bytes_are_right_though_the_row_cannot_be_written, copy_may_be_in_the_mirror,
-             many_readers_at_once_heal_once, primary_is_a_source_of_contents);
+             bytes_are_right_though_the_row_cannot_be_written, many_readers_at_once_heal_once);

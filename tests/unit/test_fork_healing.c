@@ -1,0 +1,260 @@
+/* Damage in contents that systems of one family share: whoever has a copy heals them all, what a system holds for
+ * others is looked at before it goes, and nothing is given up while a copy may be somewhere. */
+#include "engine/retention.h"
+#include "store/journal.h"
+#include "tests/support/altered_rows.h"
+#include "tests/support/forks.h"
+
+#include "tests/support/check_main.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define FORK "what-if"
+
+static struct hf_test_service service;
+static struct hf_error err;
+
+/* One content in one row, which both read; bodies do not stay in memory. */
+static void share_one_content(void)
+{
+    hf_test_service_open(&service, (const char *const[]){"--cache-bytes", "1", NULL});
+    hf_test_put(&service, "a", "{\"shared\":true}");
+}
+
+static void damage_shared_content(void)
+{
+    hf_test_service_crash(&service); /* no last snapshot, and nothing in memory */
+    hf_test_service_start(&service);
+    hf_test_alter(&service,
+                  "UPDATE component_states SET content = zeroblob(length(content)) WHERE content IS NOT NULL");
+}
+
+START_TEST(a_fork_is_healed_from_the_snapshots_of_its_origin)
+{
+    share_one_content();
+    hf_test_full(&service);
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    ck_assert_int_eq(fork.shared, 1);
+    damage_shared_content();
+    ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
+    ck_assert_int_eq(hf_test_count_events(&service, fork.system.id, "state.healed"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork)
+{
+    share_one_content();
+    hf_test_fork_now(&service, FORK);
+    hf_test_fork_now(&service, "another");
+    hf_test_full_of(&service, FORK);
+    damage_shared_content();
+    ck_assert_str_eq(hf_test_text_of(&service, "another", "a"), "{\"shared\":true}");
+    ck_assert_str_eq(hf_test_text_of(&service, HF_TEST_NAME, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_one_fork_has_heals_all_at_once)
+{
+    share_one_content();
+    hf_test_fork_now(&service, FORK);
+    hf_test_fork_now(&service, "another");
+    hf_test_full_of(&service, FORK);
+    damage_shared_content();
+    ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
+    struct hf_error ignored;
+    ck_assert_msg(hf_system_delete(service.engine, FORK, &ignored), "%s", ignored.text);
+    ck_assert_str_eq(hf_test_text_of(&service, "another", "a"), "{\"shared\":true}");
+    ck_assert_str_eq(hf_test_text_of(&service, HF_TEST_NAME, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_a_deleted_origin_hands_on_is_healed_first)
+{
+    share_one_content();
+    hf_test_full(&service);
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    damage_shared_content();
+    ck_assert(!row_is_sound(fork.system.id, 1));
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert(row_is_sound(fork.system.id, 1));
+    ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_no_copy_is_left_of_is_named_when_it_is_handed_on)
+{
+    share_one_content();
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    damage_shared_content();
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert(!hf_test_is_known(&service, HF_TEST_NAME));
+    ck_assert_int_eq(hf_test_count_events(&service, fork.system.id, "state.damaged"), 1);
+    ck_assert_int_eq(hf_test_count_events(&service, 0, "state.damaged"), 1);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+static bool ends_with_a_mark(void *context, const struct hf_event_row *row)
+{
+    bool *marked = context;
+    size_t length = strlen(row->text);
+    if (!strcmp(row->type, "state.damaged"))
+        *marked = length > 5 && !strcmp(row->text + length - 5, ", ...");
+    return true;
+}
+
+START_TEST(names_that_an_event_has_no_room_for_are_marked)
+{
+    hf_test_service_open(&service, (const char *const[]){"--cache-bytes", "1", NULL});
+    for (int i = 0; i < 12; i++) {
+        char name[HF_NAME_MAX + 1], text[16];
+        snprintf(name, sizeof(name), "%0*d", HF_NAME_MAX - 1, i);
+        snprintf(text, sizeof(text), "%d", i);
+        hf_test_put(&service, name, text);
+    }
+    hf_test_fork_now(&service, FORK);
+    damage_shared_content();
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert_int_eq(hf_test_count_events(&service, 0, "state.damaged"), 1);
+    struct hf_session *session;
+    bool marked = false;
+    ck_assert(hf_sessions_take(service.engine->sessions, &session, &err));
+    ck_assert(hf_events_list(session, 0, NULL, 0, 1000, ends_with_a_mark, &marked, &err));
+    hf_sessions_give(service.engine->sessions, session);
+    ck_assert(marked);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(while_a_copy_may_be_where_nobody_could_look_nothing_is_deleted)
+{
+    share_one_content();
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    hf_test_full_of(&service, FORK);
+    const char *files = hf_test_service_path(&service, "%s/%s", "system-state-backups", FORK);
+    const char *away = hf_test_service_path(&service, "away");
+    damage_shared_content();
+    ck_assert_int_eq(rename(files, away), 0);
+    FILE *no_directory = fopen(files, "w");
+    ck_assert_ptr_nonnull(no_directory);
+    fclose(no_directory);
+    ck_assert(!hf_system_delete(service.engine, HF_TEST_NAME, &err));
+    ck_assert_msg(err.code != HF_DAMAGED && hf_code_retryable(err.code), "%s: %s", hf_code_name(err.code), err.text);
+    ck_assert_msg(strstr(err.text, "is not deleted"), "%s", err.text);
+    ck_assert(hf_test_is_known(&service, HF_TEST_NAME));
+    ck_assert_int_eq(unlink(files), 0);
+    ck_assert_int_eq(rename(away, files), 0);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert(row_is_sound(fork.system.id, 1));
+    ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_trimmed_history_hands_on_is_healed_first)
+{
+    hf_test_service_open(&service, (const char *const[]){"--cache-bytes", "1", "--history", "1", NULL});
+    hf_test_put(&service, "a", "{\"shared\":true}");
+    hf_test_full(&service);
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    hf_test_put(&service, "a", "{\"newer\":true}");
+    hf_test_service_stop(&service); /* folded: history up to here may go */
+    hf_test_service_start(&service);
+    hf_test_alter(
+        &service,
+        "UPDATE component_states SET content = zeroblob(length(content)) WHERE version = 1 AND content IS NOT NULL");
+    ck_assert(!row_is_sound(fork.system.id, 1));
+    usleep(5000);
+    int64_t deleted = 0;
+    ck_assert_msg(hf_retention_trim_history(service.engine, HF_TEST_NAME, &deleted, &err), "%s", err.text);
+    ck_assert_int_eq(deleted, 1);
+    ck_assert(row_is_sound(fork.system.id, 1));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+static bool can_be_read(const char *component)
+{
+    const struct hf_moment latest = {.kind = HF_MOMENT_LATEST};
+    struct hf_state state = {0};
+    bool ok = hf_state_read(service.engine, HF_TEST_NAME, component, &latest, &state, &err);
+    hf_blob_unref(state.body);
+    return ok;
+}
+
+START_TEST(relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes)
+{
+    share_one_content();
+    hf_test_put(&service, "b", "{\"shared\":2}");
+    hf_test_put(&service, "c", "{\"shared\":3}");
+    hf_test_fork_now(&service, FORK);
+    const struct hf_snapshot_row row = hf_test_full_of(&service, FORK);
+    const char *file = hf_test_service_path(&service, "%s/%s/%s.snapshot", "system-state-backups", FORK, row.id);
+    const char *away = hf_test_service_path(&service, "away");
+    damage_shared_content();
+    ck_assert_int_eq(rename(file, away), 0);
+    ck_assert(!can_be_read("a"));
+    ck_assert_int_eq(rename(away, file), 0);
+    ck_assert(!can_be_read("b")); /* remembered: the file was not there when the fork was read */
+    ck_assert_int_eq(err.code, HF_DAMAGED);
+    hf_test_full_of(&service, FORK);
+    while (!can_be_read("c"))
+        usleep(100000);
+    ck_assert_str_eq(hf_test_text_of(&service, HF_TEST_NAME, "c"), "{\"shared\":3}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+/* Another system's healing has made it well: it says so as soon as it is read. */
+START_TEST(who_shares_what_was_healed_is_damaged_no_more)
+{
+    share_one_content();
+    hf_test_fork_now(&service, FORK);
+    const struct hf_snapshot_row row = hf_test_full_of(&service, FORK);
+    const char *file = hf_test_service_path(&service, "%s/%s/%s.snapshot", "system-state-backups", FORK, row.id);
+    const char *away = hf_test_service_path(&service, "away");
+    struct hf_component_info info;
+    damage_shared_content();
+    ck_assert_int_eq(rename(file, away), 0);
+    ck_assert(!can_be_read("a"));
+    ck_assert(hf_catalog_read_component(service.engine->catalog, HF_TEST_NAME, "a", &service.arena, &info));
+    ck_assert(info.damaged);
+    ck_assert_int_eq(rename(away, file), 0);
+    ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
+    ck_assert(can_be_read("a"));
+    ck_assert(hf_catalog_read_component(service.engine->catalog, HF_TEST_NAME, "a", &service.arena, &info));
+    ck_assert(!info.damaged);
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(the_last_snapshot_waits_for_no_relatives)
+{
+    share_one_content();
+    hf_test_fork_now(&service, FORK);
+    hf_test_full_of(&service, FORK);
+    damage_shared_content();
+    hf_test_service_stop(&service);
+    hf_test_service_start(&service);
+    int64_t system_id = hf_test_system(&service).id;
+    ck_assert_int_eq(hf_test_count_events(&service, system_id, "snapshot.incomplete"), 1);
+    ck_assert_int_eq(hf_test_count_events(&service, system_id, "state.healed"), 0);
+    ck_assert_str_eq(hf_test_text_of(&service, HF_TEST_NAME, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+HF_TEST_MAIN("fork_healing", a_fork_is_healed_from_the_snapshots_of_its_origin,
+             an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork, what_one_fork_has_heals_all_at_once,
+             what_a_deleted_origin_hands_on_is_healed_first, what_no_copy_is_left_of_is_named_when_it_is_handed_on,
+             names_that_an_event_has_no_room_for_are_marked,
+             while_a_copy_may_be_where_nobody_could_look_nothing_is_deleted,
+             what_trimmed_history_hands_on_is_healed_first,
+             relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes,
+             who_shares_what_was_healed_is_damaged_no_more, the_last_snapshot_waits_for_no_relatives);
