@@ -161,17 +161,20 @@ static bool find_only(struct healing *healing, struct hf_blob **out, struct hf_e
     return true;
 }
 
+/* The length that is expected may be what is wrong with the row: then what has its hash says the right one. */
 static bool find_content(struct healing *healing)
 {
     struct hf_search search = {.engine = healing->engine,
                                .system = healing->system,
                                .hash = &healing->row.hash,
-                               .bytes = healing->row.bytes,
+                               .bytes = HF_SEARCH_ANY_LENGTH,
                                .patience = healing->patience,
                                .origin = healing->origin};
     bool found = hf_search_everywhere(&search);
     healing->blob = search.blob;
     healing->trouble = search.trouble;
+    if (found)
+        healing->row.bytes = (int64_t)search.blob->bytes;
     return found;
 }
 

@@ -28,12 +28,12 @@ bool hf_heal_find(struct hf_engine *engine, const char *system, const struct hf_
 
 /* The row of a state is damaged, altered or gone: finds its content, gives it (*out owns), and writes the row again
  * through the committer, with an event that says what was wrong (damage) and where the good copy came from. expected
- * says what the row was: system_id, sequence, component_id (0: looked up), version, epoch, hash, bytes, content_type,
- * committed_at_ms. A row that is neither the latest of its component nor there any more stays gone. True also when the
- * row could not be written: the bytes are right. False: no copy is left (HF_DAMAGED; a latest state is marked damaged,
- * once with an event), or the database is away (its code), or, to SURE, a place that may have a copy could not be
- * searched (the code of the reason). On the committer's thread the row is left as it is. Not from
- * a loop thread. */
+ * says what the row was: system_id, sequence, component_id (0: looked up), version, epoch, hash, content_type,
+ * committed_at_ms; its bytes count for nothing, the length is that of the content. A row that is neither the latest of
+ * its component nor there any more stays gone. True also when the row could not be written: the bytes are right. False:
+ * no copy is left (HF_DAMAGED; a latest state is marked damaged, once with an event), or the database is away (its
+ * code), or, to SURE, a place that may have a copy could not be searched (the code of the reason). On the committer's
+ * thread the row is left as it is. Not from a loop thread. */
 HF_MUST_USE bool hf_heal_state(struct hf_engine *engine, const char *system, const char *component,
                                const struct hf_state_row *expected, const char *damage, enum hf_heal_patience patience,
                                struct hf_blob **out, struct hf_error *err);

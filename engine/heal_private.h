@@ -4,12 +4,14 @@
 
 #include "engine/heal.h"
 
+#define HF_SEARCH_ANY_LENGTH INT64_C(-1)
+
 /* A content being looked for. */
 struct hf_search {
     struct hf_engine *engine;
     const char *system;
     const struct hf_hash *hash;
-    int64_t bytes;
+    int64_t bytes; /* or HF_SEARCH_ANY_LENGTH: whoever asks knows its hash alone */
     enum hf_heal_patience patience;
     struct hf_blob *blob;    /* owns, once found */
     char *origin;            /* of HF_ORIGIN_BYTES */

@@ -236,7 +236,7 @@ static void note_trouble(struct hf_search *search, const struct hf_error *err)
 static bool take(struct hf_search *search, struct hf_blob *blob)
 {
     HF_AUTO(blob) struct hf_blob *mine = blob;
-    if (!mine || mine->bytes != (size_t)search->bytes)
+    if (!mine || (search->bytes != HF_SEARCH_ANY_LENGTH && mine->bytes != (size_t)search->bytes))
         return false;
     struct hf_hash hash;
     hf_hash_of(mine->data, mine->bytes, &hash);

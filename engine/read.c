@@ -356,6 +356,7 @@ static bool read_healed(struct reading *reading, bool latest, struct hf_state *o
     if (!hf_heal_state(reading->engine, reading->system, reading->component, &reading->expected, reading->damage,
                        HF_HEAL_SOON, &out->body, err))
         return false;
+    reading->expected.bytes = (int64_t)out->body->bytes; /* where the length was what was altered */
     fill(&reading->expected, out);
     out->head.epoch = latest ? reading->head.epoch : 0;
     return true;

@@ -23,6 +23,17 @@ static void share_one_content(void)
     hf_test_put(&service, "a", "{\"shared\":true}");
 }
 
+static void put_in(const char *system, const char *component, const char *text)
+{
+    struct hf_save_item item = {.component = component,
+                                .body = hf_blob_copy(text, strlen(text)),
+                                .content_type = "application/json"};
+    struct hf_write write = {.system = system, .state_epoch = -1, .items = &item, .item_count = 1};
+    hf_hash_of(text, strlen(text), &item.hash);
+    ck_assert_msg(hf_committer_write(service.engine->committer, &write, &err), "%s", err.text);
+    hf_blob_unref(item.body);
+}
+
 static void damage_shared_content(void)
 {
     hf_test_service_crash(&service); /* no last snapshot, and nothing in memory */
@@ -70,6 +81,46 @@ START_TEST(what_one_fork_has_heals_all_at_once)
     ck_assert_str_eq(hf_test_text_of(&service, "another", "a"), "{\"shared\":true}");
     ck_assert_str_eq(hf_test_text_of(&service, HF_TEST_NAME, "a"), "{\"shared\":true}");
     hf_test_service_close(&service);
+}
+END_TEST
+
+/* Past everything that heals. */
+static bool row_is_sound(int64_t system_id, int64_t sequence)
+{
+    struct hf_session *session;
+    struct hf_state_row row;
+    struct hf_state_text text;
+    struct hf_blob *blob = NULL;
+    ck_assert(hf_sessions_take(service.engine->sessions, &session, &err));
+    bool sound = hf_states_get(session, system_id, sequence, &row, &text, &blob, &err);
+    hf_sessions_give(service.engine->sessions, session);
+    hf_blob_unref(blob);
+    return sound;
+}
+
+/* Its own row alone says another length; what it shares is well, and the relative that holds it says so. */
+START_TEST(an_old_version_with_an_altered_length_is_healed_from_its_relatives)
+{
+    static const char *const lengths[] = {"1", "bytes + 1"};
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        share_one_content();
+        struct hf_fork fork = hf_test_fork_now(&service, FORK);
+        put_in(FORK, "a", "{\"newer\":true}");
+        hf_test_alter(&service,
+                      hf_arena_format(&service.arena,
+                                      "UPDATE component_states SET bytes = %s WHERE system_id = %lld AND version = 1",
+                                      lengths[i], (long long)fork.system.id));
+        ck_assert(!row_is_sound(fork.system.id, 1));
+        const struct hf_moment first = {.kind = HF_MOMENT_VERSION, .version = 1};
+        struct hf_state state = {0};
+        ck_assert_msg(hf_state_read(service.engine, FORK, "a", &first, &state, &err), "%s: %s", lengths[i], err.text);
+        ck_assert_int_eq(state.head.bytes, (int64_t)state.body->bytes);
+        hf_blob_unref(state.body);
+        ck_assert(row_is_sound(fork.system.id, 1));
+        ck_assert_int_eq(hf_test_count_events_so_far(&service, fork.system.id, "state.healed"), 1);
+        ck_assert_str_eq(hf_test_text_of(&service, HF_TEST_NAME, "a"), "{\"shared\":true}");
+        hf_test_service_close(&service);
+    }
 }
 END_TEST
 
@@ -252,6 +303,7 @@ END_TEST
 
 HF_TEST_MAIN("fork_healing", a_fork_is_healed_from_the_snapshots_of_its_origin,
              an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork, what_one_fork_has_heals_all_at_once,
+             an_old_version_with_an_altered_length_is_healed_from_its_relatives,
              what_a_deleted_origin_hands_on_is_healed_first, what_no_copy_is_left_of_is_named_when_it_is_handed_on,
              names_that_an_event_has_no_room_for_are_marked,
              while_a_copy_may_be_where_nobody_could_look_nothing_is_deleted,

@@ -52,6 +52,32 @@ START_TEST(old_version_is_healed_where_a_copy_is_left)
 }
 END_TEST
 
+/* The length of an old version is known from its row alone: it is right where it belongs to what has the hash. */
+START_TEST(old_version_with_an_altered_length_is_healed_where_a_copy_is_left)
+{
+    static const char *const lengths[] = {"1", "bytes + 1", "1099511627776"};
+    static const char first[] = "{\"a\":\"first\"}";
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        enum hf_code code;
+        open_service();
+        hf_test_put(&service, "a", first);
+        hf_test_full(&service);
+        int64_t sequence = hf_test_sequence_of(&service, "a");
+        hf_test_put(&service, "a", "{\"a\":\"second\"}");
+        hf_test_alter(&service,
+                      hf_arena_format(&service.arena, "UPDATE component_states SET bytes = %s WHERE sequence = %lld",
+                                      lengths[i], (long long)sequence));
+        ck_assert_int_eq(hf_test_row_condition(&service, sequence, "a", 1, first), HF_ROW_ALTERED);
+        const char *text = hf_test_get_version(&service, "a", 1, &code);
+        ck_assert_msg(text, "%s: %s", lengths[i], hf_code_name(code));
+        ck_assert_str_eq(text, first);
+        ck_assert_int_eq(hf_test_row_condition(&service, sequence, "a", 1, first), HF_ROW_SOUND);
+        ck_assert_int_eq(count_events("state.healed"), 1);
+        hf_test_service_close(&service);
+    }
+}
+END_TEST
+
 START_TEST(copy_may_be_another_row)
 {
     enum hf_code code;
@@ -137,5 +163,6 @@ START_TEST(primary_is_a_source_of_contents)
 }
 END_TEST
 
-HF_TEST_MAIN("heal_copies", old_version_is_healed_where_a_copy_is_left, copy_may_be_another_row, copy_may_be_in_memory,
-             copy_may_be_in_the_mirror, primary_is_a_source_of_contents);
+HF_TEST_MAIN("heal_copies", old_version_is_healed_where_a_copy_is_left,
+             old_version_with_an_altered_length_is_healed_where_a_copy_is_left, copy_may_be_another_row,
+             copy_may_be_in_memory, copy_may_be_in_the_mirror, primary_is_a_source_of_contents);
