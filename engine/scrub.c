@@ -1,6 +1,7 @@
 /* The background scrub: every snapshot is validated again once each interval, the one that was looked at longest ago
- * first, one at a time, with a pause between each two that spreads them over the interval. Where there is a mirror, its
- * copy is compared with the file that was just found sound. */
+ * first, one at a time, with a pause between each two that spreads them over the interval. The damaged ones of one
+ * generation count as one: looking at any of them reads, and tries to mend, all files of the generation. Where there is
+ * a mirror, its copy is compared with the file that was just found sound. */
 #include "engine/validation_private.h"
 
 #include "core/clock.h"
@@ -34,12 +35,27 @@ struct hf_scrubber {
     int tried_next;
 };
 
-/* The one that was looked at longest ago. */
-struct choice {
+/* A sound snapshot, or all damaged ones of a generation. */
+struct unit {
+    struct unit *next;
+    int64_t system_id;
+    const char *system, *generation;
+    const char *id;          /* the one that was looked at longest ago */
+    int64_t id_looked_at_ms; /* when */
+    int64_t looked_at_ms;    /* when any of them was looked at last */
+};
+
+struct choosing {
     struct hf_scrubber *scrubber;
+    struct hf_arena *arena;
     const char *system;
+    struct unit *damaged;     /* of all systems */
+    const struct unit *sound; /* the one that was looked at longest ago; NULL: none */
+    int64_t count;            /* of all units */
+};
+
+struct choice {
     int64_t count; /* of all that can be scrubbed */
-    bool found;
     int64_t looked_at_ms;
     char system_name[HF_NAME_MAX + 4];
     char id[HF_SNAPSHOT_ID_MAX];
@@ -49,6 +65,8 @@ struct choice {
 static void *scrub(void *context);
 static bool choose(struct hf_scrubber *scrubber, struct choice *out);
 static hf_snapshot_row_fn consider;
+static void consider_damaged(struct choosing *choosing, const struct hf_snapshot_row *row, int64_t looked_at_ms);
+static struct unit *new_unit(struct choosing *choosing, const struct hf_snapshot_row *row, int64_t looked_at_ms);
 static int64_t when_tried(const struct hf_scrubber *scrubber, const struct hf_snapshot_row *row);
 static int64_t pause_ms(const struct hf_scrubber *scrubber, const struct choice *choice, bool first);
 static bool sleep_ms(struct hf_scrubber *scrubber, int64_t ms);
@@ -141,7 +159,7 @@ static bool choose(struct hf_scrubber *scrubber, struct choice *out)
     struct hf_engine *engine = scrubber->engine;
     HF_AUTO(arena) struct hf_arena arena;
     hf_arena_init(&arena);
-    *out = (struct choice){.scrubber = scrubber};
+    struct choosing choosing = {.scrubber = scrubber, .arena = &arena};
     struct hf_session *session;
     struct hf_error err;
     if (!hf_sessions_take(engine->sessions, &session, &err))
@@ -150,29 +168,70 @@ static bool choose(struct hf_scrubber *scrubber, struct choice *out)
     struct hf_system_info *systems = hf_catalog_list_systems(engine->catalog, &arena, &count);
     bool ok = true;
     for (int i = 0; ok && i < count; i++) {
-        out->system = systems[i].name;
-        ok = hf_snapshots_list(session, systems[i].id, NULL, INT64_MAX, "", INT64_MAX, consider, out, &err);
+        choosing.system = systems[i].name;
+        ok = hf_snapshots_list(session, systems[i].id, NULL, INT64_MAX, "", INT64_MAX, consider, &choosing, &err);
     }
     hf_sessions_give(engine->sessions, session);
-    return ok && out->found;
+    const struct unit *chosen = choosing.sound;
+    for (const struct unit *unit = choosing.damaged; unit; unit = unit->next) {
+        if (!chosen || unit->looked_at_ms < chosen->looked_at_ms)
+            chosen = unit;
+    }
+    if (!ok || !chosen)
+        return false;
+    *out =
+        (struct choice){.count = choosing.count, .looked_at_ms = chosen->looked_at_ms, .system_id = chosen->system_id};
+    snprintf(out->system_name, sizeof(out->system_name), "%s", chosen->system);
+    snprintf(out->id, sizeof(out->id), "%s", chosen->id);
+    return true;
 }
 
 static bool consider(void *context, const struct hf_snapshot_row *row)
 {
-    struct choice *choice = context;
+    struct choosing *choosing = context;
     if (strcmp(row->state, "failed") == 0)
         return true;
-    choice->count++;
-    int64_t tried_at_ms = when_tried(choice->scrubber, row);
+    int64_t tried_at_ms = when_tried(choosing->scrubber, row);
     int64_t looked_at_ms = tried_at_ms > row->validated_at_ms ? tried_at_ms : row->validated_at_ms;
-    if (choice->found && looked_at_ms >= choice->looked_at_ms)
+    if (hf_validation_is_damaged(row)) {
+        consider_damaged(choosing, row, looked_at_ms);
         return true;
-    choice->found = true;
-    choice->looked_at_ms = looked_at_ms;
-    choice->system_id = row->system_id;
-    snprintf(choice->system_name, sizeof(choice->system_name), "%s", choice->system);
-    snprintf(choice->id, sizeof(choice->id), "%s", row->id);
+    }
+    choosing->count++;
+    if (!choosing->sound || looked_at_ms < choosing->sound->looked_at_ms)
+        choosing->sound = new_unit(choosing, row, looked_at_ms);
     return true;
+}
+
+static void consider_damaged(struct choosing *choosing, const struct hf_snapshot_row *row, int64_t looked_at_ms)
+{
+    struct unit *unit = choosing->damaged;
+    while (unit && (unit->system_id != row->system_id || strcmp(unit->generation, row->generation) != 0))
+        unit = unit->next;
+    if (!unit) {
+        unit = new_unit(choosing, row, looked_at_ms);
+        unit->next = choosing->damaged;
+        choosing->damaged = unit;
+        choosing->count++;
+    }
+    if (looked_at_ms > unit->looked_at_ms)
+        unit->looked_at_ms = looked_at_ms;
+    if (looked_at_ms < unit->id_looked_at_ms) {
+        unit->id = hf_arena_strdup(choosing->arena, row->id);
+        unit->id_looked_at_ms = looked_at_ms;
+    }
+}
+
+static struct unit *new_unit(struct choosing *choosing, const struct hf_snapshot_row *row, int64_t looked_at_ms)
+{
+    struct unit *unit = hf_arena_alloc(choosing->arena, sizeof(*unit));
+    *unit = (struct unit){.system_id = row->system_id,
+                          .system = choosing->system,
+                          .generation = hf_arena_strdup(choosing->arena, row->generation),
+                          .id = hf_arena_strdup(choosing->arena, row->id),
+                          .id_looked_at_ms = looked_at_ms,
+                          .looked_at_ms = looked_at_ms};
+    return unit;
 }
 
 /* 0: not that we know. */

@@ -67,6 +67,10 @@ struct hf_shelf {
      * and what is being read back is not deleted. Take it with hf_shelf_await. */
     pthread_mutex_t judging;
     atomic_int awaited; /* how many wait for judging: a slow reader then hurries */
+    /* With judging held: all files of this generation up to this sequence were read then, and found or made sound. */
+    char examined_generation[HF_SNAPSHOT_ID_MAX];
+    int64_t examined_sequence;
+    uint64_t examined_ns;
 
     /* Held while a snapshot of the system is taken or deleted; protects the following. */
     pthread_mutex_t taking;

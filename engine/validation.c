@@ -37,7 +37,7 @@ static void tell_whole(struct hf_validating *validating, bool was_damaged);
 static void tell_lost(struct hf_validating *validating);
 static void tell_damage(struct hf_engine *engine, struct hf_shelf *shelf, const char *id, json_t *data,
                         const char *damage);
-static bool is_damaged(const struct hf_snapshot_row *row);
+static void look_again_unless_hit(struct hf_validating *validating, const struct hf_snapshot_row *row);
 
 static const char *const check_names[HF_CHECK_COUNT] = {
 #define X(id, name, weight) [id] = (name),
@@ -75,13 +75,16 @@ bool hf_validation_run_paced(struct hf_engine *engine, const char *system, const
     struct hf_shelf *shelf = hf_shelf_get(engine, system, err);
     if (!shelf)
         return false;
-    struct hf_validating validating = {.engine = engine, .shelf = shelf, .arena = arena, .pacer = pacer, .deep = deep};
+    struct hf_fates fates = {0};
+    struct hf_validating validating = {
+        .engine = engine, .shelf = shelf, .arena = arena, .pacer = pacer, .deep = deep, .fates = &fates};
     hf_shelf_await(shelf);
     bool ok = hf_shelf_check_current(engine, shelf, err) &&
               hf_snapshot_find(engine, system, id, arena, &validating.row, err) && validate(&validating, out, err);
     pthread_mutex_unlock(&shelf->judging);
     free(validating.places);
     free(validating.lost);
+    free(fates.slots);
     return ok;
 }
 
@@ -92,6 +95,7 @@ bool hf_snapshot_mark_damaged(struct hf_engine *engine, const char *system, cons
     if (!shelf)
         return false;
     hf_shelf_await(shelf);
+    shelf->examined_generation[0] = '\0'; /* somebody has seen what an examination did not */
     bool ok = hf_shelf_check_current(engine, shelf, err) &&
               hf_snapshot_set_state(engine, shelf->system_id, id, "damaged", "damaged", -1, err) &&
               reload_shelf(engine, shelf, true, err);
@@ -158,7 +162,7 @@ static bool validate(struct hf_validating *validating, struct hf_validation *out
     if (strcmp(row->state, "failed") == 0)
         return hf_error_set(err, HF_CONFLICT, "snapshot %s failed: there is nothing to validate", row->id);
     /* What was found damaged elsewhere in the generation is not forgotten for a look at this file alone. */
-    validating->deep |= is_damaged(row);
+    validating->deep |= hf_validation_is_damaged(row) && !hf_validation_was_examined(validating);
     uint64_t started_ns = hf_clock_monotonic_ns();
     if (!hf_snapshot_lease(engine, validating->shelf->system_id, row->id, err))
         return false;
@@ -180,10 +184,17 @@ static bool judge(struct hf_validating *validating, struct hf_error *err)
         return false;
     if (!validating->valid) {
         validating->was_wrong = true;
+        validating->deep |= hf_validation_is_damaged(&validating->row);
         validating->first_report = validating->report;
         snprintf(validating->what, sizeof(validating->what), "%s", validating->damage.text);
-        if (!hf_validation_heal(validating, err) || (validating->changed && !verify(validating, err)))
+        if (!hf_validation_heal(validating, validating->pacer->scrubbing, err) ||
+            (validating->changed && !verify(validating, err)))
             return false;
+    } else if (hf_validation_is_damaged(&validating->row) && !hf_validation_was_examined(validating)) {
+        struct hf_error missed; /* one look for all that were damaged with it: without it each is read by itself */
+        if (!hf_validation_heal(validating, true, &missed))
+            hf_log(HF_LOG_INFO, "generation_not_examined", missed.text, HF_LOG_TEXT("system", validating->shelf->name),
+                   HF_LOG_TEXT("snapshot", validating->row.id));
     }
     for (int i = 0; i < HF_CHECK_COUNT; i++)
         hf_check_set(validating, (enum hf_check)i, "skipped", 1, "not reached");
@@ -303,7 +314,7 @@ static void tell_healing(struct hf_validating *validating)
 static bool settle(struct hf_validating *validating, struct hf_validation *out, struct hf_error *err)
 {
     struct hf_engine *engine = validating->engine;
-    bool was_damaged = is_damaged(&validating->row);
+    bool was_damaged = hf_validation_is_damaged(&validating->row);
     if (!hf_validation_record(validating, out, err) ||
         !reload_shelf(engine, validating->shelf, !validating->valid || validating->was_wrong || was_damaged, err))
         return false;
@@ -347,7 +358,8 @@ static bool reload_shelf(struct hf_engine *engine, struct hf_shelf *shelf, bool 
     return ok;
 }
 
-/* No row of the generation claims to be whole that refers to what is lost. */
+/* No row of the generation claims to be whole that refers to what is lost. The scrub, which looks at one of those that
+ * are damaged for all of them, has the others looked at that nothing of it concerns any more. */
 static bool mark_siblings(struct hf_validating *validating, struct hf_error *err)
 {
     bool any = false;
@@ -355,8 +367,13 @@ static bool mark_siblings(struct hf_validating *validating, struct hf_error *err
         const struct hf_snapshot_row *row = &validating->rows[i];
         const char *why = NULL;
         if (strcmp(row->generation, validating->row.generation) != 0 || strcmp(row->id, validating->row.id) == 0 ||
-            strcmp(row->state, "complete") != 0 || is_damaged(row))
+            strcmp(row->state, "failed") == 0)
             continue;
+        if (hf_validation_is_damaged(row)) {
+            if (validating->pacer->scrubbing && !validating->unsure)
+                look_again_unless_hit(validating, row);
+            continue;
+        }
         if (!hf_validation_is_hit(validating, row, &why, err))
             return false;
         if (why && !mark_sibling(validating, row, why, err))
@@ -374,7 +391,8 @@ static bool mark_sibling(struct hf_validating *validating, const struct hf_snaps
                                     .arena = validating->arena,
                                     .pacer = validating->pacer,
                                     .deep = true,
-                                    .row = *row};
+                                    .row = *row,
+                                    .fates = validating->fates};
     hf_error_set(&sibling.damage, HF_DAMAGED, "%s", why);
     for (int i = 0; i < HF_CHECK_COUNT; i++)
         hf_check_set(&sibling, (enum hf_check)i, "skipped", 1, "not reached");
@@ -393,13 +411,23 @@ static bool mark_sibling(struct hf_validating *validating, const struct hf_snaps
     return ok || err->code == HF_NOT_FOUND; /* retention was there first */
 }
 
+/* It was found damaged some time; what was read now says no more why. */
+static void look_again_unless_hit(struct hf_validating *validating, const struct hf_snapshot_row *row)
+{
+    const char *why = NULL;
+    struct hf_error ignored;
+    if (hf_validation_is_hit(validating, row, &why, &ignored) && !why)
+        hf_snapshot_queue_validation(validating->engine, validating->shelf->name, row->id);
+}
+
 /* What was mended may have been all that they lacked. Asked for once at each change to the better, so it ends. */
 static void look_again_at_siblings(struct hf_validating *validating)
 {
     for (int i = 0; i < validating->row_count; i++) {
         const struct hf_snapshot_row *row = &validating->rows[i];
         if (strcmp(row->generation, validating->row.generation) == 0 && strcmp(row->id, validating->row.id) != 0 &&
-            is_damaged(row) && !hf_snapshot_queue_validation(validating->engine, validating->shelf->name, row->id))
+            hf_validation_is_damaged(row) &&
+            !hf_snapshot_queue_validation(validating->engine, validating->shelf->name, row->id))
             return; /* the scrub comes to it */
     }
 }
@@ -451,9 +479,4 @@ static void tell_damage(struct hf_engine *engine, struct hf_shelf *shelf, const 
     hf_event_emit(engine, shelf->system_id, shelf->name, HF_EV_SNAPSHOT_DAMAGED, text,
                   "snapshot %s is damaged and will not be restored: %s; the next snapshot starts a new generation", id,
                   damage);
-}
-
-static bool is_damaged(const struct hf_snapshot_row *row)
-{
-    return strcmp(row->state, "damaged") == 0 || strcmp(row->validation_status, "damaged") == 0;
 }

@@ -1,34 +1,69 @@
 /* Mending the files of a generation, and the exact account of what could not be mended. */
 #include "engine/validation_private.h"
 
+#include "core/clock.h"
 #include "core/log.h"
 #include "engine/heal.h"
 
 #include <string.h>
 
+#define EXAMINED_NS (3600 * HF_SECOND_NS) /* how long an examination spares those that were damaged with it another */
+
 HF_AUTO_DEFINE(chain, struct hf_chain *, hf_chain_free);
 
-static bool repair_file(struct hf_validating *validating, const struct hf_snapshot_row *row, struct hf_error *err);
+static bool repair_file(struct hf_validating *validating, const struct hf_snapshot_row *row, bool *sound_out,
+                        struct hf_error *err);
+static void note_examined(struct hf_validating *validating, int64_t sequence);
 static void add_place(struct hf_validating *validating, const char *file, int64_t offset);
 static bool read_all(struct hf_validating *validating, struct hf_chain *chain, struct hf_error *err);
+static bool read_one(struct hf_validating *validating, struct hf_chain *chain, const struct hf_manifest_entry *entry,
+                     bool *lost_out, struct hf_error *err);
+static struct hf_fate *find_fate(struct hf_fates *fates, const struct hf_hash *hash);
 static void add_lost(struct hf_validating *validating, const struct hf_manifest_entry *entry);
 static bool is_lost_place(const struct hf_validating *validating, const char *file, int64_t offset);
 
-bool hf_validation_heal(struct hf_validating *validating, struct hf_error *err)
+bool hf_validation_heal(struct hf_validating *validating, bool whole, struct hf_error *err)
 {
+    int64_t sound_until = -1;
+    bool gap = false;
     /* Oldest first: later files refer to what earlier ones hold. */
     for (int i = validating->row_count - 1; i >= 0; i--) {
         const struct hf_snapshot_row *row = &validating->rows[i];
+        bool needed = row->sequence <= validating->row.sequence;
         if (strcmp(row->generation, validating->row.generation) != 0 || strcmp(row->state, "failed") == 0 ||
-            row->sequence > validating->row.sequence)
+            (!needed && !whole))
             continue;
-        if (!repair_file(validating, row, err))
-            return hf_error_wrap(err, "mending the file of snapshot %s", row->id);
+        bool sound = false;
+        if (!repair_file(validating, row, &sound, err)) {
+            if (needed || err->code == HF_SHUTTING_DOWN)
+                return hf_error_wrap(err, "mending the file of snapshot %s", row->id);
+            validating->unsure = true;
+        }
+        gap |= !sound;
+        sound_until = gap ? sound_until : row->sequence;
     }
+    note_examined(validating, sound_until);
     return true;
 }
 
-static bool repair_file(struct hf_validating *validating, const struct hf_snapshot_row *row, struct hf_error *err)
+bool hf_validation_was_examined(const struct hf_validating *validating)
+{
+    const struct hf_shelf *shelf = validating->shelf;
+    return strcmp(shelf->examined_generation, validating->row.generation) == 0 &&
+           validating->row.sequence <= shelf->examined_sequence &&
+           hf_clock_monotonic_ns() - shelf->examined_ns < EXAMINED_NS;
+}
+
+static void note_examined(struct hf_validating *validating, int64_t sequence)
+{
+    struct hf_shelf *shelf = validating->shelf;
+    memcpy(shelf->examined_generation, validating->row.generation, strlen(validating->row.generation) + 1);
+    shelf->examined_sequence = sequence;
+    shelf->examined_ns = hf_clock_monotonic_ns();
+}
+
+static bool repair_file(struct hf_validating *validating, const struct hf_snapshot_row *row, bool *sound_out,
+                        struct hf_error *err)
 {
     struct hf_engine *engine = validating->engine;
     struct hf_heal_primary primary = {.engine = engine, .system = validating->shelf->name};
@@ -50,6 +85,8 @@ static bool repair_file(struct hf_validating *validating, const struct hf_snapsh
         add_place(validating, row->id, -1);
     for (int64_t i = 0; i < report.lost_count; i++)
         add_place(validating, row->id, report.lost[i].offset);
+    *sound_out = report.outcome != HF_REPAIR_DAMAGED;
+    validating->unsure |= !*sound_out && !report.file_lost && report.lost_count == 0;
     return true;
 }
 
@@ -88,23 +125,62 @@ static bool read_all(struct hf_validating *validating, struct hf_chain *chain, s
         const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
         if (!hf_manifest_entry_is_present(entry))
             continue;
-        HF_AUTO(blob) struct hf_blob *blob = NULL;
-        char origin[HF_ORIGIN_BYTES];
-        struct hf_error found;
-        if (!hf_chain_read(chain, entry, &blob, &found)) {
-            if (found.code != HF_DAMAGED && found.code != HF_NOT_FOUND) {
-                *err = found;
+        struct hf_fate *fate = find_fate(validating->fates, &entry->hash);
+        if (!fate->known) {
+            if (!read_one(validating, chain, entry, &fate->lost, err))
                 return false;
-            }
-            /* What a read and a salvage find elsewhere is not lost. */
-            if (!hf_heal_find(validating->engine, validating->shelf->name, &entry->hash, entry->bytes, HF_HEAL_THOROUGH,
-                              &blob, origin))
-                add_lost(validating, entry);
+            fate->known = true;
         }
-        if (!hf_pacer_wait(validating->pacer, validating->shelf, entry->blob_stored_bytes))
-            return hf_error_set(err, HF_SHUTTING_DOWN, "the service is stopping");
+        if (fate->lost)
+            add_lost(validating, entry);
     }
     return true;
+}
+
+static bool read_one(struct hf_validating *validating, struct hf_chain *chain, const struct hf_manifest_entry *entry,
+                     bool *lost_out, struct hf_error *err)
+{
+    HF_AUTO(blob) struct hf_blob *blob = NULL;
+    char origin[HF_ORIGIN_BYTES];
+    struct hf_error found;
+    *lost_out = false;
+    if (!hf_chain_read(chain, entry, &blob, &found)) {
+        if (found.code != HF_DAMAGED && found.code != HF_NOT_FOUND) {
+            *err = found;
+            return false;
+        }
+        /* What a read and a salvage find elsewhere is not lost. */
+        *lost_out = !hf_heal_find(validating->engine, validating->shelf->name, &entry->hash, entry->bytes,
+                                  HF_HEAL_THOROUGH, &blob, origin);
+    }
+    return hf_pacer_wait(validating->pacer, validating->shelf, entry->blob_stored_bytes) ||
+           hf_error_set(err, HF_SHUTTING_DOWN, "the service is stopping");
+}
+
+/* Never NULL; valid until the next call. A hash is as good as random. */
+static struct hf_fate *find_fate(struct hf_fates *fates, const struct hf_hash *hash)
+{
+    if (2 * (fates->count + 1) > fates->capacity) {
+        struct hf_fates larger = {.capacity = fates->capacity ? 2 * fates->capacity : 1024};
+        larger.slots = hf_alloc(larger.capacity * sizeof(larger.slots[0]));
+        for (size_t i = 0; i < fates->capacity; i++) {
+            if (fates->slots[i].used)
+                *find_fate(&larger, &fates->slots[i].hash) = fates->slots[i];
+        }
+        free(fates->slots);
+        *fates = larger;
+    }
+    uint64_t at;
+    memcpy(&at, hash->bytes, sizeof(at));
+    while (true) {
+        struct hf_fate *fate = &fates->slots[at++ % fates->capacity];
+        if (!fate->used) {
+            *fate = (struct hf_fate){.used = true, .hash = *hash};
+            fates->count++;
+        }
+        if (hf_hash_equal(&fate->hash, hash))
+            return fate;
+    }
 }
 
 static void add_lost(struct hf_validating *validating, const struct hf_manifest_entry *entry)
@@ -142,6 +218,10 @@ bool hf_validation_is_hit(struct hf_validating *validating, const struct hf_snap
         *why_out = hf_arena_strdup(validating->arena, found.text);
         return true;
     }
+    int verdict;
+    if (hf_validation_is_damaged(row) &&
+        !hf_repository_check_signature(validating->engine->repository, chain, &verdict, &found))
+        *why_out = hf_arena_strdup(validating->arena, found.text);
     for (int64_t i = 0; i < hf_chain_count(chain) && !*why_out; i++) {
         const struct hf_manifest_entry *entry = hf_chain_entry(chain, i);
         const char *file = entry->blob_file[0] ? entry->blob_file : row->id;

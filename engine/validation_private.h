@@ -9,6 +9,7 @@
 #include "repository/repair.h"
 
 #include <stdatomic.h>
+#include <string.h>
 
 /* Every check: name, and what the quality score loses when it fails altogether (docs/operations.md lists the same). The
  * first six are about bytes: where one of them fails the snapshot is damaged, and the score is made from what is left.
@@ -57,6 +58,16 @@ struct hf_lost_place {
     int64_t offset;   /* of the record; -1: the whole file */
 };
 
+/* Which contents have a copy that can be read, as far as it was asked: a table by hash. A validation and those of its
+ * siblings share one, so that each content of a generation is read once. */
+struct hf_fates {
+    struct hf_fate {
+        bool used, known, lost;
+        struct hf_hash hash;
+    } * slots; /* owns */
+    size_t count, capacity;
+};
+
 /* One validation under way; texts live in the arena. */
 struct hf_validating {
     struct hf_engine *engine;
@@ -85,6 +96,8 @@ struct hf_validating {
     int64_t contents_healed, files_replaced;
     struct hf_lost_place *places; /* owns */
     int64_t place_count, place_capacity;
+    bool unsure;            /* healing may have missed a place: a file that others need, and this one does not */
+    struct hf_fates *fates; /* borrowed */
 
     /* What the file says about itself, where the row was made when it could not be read; NULL: the row is right. */
     const struct hf_snapshot_row *corrected;
@@ -103,8 +116,16 @@ HF_MUST_USE bool hf_validation_run_paced(struct hf_engine *engine, const char *s
                                          struct hf_pacer *pacer, struct hf_arena *arena, struct hf_validation *out,
                                          struct hf_error *err);
 
+static inline bool hf_validation_is_damaged(const struct hf_snapshot_row *row)
+{
+    return strcmp(row->state, "damaged") == 0 || strcmp(row->validation_status, "damaged") == 0;
+}
+
 /* validation_heal.c. False: no verdict can be had now. */
-HF_MUST_USE bool hf_validation_heal(struct hf_validating *validating, struct hf_error *err);
+/* Every file that the snapshot can need; whole: every other file of the generation too, as far as it can be read. */
+HF_MUST_USE bool hf_validation_heal(struct hf_validating *validating, bool whole, struct hf_error *err);
+/* Was every content that this snapshot can need read a short while ago, and is it sound? */
+bool hf_validation_was_examined(const struct hf_validating *validating);
 HF_MUST_USE bool hf_validation_find_lost(struct hf_validating *validating, struct hf_error *err);
 /* Does this snapshot refer to what was lost? *why_out says what (arena). */
 HF_MUST_USE bool hf_validation_is_hit(struct hf_validating *validating, const struct hf_snapshot_row *row,
