@@ -333,7 +333,9 @@ struct holdfast_queue_options {
     bool flush_at_exit;           /* exit() flushes for at most flush_ms, as holdfast_queue_close does */
     int flush_ms;                 /* 0: 10,000 */
     /* Called for each state that was stored, was unchanged, or was given up (then receipt is NULL); with the name of
-     * its file for one in the outbox that is damaged past knowing its component. Runs in the queue's sender thread,
+     * its file for one in the outbox that is damaged past knowing its component. Also of files that can for now not be
+     * read, or not be removed once they are done with (".": the directory cannot be written to disk): told once with
+     * outbox_failed and the file's name, and tried again. Runs in the queue's sender thread,
      * which sends nothing meanwhile, and with HOLDFAST_DROP_OLDEST also in the thread whose save, or capture, found no
      * room, before that returns: perhaps in several threads at once. A save of this queue in it never waits for room
      * (where others would, it fails with queue_full); with an outbox it waits for the disk, and for a thread that is
@@ -384,9 +386,10 @@ struct holdfast_queue_counts {
 HOLDFAST_PUBLIC void holdfast_queue_count(struct holdfast_queue *queue, struct holdfast_queue_counts *out);
 
 /* Flushes for at most flush_ms and ends the queue, in any case. False with timed_out: states were left; those of an
- * outbox stay there, others are lost (on_result told). An on_result or a capture that has not returned half a second
- * later is left alone, and named in the error: until it returns, its thread lives, and with it the outbox's lock; it
- * calls nothing of the program any more. exit() leaves it as well. */
+ * outbox stay there, others are lost (on_result told). False with outbox_failed: nothing was left to store, but files
+ * of the outbox could not be removed. An on_result or a capture that has not returned half a second later is left
+ * alone, and named in the error: until it returns, its thread lives, and with it the outbox's lock; it calls nothing of
+ * the program any more. exit() leaves it as well. */
 HOLDFAST_PUBLIC bool holdfast_queue_close(struct holdfast_queue *queue, struct holdfast_error *err);
 
 /* ---- anything else ----------------------------------------------------------------------------------------------- */

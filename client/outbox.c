@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -17,7 +18,9 @@
 #define LOCK_FILE        "lock"
 #define STATE_SUFFIX     ".state"
 #define TEMPORARY_PREFIX ".tmp-"
+#define DAMAGED_SUFFIX   ".damaged"
 #define FILES_MAX        1000000 /* more than that cannot be meant */
+#define NAMES_TRIED_MAX  100     /* of temporary files */
 #define PATH_BYTES       (HF_OUTBOX_NAME_BYTES + 48)
 
 struct hf_outbox {
@@ -39,21 +42,29 @@ struct findings {
 };
 
 static bool open_directory(struct hf_outbox *outbox, struct holdfast_error *err);
+static bool sync_parent(struct hf_outbox *outbox, bool made, struct holdfast_error *err);
+static bool lock(struct hf_outbox *outbox, struct holdfast_error *err);
 static void remove_unfinished(struct hf_outbox *outbox);
 static DIR *list(const struct hf_outbox *outbox);
 static bool scan_one(struct hf_outbox *outbox, const char *name, struct findings *findings,
                      const struct hf_outbox_visitor *visitor, struct holdfast_error *err);
+static void note_damaged(struct hf_outbox *outbox, const char *name, const struct hf_outbox_visitor *visitor);
 static int open_file(const struct hf_outbox *outbox, const char *name, struct stat *status_out);
 static bool has_suffix(const char *name, const char *suffix);
 static int by_time(const void *a, const void *b);
-static bool write_file(struct hf_outbox *outbox, const char *name, const struct hf_queue_state *state,
+static bool is_broken(struct hf_outbox *outbox);
+static bool fail_broken(const struct hf_outbox *outbox, struct holdfast_error *err);
+static int create_temporary(struct hf_outbox *outbox, const char *name, char out[PATH_BYTES]);
+static bool write_file(struct hf_outbox *outbox, int fd, const struct hf_queue_state *state,
                        struct holdfast_error *err);
 static bool write_all(int fd, const void *data, size_t bytes);
 static enum hf_outbox_reading read_file(struct hf_outbox *outbox, int fd, struct hf_outbox_header *header,
                                         struct hf_blob **data_out, struct holdfast_error *err);
 static enum hf_outbox_reading check_file(struct hf_outbox *outbox, int fd, struct holdfast_error *err);
 static bool read_all(int fd, void *out, size_t bytes, off_t offset, size_t *got_out);
-static void rename_aside(struct hf_outbox *outbox, const char *name, const char *suffix);
+static bool rename_aside(struct hf_outbox *outbox, const char *name, const char *suffix);
+static bool fail_to_clear(struct hf_outbox *outbox, const char *name, bool mark, struct holdfast_error *err);
+static bool mark_done(struct hf_outbox *outbox, const char *name);
 static bool fail(const struct hf_outbox *outbox, struct holdfast_error *err, const char *what);
 
 bool hf_outbox_open(const char *directory, const char *system, struct hf_outbox **out, struct holdfast_error *err)
@@ -112,10 +123,13 @@ bool hf_outbox_scan(struct hf_outbox *outbox, const struct hf_outbox_visitor *vi
 bool hf_outbox_put(struct hf_outbox *outbox, const struct hf_queue_state *state, struct holdfast_error *err)
 {
     char name[HF_OUTBOX_NAME_BYTES], temporary[PATH_BYTES];
+    if (is_broken(outbox))
+        return fail_broken(outbox, err);
     hf_outbox_file_name(state->component, name);
-    snprintf(temporary, sizeof(temporary), TEMPORARY_PREFIX "%llu-%s",
-             (unsigned long long)atomic_fetch_add(&outbox->temporary, 1), name);
-    if (!write_file(outbox, temporary, state, err)) {
+    int fd = create_temporary(outbox, name, temporary);
+    if (fd < 0)
+        return fail(outbox, err, "a state cannot be written");
+    if (!write_file(outbox, fd, state, err)) {
         unlinkat(outbox->directory_fd, temporary, 0);
         return false;
     }
@@ -168,19 +182,22 @@ enum hf_outbox_reading hf_outbox_read(struct hf_outbox *outbox, const char *comp
     return HF_OUTBOX_READ;
 }
 
-void hf_outbox_remove(struct hf_outbox *outbox, const char *component)
+bool hf_outbox_remove(struct hf_outbox *outbox, const char *component, struct holdfast_error *err)
 {
     char name[HF_OUTBOX_NAME_BYTES];
     hf_outbox_file_name(component, name);
-    (void)hf_fault("outbox_before_remove");
-    unlinkat(outbox->directory_fd, name, 0);
+    errno = EIO;
+    if (!hf_fault("outbox_before_remove") && (unlinkat(outbox->directory_fd, name, 0) == 0 || errno == ENOENT))
+        return true;
+    return fail_to_clear(outbox, name, true, err);
 }
 
-void hf_outbox_set_aside(struct hf_outbox *outbox, const char *component, const char *suffix)
+bool hf_outbox_set_aside(struct hf_outbox *outbox, const char *component, const char *suffix,
+                         struct holdfast_error *err)
 {
     char name[HF_OUTBOX_NAME_BYTES];
     hf_outbox_file_name(component, name);
-    rename_aside(outbox, name, suffix);
+    return rename_aside(outbox, name, suffix) || fail_to_clear(outbox, name, strcmp(suffix, DAMAGED_SUFFIX) != 0, err);
 }
 
 /* One thread fsyncs for all whose change was made before it began. A directory whose fsync failed once may say yes the
@@ -206,11 +223,7 @@ bool hf_outbox_sync(struct hf_outbox *outbox, struct holdfast_error *err)
     }
     bool ok = outbox->changes_synced >= mine;
     pthread_mutex_unlock(&outbox->sync_lock);
-    return ok ||
-           hf_problem_set(err, HF_QUEUE_OUTBOX, false,
-                          "outbox %s: the directory could not be written to disk; nothing can be kept there until "
-                          "it is opened again",
-                          outbox->directory);
+    return ok || fail_broken(outbox, err);
 }
 
 static bool open_directory(struct hf_outbox *outbox, struct holdfast_error *err)
@@ -221,16 +234,35 @@ static bool open_directory(struct hf_outbox *outbox, struct holdfast_error *err)
     outbox->directory_fd = open(outbox->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (outbox->directory_fd < 0)
         return fail(outbox, err, "its directory cannot be opened");
+    return sync_parent(outbox, made, err) && lock(outbox, err);
+}
+
+/* Also of a directory that was there: who made it may have died, or failed, before it was on disk. One that we did not
+ * make may lie in a place that cannot be read, or is no disk. */
+static bool sync_parent(struct hf_outbox *outbox, bool made, struct holdfast_error *err)
+{
     HF_AUTO(close) int parent = openat(outbox->directory_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (made && (parent < 0 || fsync(parent) != 0))
-        return fail(outbox, err, "its directory cannot be written to disk");
+    errno = EIO;
+    bool ok = parent >= 0 && !hf_fault("outbox_parent_sync") && fsync(parent) == 0;
+    if (ok || (!made && (parent < 0 || errno != EIO)))
+        return true;
+    fail(outbox, err, "its directory cannot be written to disk");
+    if (made)
+        rmdir(outbox->directory);
+    return false;
+}
+
+static bool lock(struct hf_outbox *outbox, struct holdfast_error *err)
+{
     outbox->lock_fd = openat(outbox->directory_fd, LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (outbox->lock_fd < 0)
         return fail(outbox, err, "its lock file cannot be opened");
-    if (flock(outbox->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return true;
-    if (errno != EWOULDBLOCK)
+    bool locked = flock(outbox->lock_fd, LOCK_EX | LOCK_NB) == 0;
+    if (!locked && errno != EWOULDBLOCK)
         return fail(outbox, err, "it cannot be locked");
+    /* Not every file system can lock a directory. */
+    if (locked && (flock(outbox->directory_fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK))
+        return true;
     return hf_problem_set(err, HF_QUEUE_OUTBOX, true,
                           "outbox %s: another queue has it open; give each process a directory of its own",
                           outbox->directory);
@@ -270,6 +302,10 @@ static bool scan_one(struct hf_outbox *outbox, const char *name, struct findings
     bool file = fd >= 0 && S_ISREG(status.st_mode);
     if ((fd < 0 && errno != ELOOP && errno != ENXIO) || (file && !read_all(fd, text, sizeof(text), 0, &got)))
         return fail(outbox, err, "a state cannot be read");
+    if (file && hf_outbox_file_is_done(text, got)) {
+        unlinkat(outbox->directory_fd, name, 0); /* should it stay, it is no worse than before */
+        return true;
+    }
     bool sensible =
         file && hf_outbox_file_read_header(text, got, &header) && (uint64_t)status.st_size >= header.header_bytes;
     if (sensible)
@@ -279,8 +315,7 @@ static bool scan_one(struct hf_outbox *outbox, const char *name, struct findings
     if (reading == HF_OUTBOX_LATER)
         return false;
     if (!sensible || strcmp(name, expected) != 0 || reading != HF_OUTBOX_READ) {
-        rename_aside(outbox, name, ".damaged");
-        visitor->damaged(visitor->context, name);
+        note_damaged(outbox, name, visitor);
         return true;
     }
     if (other)
@@ -300,6 +335,22 @@ static bool scan_one(struct hf_outbox *outbox, const char *name, struct findings
     state->bytes = (size_t)status.st_size - header.header_bytes; /* whatever the line says */
     findings->states[findings->count++] = state;
     return true;
+}
+
+static void note_damaged(struct hf_outbox *outbox, const char *name, const struct hf_outbox_visitor *visitor)
+{
+    struct holdfast_error told;
+    if (rename_aside(outbox, name, DAMAGED_SUFFIX))
+        hf_problem_set(&told, HF_QUEUE_OUTBOX, false,
+                       "outbox: the file %.128s is damaged; it is set aside under a name that ends in " DAMAGED_SUFFIX,
+                       name);
+    else
+        hf_problem_set(
+            &told, HF_QUEUE_OUTBOX, false,
+            "outbox: the file %.128s is damaged; it is not sent, and could not be renamed to end in " DAMAGED_SUFFIX
+            ": %s",
+            name, strerror(errno));
+    visitor->damaged(visitor->context, name, &told);
 }
 
 /* Something may lie under the name that is no file at all: a pipe, that must not be waited for; a link, or a socket,
@@ -326,16 +377,43 @@ static int by_time(const void *a, const void *b)
     return (first->queued_at_ms > second->queued_at_ms) - (first->queued_at_ms < second->queued_at_ms);
 }
 
-static bool write_file(struct hf_outbox *outbox, const char *name, const struct hf_queue_state *state,
-                       struct holdfast_error *err)
+static bool is_broken(struct hf_outbox *outbox)
+{
+    pthread_mutex_lock(&outbox->sync_lock);
+    bool broken = outbox->broken;
+    pthread_mutex_unlock(&outbox->sync_lock);
+    return broken;
+}
+
+static bool fail_broken(const struct hf_outbox *outbox, struct holdfast_error *err)
+{
+    return hf_problem_set(
+        err, HF_QUEUE_OUTBOX, false,
+        "outbox %s: the directory could not be written to disk; nothing can be kept there, nor surely "
+        "removed, until it is opened again",
+        outbox->directory);
+}
+
+/* What else begins with a dot may have such a name already, and stay. Below 0: errno says why. */
+static int create_temporary(struct hf_outbox *outbox, const char *name, char out[PATH_BYTES])
+{
+    int fd = -1;
+    errno = EEXIST;
+    for (int i = 0; i < NAMES_TRIED_MAX && fd < 0 && errno == EEXIST; i++) {
+        snprintf(out, PATH_BYTES, TEMPORARY_PREFIX "%llu-%s",
+                 (unsigned long long)atomic_fetch_add(&outbox->temporary, 1), name);
+        fd = openat(outbox->directory_fd, out, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    }
+    return fd;
+}
+
+/* Closes fd. */
+static bool write_file(struct hf_outbox *outbox, int fd, const struct hf_queue_state *state, struct holdfast_error *err)
 {
     HF_AUTO(buf) struct hf_buf header;
     hf_buf_init(&header, HF_OUTBOX_HEADER_MAX);
     hf_outbox_file_write_header(&header, outbox->system, state);
     HF_ASSERT(!header.failed);
-    int fd = openat(outbox->directory_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return fail(outbox, err, "a state cannot be written");
     if (hf_fault("outbox_no_space"))
         errno = ENOSPC;
     else if (write_all(fd, header.data, header.bytes) && !hf_fault("outbox_midway") &&
@@ -350,8 +428,9 @@ static bool write_all(int fd, const void *data, size_t bytes)
 {
     const char *at = data;
     while (bytes > 0) {
+        errno = EIO; /* for a disk that takes nothing, and says nothing */
         ssize_t written = write(fd, at, bytes);
-        if (written < 0 && errno != EINTR)
+        if (written == 0 || (written < 0 && errno != EINTR))
             return false;
         if (written > 0) {
             at += written;
@@ -395,6 +474,9 @@ static enum hf_outbox_reading read_file(struct hf_outbox *outbox, int fd, struct
 static bool read_all(int fd, void *out, size_t bytes, off_t offset, size_t *got_out)
 {
     size_t got = 0;
+    errno = EIO;
+    if (hf_fault("outbox_read"))
+        return false;
     while (got < bytes) {
         ssize_t more = pread(fd, (char *)out + got, bytes - got, offset + (off_t)got);
         if (more < 0 && errno != EINTR)
@@ -417,10 +499,33 @@ static enum hf_outbox_reading check_file(struct hf_outbox *outbox, int fd, struc
     return reading;
 }
 
-static void rename_aside(struct hf_outbox *outbox, const char *name, const char *suffix)
+/* On failure errno says why. */
+static bool rename_aside(struct hf_outbox *outbox, const char *name, const char *suffix)
 {
-    HF_AUTO(free) char *aside = hf_format("%s%s", name, suffix);
-    renameat(outbox->directory_fd, name, outbox->directory_fd, aside);
+    char aside[NAME_MAX + 32];
+    snprintf(aside, sizeof(aside), "%s%s", name, suffix);
+    return renameat(outbox->directory_fd, name, outbox->directory_fd, aside) == 0 || errno == ENOENT;
+}
+
+/* errno says why. */
+static bool fail_to_clear(struct hf_outbox *outbox, const char *name, bool mark, struct holdfast_error *err)
+{
+    int reason = errno;
+    bool never_sent = !mark || mark_done(outbox, name);
+    return hf_problem_set(err, HF_QUEUE_OUTBOX, true,
+                          "outbox %s: the file %s is done with, and cannot be %s: %s; it is tried again, and %s",
+                          outbox->directory, name, mark ? "removed" : "set aside", strerror(reason),
+                          never_sent ? "no process will send it"
+                                     : "should this process end before, the next one will send it again");
+}
+
+static bool mark_done(struct hf_outbox *outbox, const char *name)
+{
+    struct stat status;
+    HF_AUTO(close) int fd = openat(outbox->directory_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    size_t bytes = strlen(HF_OUTBOX_DONE_LINE);
+    return fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) &&
+           pwrite(fd, HF_OUTBOX_DONE_LINE, bytes, 0) == (ssize_t)bytes && fsync(fd) == 0;
 }
 
 /* errno says why. A full disk is worth a word of its own. */

@@ -3,8 +3,9 @@
  * renamed, the directory fsynced. Different components may be worked on by several threads at once; for one component
  * the caller sees to it that there is one at a time.
  *
- * The lock is flock(2) on a file in the directory. A child made by fork() without exec shares it: while the child
- * lives, the directory stays locked, though the parent died. */
+ * The lock is flock(2) on a file in the directory, and on the directory itself, where that can be: who removes the file
+ * has removed no lock. A child made by fork() without exec shares it: while the child lives, the directory stays
+ * locked, though the parent died. */
 #ifndef HF_CLIENT_OUTBOX_H
 #define HF_CLIENT_OUTBOX_H
 
@@ -18,18 +19,18 @@ bool hf_outbox_open(const char *directory, const char *system, struct hf_outbox 
 void hf_outbox_close(struct hf_outbox *outbox); /* accepts NULL */
 
 /* Lists what an earlier process left, the oldest first: found is called with what each file says of itself (owns it;
- * its data is still NULL), damaged with the name of one that says nothing sensible, which is set aside. Fails with
- * outbox_failed, also when a state belongs to another system. */
+ * its data is still NULL), damaged with the name of one that says nothing sensible, which is set aside, and what to
+ * tell of it. Fails with outbox_failed, also when a state belongs to another system. */
 struct hf_outbox_visitor {
     void (*found)(void *context, struct hf_queue_state *state);
-    void (*damaged)(void *context, const char *file);
+    void (*damaged)(void *context, const char *file, const struct holdfast_error *told);
     void *context;
 };
 bool hf_outbox_scan(struct hf_outbox *outbox, const struct hf_outbox_visitor *visitor, struct holdfast_error *err);
 
 /* Puts the state on disk, in the place of an earlier one of the component. On failure (outbox_failed) the earlier one
- * is still there, except after "the directory could not be written": then nobody knows, and every further call fails.
- */
+ * is still there, except after "the directory could not be written": then it may be this one, and every further call
+ * fails and changes nothing. */
 bool hf_outbox_put(struct hf_outbox *outbox, const struct hf_queue_state *state, struct holdfast_error *err);
 
 enum hf_outbox_reading {
@@ -42,10 +43,13 @@ enum hf_outbox_reading {
 enum hf_outbox_reading hf_outbox_read(struct hf_outbox *outbox, const char *component, struct hf_queue_state **out,
                                       struct holdfast_error *err);
 
-/* Removes the component's file; lasting once hf_outbox_sync was called. */
-void hf_outbox_remove(struct hf_outbox *outbox, const char *component);
-/* Renames it to end in suffix (".damaged", ".refused"), in the place of an earlier one of this name. */
-void hf_outbox_set_aside(struct hf_outbox *outbox, const char *component, const char *suffix);
+/* Removes the component's file, or renames it to end in suffix (".damaged", ".refused") in the place of an earlier one
+ * of this name; lasting once hf_outbox_sync was called. No file is as good. On failure (outbox_failed) it is marked, if
+ * that can be done, so that no scan lists it; one that is damaged never is sent, and stays as it is. */
+bool hf_outbox_remove(struct hf_outbox *outbox, const char *component, struct holdfast_error *err);
+bool hf_outbox_set_aside(struct hf_outbox *outbox, const char *component, const char *suffix,
+                         struct holdfast_error *err);
+/* Makes what was put, removed and set aside last. After a failure (outbox_failed) every further one fails. */
 bool hf_outbox_sync(struct hf_outbox *outbox, struct holdfast_error *err);
 
 #endif

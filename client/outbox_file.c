@@ -10,6 +10,8 @@
 #define READABLE_MAX   64
 #define DISTINCT_BYTES 16 /* of the hash of the name: enough that no two names ever share them */
 
+_Static_assert(sizeof(FIRST_LINE) == sizeof(HF_OUTBOX_DONE_LINE), "the one is written over the other");
+
 /* What is left of the lines to read. */
 struct cursor {
     const char *at, *end;
@@ -72,6 +74,12 @@ bool hf_outbox_file_read_header(const void *file, size_t bytes, struct hf_outbox
     state->bytes = (size_t)size;
     out->header_bytes = (size_t)(cursor.at - (const char *)file);
     return hf_name_is_valid(state->component, strlen(state->component)) && out->header_bytes <= HF_OUTBOX_HEADER_MAX;
+}
+
+bool hf_outbox_file_is_done(const void *file, size_t bytes)
+{
+    size_t length = strlen(HF_OUTBOX_DONE_LINE);
+    return bytes >= length && memcmp(file, HF_OUTBOX_DONE_LINE, length) == 0;
 }
 
 bool hf_outbox_file_is_sound(const struct hf_outbox_header *header, const void *header_text, const void *data,

@@ -9,6 +9,9 @@
 #define HF_OUTBOX_HEADER_MAX 1024
 #define HF_OUTBOX_NAME_BYTES 112 /* "agent-7-0123456789abcdef0123456789abcdef.state" */
 
+/* Written over the first line, which is as long, where a file that needs no sending any more cannot be removed. */
+#define HF_OUTBOX_DONE_LINE "done-with-state 1\n"
+
 /* The file of a component: what is readable of its name, without capitals as there are places that do not tell them
  * apart, then what tells it from all others. */
 void hf_outbox_file_name(const char *component, char out[HF_OUTBOX_NAME_BYTES]);
@@ -26,6 +29,8 @@ struct hf_outbox_header {
     size_t header_bytes;
 };
 bool hf_outbox_file_read_header(const void *file, size_t bytes, struct hf_outbox_header *out);
+
+bool hf_outbox_file_is_done(const void *file, size_t bytes);
 
 /* Whether the lines and the state are what was written. */
 bool hf_outbox_file_is_sound(const struct hf_outbox_header *header, const void *header_text, const void *data,

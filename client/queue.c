@@ -19,7 +19,7 @@ static bool check_options(const struct holdfast_queue_options *options, struct h
 static struct holdfast_queue *make(struct holdfast *service, const struct holdfast_queue_options *options);
 static bool open_outbox(struct holdfast_queue *queue, const char *directory, struct holdfast_error *err);
 static void add_leftover(void *context, struct hf_queue_state *state);
-static void add_damaged(void *context, const char *file);
+static void add_damaged(void *context, const char *file, const struct holdfast_error *told);
 static bool start(struct holdfast_queue *queue, struct holdfast_error *err);
 static void destroy(struct holdfast_queue *queue);
 static bool is_usable(struct holdfast_queue *queue, struct holdfast_error *err);
@@ -263,11 +263,11 @@ static void add_leftover(void *context, struct hf_queue_state *state)
     hf_queue_publish(queue, entry, state);
 }
 
-static void add_damaged(void *context, const char *file)
+static void add_damaged(void *context, const char *file, const struct holdfast_error *told)
 {
     struct holdfast_queue *queue = context;
-    queue->damaged = hf_realloc(queue->damaged, (queue->damaged_count + 1) * sizeof(char *));
-    queue->damaged[queue->damaged_count++] = hf_strdup(file);
+    queue->damaged = hf_realloc(queue->damaged, (queue->damaged_count + 1) * sizeof(*queue->damaged));
+    queue->damaged[queue->damaged_count++] = (struct hf_queue_damaged){hf_strdup(file), *told};
 }
 
 static bool start(struct holdfast_queue *queue, struct holdfast_error *err)
@@ -292,7 +292,7 @@ static void destroy(struct holdfast_queue *queue)
     hf_outbox_close(queue->outbox);
     hf_queue_table_done(&queue->table);
     for (size_t i = 0; i < queue->damaged_count; i++)
-        free(queue->damaged[i]);
+        free(queue->damaged[i].file);
     free(queue->damaged);
     pthread_cond_destroy(&queue->work);
     pthread_cond_destroy(&queue->changed);
@@ -421,11 +421,16 @@ static bool is_outstanding(const struct holdfast_queue *queue, uint64_t order)
 static bool report_rest(struct holdfast_queue *queue, struct holdfast_error *err)
 {
     pthread_mutex_lock(&queue->lock);
-    size_t kept = queue->counts.waiting, lost = queue->lost;
+    size_t kept = queue->counts.waiting, lost = queue->lost, left = queue->table.left_count;
     bool cancelled = hf_queue_is_cancelled(queue);
     pthread_mutex_unlock(&queue->lock);
-    if (kept + lost == 0)
+    if (kept + lost + left == 0)
         return true;
+    if (kept + lost == 0)
+        return hf_problem_set(err, HF_QUEUE_OUTBOX, false,
+                              "the queue was closed with nothing left to store, but %zu files in its outbox could not "
+                              "be removed",
+                              left);
     return hf_problem_set(err, cancelled ? HF_PROBLEM_CANCELLED : HF_PROBLEM_TIMED_OUT, false,
                           "the queue was closed with %zu states not stored: %s", kept + lost,
                           lost ? "they are lost" : "they stay in the outbox");

@@ -27,6 +27,12 @@ struct hf_queue_batch {
     bool unchanged; /* there is nothing to send, only to tell */
 };
 
+/* A file of the outbox that says nothing sensible. */
+struct hf_queue_damaged {
+    char *file;
+    struct holdfast_error told;
+};
+
 struct hf_queue_exit; /* queue_exit.c */
 
 struct holdfast_queue {
@@ -37,9 +43,9 @@ struct holdfast_queue {
     struct hf_queue_exit *exit; /* NULL: not asked for */
     pid_t process;              /* that made it: a child has neither its threads nor its locks in a usable state */
     pthread_t sender;
-    atomic_bool stop;            /* ends the sender, and the call it is in */
-    struct hf_queue_batch batch; /* the sender's own */
-    char **damaged;              /* names of files, told by the sender when it begins */
+    atomic_bool stop;                 /* ends the sender, and the call it is in */
+    struct hf_queue_batch batch;      /* the sender's own */
+    struct hf_queue_damaged *damaged; /* told by the sender when it begins */
     size_t damaged_count;
 
     atomic_int owners; /* who still uses the memory: until it is closed one, each thread of its own, each caller */
@@ -57,6 +63,9 @@ struct holdfast_queue {
     char told[HF_NAME_MAX + 1];          /* about this, the last of them */
     int hurrying;                        /* flushes: neither intervals nor long pauses */
     int failures;                        /* of the service, one after the other */
+    int file_failures;                   /* to remove files, the same */
+    uint64_t files_at_ns;                /* when it is tried again, if any is left */
+    bool unsure_told;                    /* that the outbox's directory cannot be written to disk */
     uint64_t retry_at_ns;                /* nothing is sent before */
     uint64_t told_until_ns;              /* the same, by Retry-After: a flush does not cut it short */
     bool closing;                        /* nothing is queued any more but the last captures, nobody waits any more */
@@ -109,6 +118,21 @@ void hf_queue_give_up(struct holdfast_queue *queue, struct hf_queue_entry *entry
 void hf_queue_put_back(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], size_t count, bool first);
 /* At the end, without an outbox: what is left is lost, and told. */
 void hf_queue_lose_rest(struct holdfast_queue *queue);
+
+/* ---- queue_files.c ---- */
+
+/* Removes the files of entries that are busy for that, or (suffix, borrowed for ever) sets them aside, and ends the
+ * `busy`. What fails is told, and tried again. At most HF_QUEUE_BATCH_MAX entries; the lock is not held. */
+void hf_queue_clear_files(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], size_t count,
+                          const char *suffix);
+/* A file is there that could not be removed, or is there no more. The lock is held. */
+void hf_queue_note_left(struct hf_queue_entry *entry, const char *suffix);
+void hf_queue_note_gone(struct hf_queue_entry *entry);
+/* Tells on_result of the component's file, by its name, not of a state. The lock is not held. */
+void hf_queue_tell_file(struct holdfast_queue *queue, const char *component, const struct holdfast_error *err);
+/* Tries again to clear what is left, if it is time, at the end in any case. The lock is held; true: it was released
+ * meanwhile. */
+bool hf_queue_retry_files(struct holdfast_queue *queue, bool at_end);
 
 /* ---- queue_exit.c ---- */
 

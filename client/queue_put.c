@@ -46,7 +46,6 @@ bool hf_queue_put(struct holdfast_queue *queue, struct hf_queue_state *state, st
             entry->asked = state->asked > entry->asked ? state->asked : entry->asked;
             state->order = ++queue->order;
             hf_queue_publish(queue, entry, state);
-            pthread_cond_signal(&queue->work);
         } else {
             hf_queue_discard(queue, state);
             hf_queue_table_place(&queue->table, entry, false);
@@ -54,6 +53,7 @@ bool hf_queue_put(struct holdfast_queue *queue, struct hf_queue_state *state, st
     } else {
         hf_queue_state_free(state);
     }
+    pthread_cond_signal(&queue->work); /* also after a failure: what waits was passed over while its file was written */
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
     return ok;
@@ -181,10 +181,8 @@ static void give_way(struct holdfast_queue *queue, struct hf_queue_entry *entry)
     hf_queue_table_place(&queue->table, entry, false);
     if (entry->busy) {
         pthread_mutex_unlock(&queue->lock);
-        hf_outbox_remove(queue->outbox, component);
-        (void)hf_outbox_sync(queue->outbox, NULL); /* once told, it must not come back */
+        hf_queue_clear_files(queue, &entry, 1, NULL);
         pthread_mutex_lock(&queue->lock);
-        entry->busy = entry->has_file = entry->file_is_done = false; /* who is told may save it again */
     }
     pthread_cond_broadcast(&queue->changed);
     pthread_mutex_unlock(&queue->lock);
@@ -229,13 +227,16 @@ static bool write_file(struct holdfast_queue *queue, struct hf_queue_entry *entr
     bool ok = hf_outbox_put(queue->outbox, &written, err);
     pthread_mutex_lock(&queue->lock);
     if (ok) {
+        hf_queue_note_gone(entry);
         entry->has_file = true;
-        entry->file_is_done = false;
-    } else if (entry->file_is_done) {
+    } else if (entry->file_is_done || !entry->has_file) { /* nothing waits that the file could stand for */
         pthread_mutex_unlock(&queue->lock);
-        hf_outbox_remove(queue->outbox, entry->component);
+        bool gone = hf_outbox_remove(queue->outbox, entry->component, NULL);
         pthread_mutex_lock(&queue->lock);
-        entry->has_file = entry->file_is_done = false;
+        if (gone)
+            hf_queue_note_gone(entry);
+        else
+            hf_queue_note_left(entry, NULL); /* told by the sender, which tries again */
     }
     entry->busy = false;
     return ok;

@@ -7,30 +7,22 @@
 
 static void remember(struct hf_queue_entry *entry, const struct holdfast_receipt *receipt);
 static bool take_file(struct holdfast_queue *queue, struct hf_queue_entry *entry);
-static void release_files(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], const bool had_file[],
-                          size_t count);
 static void finish(struct holdfast_queue *queue, struct hf_queue_entry *entry);
 
 void hf_queue_acknowledge(struct holdfast_queue *queue, struct hf_queue_entry *const entries[],
                           const struct holdfast_receipt receipts[], size_t count)
 {
-    bool had_file[HF_QUEUE_BATCH_MAX], any = false;
+    struct hf_queue_entry *cleared[HF_QUEUE_BATCH_MAX];
+    size_t cleared_count = 0;
     pthread_mutex_lock(&queue->lock);
     for (size_t i = 0; i < count; i++) {
         remember(entries[i], &receipts[i]);
-        had_file[i] = take_file(queue, entries[i]);
+        if (take_file(queue, entries[i]))
+            cleared[cleared_count++] = entries[i];
     }
     pthread_mutex_unlock(&queue->lock);
-    for (size_t i = 0; i < count; i++)
-        if (had_file[i]) {
-            any = true;
-            hf_outbox_remove(queue->outbox, entries[i]->component);
-        }
     /* Once told, a state must not come back: the program may go on to save the component another way. */
-    if (any) {
-        (void)hf_outbox_sync(queue->outbox, NULL);
-        release_files(queue, entries, had_file, count);
-    }
+    hf_queue_clear_files(queue, cleared, cleared_count, NULL);
     for (size_t i = 0; i < count; i++)
         hf_queue_tell(queue, entries[i]->component, &receipts[i], NULL);
     pthread_mutex_lock(&queue->lock);
@@ -50,11 +42,7 @@ void hf_queue_give_up(struct holdfast_queue *queue, struct hf_queue_entry *entry
     pthread_mutex_lock(&queue->lock);
     bool had_file = suffix && take_file(queue, entry);
     pthread_mutex_unlock(&queue->lock);
-    if (had_file) {
-        hf_outbox_set_aside(queue->outbox, entry->component, suffix);
-        (void)hf_outbox_sync(queue->outbox, NULL);
-        release_files(queue, &entry, &had_file, 1);
-    }
+    hf_queue_clear_files(queue, &entry, had_file ? 1 : 0, suffix);
     hf_queue_tell(queue, entry->component, NULL, err);
     pthread_mutex_lock(&queue->lock);
     queue->counts.given_up++;
@@ -119,8 +107,8 @@ static void remember(struct hf_queue_entry *entry, const struct holdfast_receipt
     memcpy(entry->content_type, state->content_type, sizeof(entry->content_type));
 }
 
-/* True: the file holds what was being sent, and is ours until release_files. A newer state may have its place already;
- * one that is just being written is left to who writes it. */
+/* True: the file holds what was being sent, and is ours until hf_queue_clear_files. A newer state may have its place
+ * already; one that is just being written is left to who writes it. */
 static bool take_file(struct holdfast_queue *queue, struct hf_queue_entry *entry)
 {
     if (!queue->outbox || !entry->has_file || entry->pending)
@@ -131,18 +119,6 @@ static bool take_file(struct holdfast_queue *queue, struct hf_queue_entry *entry
     }
     entry->busy = true;
     return true;
-}
-
-/* They are gone, and others may write new ones: on_result itself, or whoever waits for what it does. */
-static void release_files(struct holdfast_queue *queue, struct hf_queue_entry *const entries[], const bool had_file[],
-                          size_t count)
-{
-    pthread_mutex_lock(&queue->lock);
-    for (size_t i = 0; i < count; i++)
-        if (had_file[i])
-            entries[i]->busy = entries[i]->has_file = entries[i]->file_is_done = false;
-    pthread_cond_broadcast(&queue->changed);
-    pthread_mutex_unlock(&queue->lock);
 }
 
 static void finish(struct holdfast_queue *queue, struct hf_queue_entry *entry)

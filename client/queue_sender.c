@@ -50,7 +50,9 @@ void *hf_queue_run_sender(void *argument)
     tell_damaged(queue);
     pthread_mutex_lock(&queue->lock);
     while (!atomic_load(&queue->stop)) {
-        uint64_t wake_ns = UINT64_MAX;
+        uint64_t wake_ns = queue->table.left_count > 0 ? queue->files_at_ns : UINT64_MAX;
+        if (hf_queue_retry_files(queue, false))
+            continue;
         if (!hf_queue_is_cancelled(queue) && pick(queue, &wake_ns)) {
             pthread_mutex_unlock(&queue->lock);
             send_batch(queue);
@@ -70,6 +72,7 @@ void *hf_queue_run_sender(void *argument)
         pthread_mutex_lock(&queue->lock);
         queue->batch.count = 0;
     }
+    (void)hf_queue_retry_files(queue, true);
     pthread_mutex_unlock(&queue->lock);
     if (!queue->outbox)
         hf_queue_lose_rest(queue);
@@ -85,13 +88,8 @@ static void tell_damaged(struct holdfast_queue *queue)
 {
     pthread_mutex_lock(&queue->lock); /* the thread that started this one has written all */
     pthread_mutex_unlock(&queue->lock);
-    for (size_t i = 0; i < queue->damaged_count; i++) {
-        struct holdfast_error told;
-        hf_problem_set(&told, HF_QUEUE_OUTBOX, false,
-                       "outbox: the file %s is damaged; it is set aside under a name that ends in .damaged",
-                       queue->damaged[i]);
-        hf_queue_tell(queue, queue->damaged[i], NULL, &told);
-    }
+    for (size_t i = 0; i < queue->damaged_count; i++)
+        hf_queue_tell(queue, queue->damaged[i].file, NULL, &queue->damaged[i].told);
 }
 
 /* Fills the batch with what can be sent, or told, now; else says when to look again. The lock is held. */
@@ -229,22 +227,27 @@ static bool read_file(struct holdfast_queue *queue, struct hf_queue_entry *entry
         return false;
     }
     if (reading == HF_OUTBOX_LATER) {
+        if (entry->failures == 0)
+            hf_queue_tell_file(queue, entry->component, &err);
         pause_one(queue, entry, 0);
         return false;
     }
-    /* A saver has replaced the file meanwhile: that is what is sent then. */
-    if (state->epoch != listed->epoch || state->queued_at_ms != listed->queued_at_ms || state->bytes != listed->bytes ||
-        strcmp(state->event, listed->event) != 0) {
-        hf_queue_state_free(state);
-        hf_queue_put_back(queue, &entry, 1, false);
-        return false;
-    }
+    /* A saver has replaced the file meanwhile, or is about to: that is what is sent then. One that was replaced in
+     * vain, as its directory could not be written, holds all that there is of the component. */
+    bool replaced = state->epoch != listed->epoch || state->queued_at_ms != listed->queued_at_ms ||
+                    state->bytes != listed->bytes || strcmp(state->event, listed->event) != 0;
     pthread_mutex_lock(&queue->lock);
-    state->order = listed->order;
-    entry->sending = state;
+    bool awaited = replaced && (entry->pending || entry->busy);
+    if (!awaited) {
+        state->order = listed->order;
+        entry->sending = state;
+        queue->counts.waiting_bytes = queue->counts.waiting_bytes - listed->bytes + state->bytes;
+    }
     pthread_mutex_unlock(&queue->lock);
-    hf_queue_state_free(listed);
-    return true;
+    hf_queue_state_free(awaited ? state : listed);
+    if (awaited)
+        hf_queue_put_back(queue, &entry, 1, false);
+    return !awaited;
 }
 
 /* One bad state must not fail the others: what fails together, and is not the service's trouble, is sent singly. A

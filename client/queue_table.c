@@ -20,6 +20,7 @@ void hf_queue_table_init(struct hf_queue_table *table)
     table->buckets = hf_alloc(table->bucket_count * sizeof(struct hf_queue_entry *));
     TAILQ_INIT(&table->waiting);
     TAILQ_INIT(&table->sending);
+    TAILQ_INIT(&table->left);
     TAILQ_INIT(&table->idle);
 }
 
@@ -72,6 +73,10 @@ void hf_queue_table_place(struct hf_queue_table *table, struct hf_queue_entry *e
     } else if (entry->sending) {
         entry->list = HF_QUEUE_IN_SENDING;
         TAILQ_INSERT_TAIL(&table->sending, entry, link);
+    } else if (!entry->busy && entry->savers == 0 && entry->file_is_left) {
+        entry->list = HF_QUEUE_IN_LEFT;
+        TAILQ_INSERT_TAIL(&table->left, entry, link);
+        table->left_count++;
     } else if (!entry->busy && entry->savers == 0) {
         entry->list = HF_QUEUE_IN_IDLE;
         TAILQ_INSERT_TAIL(&table->idle, entry, link);
@@ -111,6 +116,10 @@ static void take_out(struct hf_queue_table *table, struct hf_queue_entry *entry)
         TAILQ_REMOVE(&table->waiting, entry, link);
     if (entry->list == HF_QUEUE_IN_SENDING)
         TAILQ_REMOVE(&table->sending, entry, link);
+    if (entry->list == HF_QUEUE_IN_LEFT) {
+        TAILQ_REMOVE(&table->left, entry, link);
+        table->left_count--;
+    }
     if (entry->list == HF_QUEUE_IN_IDLE) {
         TAILQ_REMOVE(&table->idle, entry, link);
         table->idle_count--;

@@ -12,13 +12,16 @@
 struct hf_queue_entry {
     struct hf_queue_entry *next; /* of the same bucket */
     TAILQ_ENTRY(hf_queue_entry) link;
-    enum { HF_QUEUE_IN_NONE, HF_QUEUE_IN_WAITING, HF_QUEUE_IN_SENDING, HF_QUEUE_IN_IDLE } list;
+    enum { HF_QUEUE_IN_NONE, HF_QUEUE_IN_WAITING, HF_QUEUE_IN_SENDING, HF_QUEUE_IN_LEFT, HF_QUEUE_IN_IDLE } list;
     struct hf_queue_state *pending; /* waits */
     struct hf_queue_state *sending; /* the sender has it */
     int savers;                     /* threads that hold on to the entry; it is not forgotten */
     bool busy;                      /* one thread works on its file: nobody else does, nor sends what is pending */
     bool has_file;                  /* the outbox holds a file of this component */
     bool file_is_done;              /* and what is in it needs no sending any more */
+    bool file_is_left;              /* the same, and it could not be removed */
+    bool file_is_told;              /* that it could not */
+    const char *file_suffix;        /* of one that is left: what to rename it by (borrowed); NULL: it is removed */
     uint64_t not_before_ns;         /* the least interval between two saves */
     uint64_t retry_at_ns;           /* after a failure that is about this component */
     int failures;                   /* of that kind, one after the other */
@@ -40,6 +43,8 @@ struct hf_queue_table {
     size_t idle_count;
     struct hf_queue_list waiting;
     struct hf_queue_list sending; /* and have nothing that waits */
+    struct hf_queue_list left;    /* a file, and nothing else to do; never forgotten */
+    size_t left_count;
     struct hf_queue_list idle;
 };
 

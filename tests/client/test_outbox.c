@@ -58,9 +58,10 @@ static void on_found(void *context, struct hf_queue_state *state)
     hf_queue_state_free(state);
 }
 
-static void on_damaged(void *context, const char *file)
+static void on_damaged(void *context, const char *file, const struct holdfast_error *told)
 {
     (void)context;
+    ck_assert_ptr_nonnull(strstr(told->text, file));
     sprintf(found + strlen(found), "%.2s! ", file);
 }
 
@@ -120,7 +121,8 @@ START_TEST(a_newer_state_takes_the_place_of_the_earlier_one)
     put("a", "2");
     expect("a", "2");
     ck_assert_int_eq(count_files(), 1);
-    hf_outbox_remove(box, "a");
+    ck_assert(hf_outbox_remove(box, "a", &err));
+    ck_assert_msg(hf_outbox_remove(box, "a", &err), "what is gone already is no failure");
     struct hf_queue_state *state;
     ck_assert_int_eq(hf_outbox_read(box, "a", &state, &err), HF_OUTBOX_GONE);
     hf_outbox_close(box);
@@ -307,6 +309,35 @@ START_TEST(an_outbox_is_open_once_at_a_time_and_after_a_crash_again)
 }
 END_TEST
 
+START_TEST(an_outbox_whose_lock_file_was_removed_is_still_locked)
+{
+    struct hf_outbox *second;
+    HF_AUTO(free) char *file = hf_format("%s/lock", outbox);
+    open_box();
+    ck_assert_int_eq(unlink(file), 0);
+    ck_assert(!hf_outbox_open(outbox, "default", &second, &err));
+    ck_assert_ptr_nonnull(strstr(err.text, "another queue"));
+    hf_outbox_close(box);
+    open_box();
+    hf_outbox_close(box);
+}
+END_TEST
+
+/* Something of that name which is no file cannot be removed when the outbox is opened. */
+START_TEST(a_state_is_put_though_a_temporary_name_is_taken)
+{
+    char name[HF_OUTBOX_NAME_BYTES];
+    hf_outbox_file_name("a", name);
+    HF_AUTO(free) char *taken = hf_format("%s/.tmp-0-%s", outbox, name);
+    ck_assert_int_eq(mkdir(outbox, 0700), 0);
+    ck_assert_int_eq(mkdir(taken, 0700), 0);
+    open_box();
+    put("a", "1");
+    expect("a", "1");
+    hf_outbox_close(box);
+}
+END_TEST
+
 START_TEST(a_place_where_no_directory_can_be_is_refused_with_its_name)
 {
     ck_assert(!hf_outbox_open("/proc/none/outbox", "default", &box, &err));
@@ -402,7 +433,8 @@ START_TEST(a_directory_that_could_not_be_written_is_believed_nothing_more)
 }
 END_TEST
 
-/* Dies in the middle of the second put. Afterwards the state is the first one or the second, and whole. */
+/* Dies in the middle of the second put. Afterwards the state is the first one or the second, and whole. Once in a test:
+ * a process reads but once which faults it has. */
 static void die_at(const char *point, const char *expected)
 {
     pid_t child = fork();
@@ -424,17 +456,98 @@ static void die_at(const char *point, const char *expected)
     hf_outbox_close(box);
 }
 
-START_TEST(dying_while_a_state_is_put_leaves_one_whole_state)
+START_TEST(dying_in_the_middle_of_a_state_leaves_the_earlier_one)
 {
     die_at("outbox_midway", "1");
+}
+END_TEST
+
+START_TEST(dying_before_a_state_has_its_name_leaves_the_earlier_one)
+{
     die_at("outbox_before_rename", "1");
+}
+END_TEST
+
+START_TEST(dying_when_a_state_has_its_name_leaves_it)
+{
     die_at("outbox_after_rename", "second");
+}
+END_TEST
+
+START_TEST(dying_while_the_directory_is_written_leaves_the_state)
+{
     die_at("outbox_directory_sync", "second");
 }
 END_TEST
+
+START_TEST(a_put_after_the_directory_could_not_be_written_changes_nothing)
+{
+    set_fault("outbox_directory_sync:error:1");
+    open_box();
+    put("a", "1");
+    ck_assert(puts_not("b", "1"));
+    ck_assert(puts_not("a", "2"));
+    expect("a", "1");
+    hf_outbox_close(box);
+}
+END_TEST
+
+/* Else whoever tries again would find a directory whose name may be on no disk. */
+START_TEST(a_directory_whose_name_could_not_be_made_to_last_is_not_left_behind)
+{
+    set_fault("outbox_parent_sync:error");
+    ck_assert(!hf_outbox_open(outbox, "default", &box, &err));
+    ck_assert_str_eq(err.code, "outbox_failed");
+    ck_assert_int_ne(access(outbox, F_OK), 0);
+    ck_assert_int_eq(mkdir(outbox, 0700), 0);
+    ck_assert_msg(!hf_outbox_open(outbox, "default", &box, &err), "it was there, but is it on disk?");
+    ck_assert_int_eq(access(outbox, F_OK), 0);
+}
+END_TEST
+
+START_TEST(a_file_that_cannot_be_removed_is_marked_and_found_no_more)
+{
+    set_fault("outbox_before_remove:error:1");
+    open_box();
+    put("a", "1");
+    put("b", "1");
+    ck_assert(hf_outbox_remove(box, "c", &err));
+    ck_assert(!hf_outbox_remove(box, "a", &err));
+    ck_assert_str_eq(err.code, "outbox_failed");
+    ck_assert_ptr_nonnull(strstr(err.text, "no process will send it"));
+    ck_assert_int_eq(count_files(), 2);
+    ck_assert(scan());
+    ck_assert_str_eq(found, "b:1 ");
+    ck_assert_int_eq(count_files(), 1);
+    ck_assert_int_eq(count_aside(""), 4); /* . .. lock and b */
+    hf_outbox_close(box);
+}
+END_TEST
+
+START_TEST(an_outbox_with_a_file_that_cannot_be_read_for_now_is_not_opened_without_it)
+{
+    set_fault("outbox_read:error");
+    open_box();
+    put("a", "1");
+    ck_assert(!scan());
+    ck_assert_str_eq(err.code, "outbox_failed");
+    ck_assert_str_eq(found, "");
+    ck_assert_int_eq(count_files(), 1);
+    struct hf_queue_state *state;
+    ck_assert_int_eq(hf_outbox_read(box, "a", &state, &err), HF_OUTBOX_LATER);
+    hf_outbox_close(box);
+}
+END_TEST
+
 #define FAULT_TESTS                                                                                                    \
     a_full_disk_is_told_in_clear_words, a_directory_that_could_not_be_written_is_believed_nothing_more,                \
-        dying_while_a_state_is_put_leaves_one_whole_state,
+        dying_in_the_middle_of_a_state_leaves_the_earlier_one,                                                         \
+        dying_before_a_state_has_its_name_leaves_the_earlier_one, dying_when_a_state_has_its_name_leaves_it,           \
+        dying_while_the_directory_is_written_leaves_the_state,                                                         \
+        a_put_after_the_directory_could_not_be_written_changes_nothing,                                                \
+        a_directory_whose_name_could_not_be_made_to_last_is_not_left_behind,                                           \
+        a_file_that_cannot_be_removed_is_marked_and_found_no_more,                                                     \
+        an_outbox_with_a_file_that_cannot_be_read_for_now_is_not_opened_without_it,
 #else
 #define FAULT_TESTS
 #endif
@@ -448,5 +561,7 @@ HF_TEST_MAIN_WITH("outbox", make_outbox_place, remove_outbox_place,
                   what_is_no_file_is_set_aside, an_altered_size_is_not_what_a_state_is_said_to_take,
                   states_of_another_system_are_not_sent_to_this_one, an_altered_system_is_damage_and_not_another_system,
                   an_outbox_is_open_once_at_a_time_and_after_a_crash_again,
+                  an_outbox_whose_lock_file_was_removed_is_still_locked,
+                  a_state_is_put_though_a_temporary_name_is_taken,
                   a_place_where_no_directory_can_be_is_refused_with_its_name,
                   a_state_that_does_not_fit_leaves_the_earlier_one_and_nothing_else, many_threads_put_at_once);
