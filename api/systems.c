@@ -96,16 +96,22 @@ enum hf_verdict hf_api_system_delete(struct hf_request *request, struct hf_reply
 {
     struct hf_engine *engine = hf_api_engine(request, err);
     const char *confirm = hf_request_query(request, "confirm");
+    const char *force = hf_request_query(request, "force");
     struct hf_system_info system;
     if (!engine || !hf_api_read_system(engine, request->params[0], &system, err))
         return HF_FAIL;
+    if (force && strcmp(force, "true") != 0 && strcmp(force, "false") != 0) {
+        hf_error_set(err, HF_INVALID_REQUEST, "query parameter force must be true or false");
+        return HF_FAIL;
+    }
     if (!confirm || strcmp(confirm, system.name) != 0) {
         hf_error_set(err, HF_INVALID_REQUEST,
                      "this deletes all states, history and snapshots of the system; if that is meant, send ?confirm=%s",
                      system.name);
         return HF_FAIL;
     }
-    return hf_system_delete(engine, system.name, err) ? hf_api_no_content(reply) : HF_FAIL;
+    return hf_system_delete(engine, system.name, force && strcmp(force, "true") == 0, err) ? hf_api_no_content(reply)
+                                                                                           : HF_FAIL;
 }
 
 static bool read_fork(struct hf_request *request, const json_t *body, struct hf_fork_request *out, struct hf_error *err)

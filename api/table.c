@@ -11,7 +11,7 @@ const struct hf_route hf_routes[] = {
     {HF_POST,   "/v1/systems",               hf_api_system_create,       HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_TASK,          "system_create", NULL},
     {HF_GET,    SYSTEM,                      hf_api_system_get,          HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_LOOP,          "system_get", NULL},
     {HF_PUT,    SYSTEM,                      hf_api_system_put,          HF_ROLE_OPERATOR, HF_BODY_SMALL, HF_ON_WORKER,        "system_put", NULL},
-    {HF_DELETE, SYSTEM,                      hf_api_system_delete,       HF_ROLE_OPERATOR, HF_BODY_NONE,  HF_ON_TASK,          "system_delete", "confirm"},
+    {HF_DELETE, SYSTEM,                      hf_api_system_delete,       HF_ROLE_OPERATOR, HF_BODY_NONE,  HF_ON_TASK,          "system_delete", "confirm force"},
 
     {HF_GET,    SYSTEM "/components",        hf_api_components_list,     HF_ROLE_VIEWER,   HF_BODY_NONE,  HF_ON_WORKER,        "components_list", "kind health cursor limit"},
     {HF_PUT,    COMPONENT,                   hf_api_component_register,  HF_ROLE_AGENT,    HF_BODY_SMALL, HF_ON_WORKER,        "component_register", NULL},

@@ -2,22 +2,25 @@
 
 #include "core/auto.h"
 #include "engine/catalog_write.h"
+#include "engine/copies.h"
 #include "engine/events.h"
 #include "engine/heal.h"
 
 #include <string.h>
 
 #define NAMED_MAX   32  /* components in one event; the others are counted */
-#define NAMES_BYTES 700 /* of theirs: what one event has room for */
+#define NAMES_BYTES 560 /* of theirs: what one event has room for */
 
 struct checking {
     struct hf_engine *engine;
+    bool give_up;
     struct hf_heir *heirs; /* owns */
     int64_t count, capacity;
     int64_t lost;
     char names[NAMES_BYTES]; /* of the first that are lost, as system/component */
     size_t names_bytes;
-    bool cut; /* not all are named */
+    bool cut;                   /* not all are named */
+    struct hf_error unsearched; /* the first that was given up although a copy may be somewhere: why */
 };
 
 /* A row as its metadata has it; the names are owned. */
@@ -35,21 +38,24 @@ static bool read_heir(struct checking *checking, const struct hf_heir *heir, str
                       struct hf_error *err);
 static hf_state_row_fn keep_row;
 static bool find_names(struct checking *checking, struct kept *kept);
+static bool may_give_up(const struct checking *checking, const struct hf_error *err);
 static void note_lost(struct checking *checking, const struct kept *kept);
+static void tell_lost(const struct checking *checking, const char *name, int64_t system_id);
 
-bool hf_bequest_check(struct hf_engine *engine, const char *name, const struct hf_heirs_of *of, struct hf_error *err)
+bool hf_bequest_check(struct hf_engine *engine, const char *name, const struct hf_heirs_of *of, bool give_up,
+                      struct hf_error *err)
 {
     HF_AUTO(free) struct checking *checking = hf_alloc(sizeof(*checking));
     checking->engine = engine;
+    checking->give_up = give_up;
     bool ok = list_heirs(checking, of, err);
+    if (ok && checking->count)
+        hf_copies_forget_missed(engine);
     for (int64_t i = 0; ok && i < checking->count; i++)
         ok = check_heir(checking, &checking->heirs[i], err);
     free(checking->heirs);
     if (checking->lost)
-        hf_event_emit(engine, of->trim ? of->system_id : 0, name, HF_EV_STATE_DAMAGED, NULL,
-                      "%lld contents that system %s held for systems forked from it are damaged, and no copy could be "
-                      "found before they were handed on: %s%s",
-                      (long long)checking->lost, name, checking->names, checking->cut ? ", ..." : "");
+        tell_lost(checking, name, of->trim ? of->system_id : 0);
     return ok;
 }
 
@@ -89,7 +95,9 @@ static bool check_heir(struct checking *checking, const struct hf_heir *heir, st
     bool ok =
         hf_heal_state(checking->engine, kept.system, kept.component, &kept.row, damage.text, HF_HEAL_SURE, &blob, err);
     hf_blob_unref(blob);
-    if (!ok && err->code == HF_DAMAGED) {
+    if (!ok && (err->code == HF_DAMAGED || may_give_up(checking, err))) {
+        if (err->code != HF_DAMAGED && checking->unsearched.code == HF_OK)
+            checking->unsearched = *err;
         note_lost(checking, &kept);
         ok = true;
     }
@@ -151,6 +159,12 @@ static bool find_names(struct checking *checking, struct kept *kept)
     return component != NULL;
 }
 
+/* Without its database, or on its way out, the service deletes nothing anyway. */
+static bool may_give_up(const struct checking *checking, const struct hf_error *err)
+{
+    return checking->give_up && err->code != HF_STORE_DOWN && err->code != HF_SHUTTING_DOWN;
+}
+
 static void note_lost(struct checking *checking, const struct kept *kept)
 {
     checking->cut = checking->cut || checking->lost >= NAMED_MAX;
@@ -166,4 +180,19 @@ static void note_lost(struct checking *checking, const struct kept *kept)
     }
     checking->names[checking->names_bytes] = '\0';
     checking->cut = true;
+}
+
+static void tell_lost(const struct checking *checking, const char *name, int64_t system_id)
+{
+    const char *more = checking->cut ? ", ..." : "";
+    if (checking->unsearched.code == HF_OK)
+        hf_event_emit(checking->engine, system_id, name, HF_EV_STATE_DAMAGED, NULL,
+                      "%lld contents that system %s held for systems forked from it are damaged, and no copy could be "
+                      "found before they were handed on: %s%s",
+                      (long long)checking->lost, name, checking->names, more);
+    else
+        hf_event_emit(checking->engine, system_id, name, HF_EV_STATE_DAMAGED, NULL,
+                      "%lld contents that system %s held for systems forked from it are damaged, and were given up by "
+                      "force before every copy could be looked for: %s%s (%.200s)",
+                      (long long)checking->lost, name, checking->names, more, checking->unsearched.text);
 }

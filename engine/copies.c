@@ -6,10 +6,12 @@
 #include "store/shared.h"
 
 #include <pthread.h>
+#include <stdarg.h>
 #include <string.h>
 
-#define ENTRIES_MAX   ((size_t)1 << 19) /* of one index */
-#define RELATIVES_MAX 64                /* of a family; the others are not looked at */
+#define ENTRIES_MAX   ((size_t)1 << 19) /* of one index, and of all others together */
+#define INDEXES_MAX   8
+#define RELATIVES_MAX 64 /* of a family; the others are not looked at */
 #define SOON_NS       HF_SECOND_NS
 #define THOROUGH_NS   (30 * HF_SECOND_NS)
 #define AGE_NS        (30 * HF_SECOND_NS) /* by then somebody may have put files there by hand */
@@ -21,20 +23,25 @@ struct entry {
     struct hf_copy_place place;
 };
 
+/* Of a system, or of a family as one of its systems asked for it. */
 struct hf_copy_index {
+    bool relatives;
     int64_t members[1 + RELATIVES_MAX + 1]; /* the last one only tells that there are more */
-    int member_count;
-    struct entry *entries; /* owns; sorted, each once */
+    int member_count;                       /* 0: the index is free */
+    struct entry *entries;                  /* owns; sorted, each once */
     size_t count, capacity;
-    uint64_t begun_ns, took_ns; /* 0: never read */
-    int64_t changes;            /* as counted when it was read */
+    uint64_t begun_ns, took_ns;
+    int64_t changes; /* as counted when it was read */
     enum hf_heal_patience patience;
-    bool complete;
+    struct hf_error missed; /* HF_OK: everything was read */
+    uint64_t last_use;
 };
 
 struct hf_copies {
-    pthread_mutex_t mutex; /* protects the indexes, also while they are read */
-    struct hf_copy_index own, family;
+    pthread_mutex_t mutex; /* protects what follows but changes, also while an index is read */
+    struct hf_copy_index indexes[INDEXES_MAX];
+    uint64_t uses;
+    int64_t readings;
     _Atomic int64_t changes;
 };
 
@@ -42,28 +49,34 @@ struct building {
     struct hf_engine *engine;
     struct hf_copy_index *index;
     int64_t system_id; /* that is being read */
+    const char *name;
     uint64_t until_ns;
     bool full;
 };
 
-static struct hf_copy_index *current_index(struct hf_engine *engine, int64_t system_id, bool relatives,
-                                           enum hf_heal_patience patience);
-static bool is_current(const struct hf_copies *copies, const struct hf_copy_index *index, int64_t system_id,
-                       bool relatives, enum hf_heal_patience patience);
-static void build(struct hf_engine *engine, struct hf_copy_index *index, int64_t system_id, bool relatives,
-                  enum hf_heal_patience patience);
-static bool list_members(struct hf_engine *engine, struct hf_copy_index *index, int64_t system_id, bool relatives);
+static void free_index(struct hf_copy_index *index);
+static struct hf_copy_index *current_index(struct hf_engine *engine, const struct hf_copies_wanted *wanted);
+static struct hf_copy_index *find_index(struct hf_copies *copies, const struct hf_copies_wanted *wanted);
+static bool is_of(const struct hf_copy_index *index, const struct hf_copies_wanted *wanted);
+static bool is_current(const struct hf_copies *copies, const struct hf_copy_index *index,
+                       const struct hf_copies_wanted *wanted);
+static void make_room(struct hf_copies *copies, const struct hf_copy_index *index);
+static void build(struct hf_engine *engine, struct hf_copy_index *index, const struct hf_copies_wanted *wanted);
+static void list_members(struct building *building, const struct hf_copies_wanted *wanted);
 static bool is_over(const struct building *building);
-static bool read_system(struct building *building, int64_t system_id);
-static bool read_memory(struct building *building, char **name_out);
-static bool read_rows(struct building *building);
-static bool read_files(struct building *building, struct hf_repository *repository, const char *name);
+static void read_system(struct building *building, int64_t system_id);
+static char *read_memory(struct building *building);
+static void read_rows(struct building *building);
+static void read_files(struct building *building, struct hf_repository *repository, const char *whose);
 static hf_own_state_fn add_row;
 static bool add_file_content(void *context, const struct hf_hash *hash);
 static bool add(struct building *building, const struct hf_hash *hash, int64_t sequence);
+static void note_missed(struct building *building, enum hf_code code, const char *format, ...) HF_PRINTF(3, 4);
+static size_t first_from(const struct hf_copy_index *index, uint64_t start);
 static uint64_t start_of(const struct hf_hash *hash);
 static int compare(const void *a, const void *b);
 static void tidy(struct hf_copy_index *index);
+static void shrink(struct hf_copy_index *index);
 
 struct hf_copies *hf_copies_new(void)
 {
@@ -76,8 +89,8 @@ void hf_copies_free(struct hf_copies *copies)
 {
     if (!copies)
         return;
-    free(copies->own.entries);
-    free(copies->family.entries);
+    for (int i = 0; i < INDEXES_MAX; i++)
+        free_index(&copies->indexes[i]);
     pthread_mutex_destroy(&copies->mutex);
     free(copies);
 }
@@ -87,96 +100,176 @@ void hf_copies_changed(struct hf_engine *engine)
     engine->copies->changes++;
 }
 
-int hf_copies_find(struct hf_engine *engine, int64_t system_id, bool relatives, const struct hf_hash *hash,
-                   enum hf_heal_patience patience, struct hf_copy_place *out, int limit, bool *complete_out)
+void hf_copies_forget_missed(struct hf_engine *engine)
+{
+    struct hf_copies *copies = engine->copies;
+    pthread_mutex_lock(&copies->mutex);
+    for (int i = 0; i < INDEXES_MAX; i++) {
+        struct hf_copy_index *index = &copies->indexes[i];
+        if (index->missed.code != HF_OK || index->changes != copies->changes)
+            free_index(index);
+    }
+    pthread_mutex_unlock(&copies->mutex);
+}
+
+static void free_index(struct hf_copy_index *index)
+{
+    free(index->entries);
+    *index = (struct hf_copy_index){0};
+}
+
+struct hf_copies_usage hf_copies_usage(struct hf_engine *engine)
+{
+    struct hf_copies *copies = engine->copies;
+    pthread_mutex_lock(&copies->mutex);
+    struct hf_copies_usage usage = {.readings = copies->readings};
+    for (int i = 0; i < INDEXES_MAX; i++) {
+        usage.remembered += copies->indexes[i].member_count > 0;
+        usage.bytes += (int64_t)(copies->indexes[i].capacity * sizeof(struct entry));
+    }
+    pthread_mutex_unlock(&copies->mutex);
+    return usage;
+}
+
+int hf_copies_find(struct hf_engine *engine, const struct hf_copies_wanted *wanted, struct hf_copy_place *out,
+                   int limit, struct hf_error *missed_out)
 {
     struct hf_copies *copies = engine->copies;
     int found = 0;
-    *complete_out = false;
-    if (patience == HF_HEAL_THOROUGH)
+    if (wanted->patience == HF_HEAL_THOROUGH) {
         pthread_mutex_lock(&copies->mutex);
-    else if (pthread_mutex_trylock(&copies->mutex) != 0)
+    } else if (pthread_mutex_trylock(&copies->mutex) != 0) {
+        hf_error_set(missed_out, HF_OVERLOADED, "all that others are just now searched for");
         return 0;
-    const struct hf_copy_index *index = current_index(engine, system_id, relatives, patience);
-    uint64_t start = start_of(hash);
-    size_t low = 0, high = index->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (index->entries[middle].start < start)
-            low = middle + 1;
-        else
-            high = middle;
     }
-    for (; low < index->count && index->entries[low].start == start && found < limit; low++) {
-        if (!relatives || index->entries[low].place.system_id != system_id)
-            out[found++] = index->entries[low].place;
+    const struct hf_copy_index *index = current_index(engine, wanted);
+    uint64_t start = start_of(wanted->hash);
+    for (size_t i = first_from(index, start); i < index->count && index->entries[i].start == start && found < limit;
+         i++) {
+        if (!wanted->relatives || index->entries[i].place.system_id != wanted->system_id)
+            out[found++] = index->entries[i].place;
     }
+    *missed_out = index->missed;
     /* One that is outdated still says where copies are, but no more where there are none. */
-    *complete_out = index->complete && index->changes == copies->changes;
+    if (missed_out->code == HF_OK && index->changes != copies->changes)
+        hf_error_set(missed_out, HF_OVERLOADED, "what came since its relatives were searched");
     pthread_mutex_unlock(&copies->mutex);
     return found;
 }
 
-static struct hf_copy_index *current_index(struct hf_engine *engine, int64_t system_id, bool relatives,
-                                           enum hf_heal_patience patience)
+static struct hf_copy_index *current_index(struct hf_engine *engine, const struct hf_copies_wanted *wanted)
 {
     struct hf_copies *copies = engine->copies;
-    struct hf_copy_index *index = relatives ? &copies->family : &copies->own;
-    if (!is_current(copies, index, system_id, relatives, patience))
-        build(engine, index, system_id, relatives, patience);
+    struct hf_copy_index *index = find_index(copies, wanted);
+    if (!is_current(copies, index, wanted)) {
+        make_room(copies, index);
+        build(engine, index, wanted);
+        copies->readings++;
+    }
+    index->last_use = ++copies->uses;
     return index;
 }
 
-static bool is_current(const struct hf_copies *copies, const struct hf_copy_index *index, int64_t system_id,
-                       bool relatives, enum hf_heal_patience patience)
+/* Its own, or one that is free, or the one that nobody has asked for the longest. */
+static struct hf_copy_index *find_index(struct hf_copies *copies, const struct hf_copies_wanted *wanted)
 {
-    bool known = false;
-    for (int i = 0; i < index->member_count && !known; i++)
-        known = index->members[i] == system_id;
-    if (!known || !index->begun_ns || (!index->complete && patience > index->patience))
+    struct hf_copy_index *oldest = &copies->indexes[0];
+    for (int i = 0; i < INDEXES_MAX; i++) {
+        struct hf_copy_index *index = &copies->indexes[i];
+        if (is_of(index, wanted))
+            return index;
+        if (index->last_use < oldest->last_use)
+            oldest = index;
+    }
+    return oldest;
+}
+
+static bool is_of(const struct hf_copy_index *index, const struct hf_copies_wanted *wanted)
+{
+    for (int i = 0; i < index->member_count && index->relatives == wanted->relatives; i++) {
+        if (index->members[i] == wanted->system_id)
+            return true;
+    }
+    return false;
+}
+
+static bool is_current(const struct hf_copies *copies, const struct hf_copy_index *index,
+                       const struct hf_copies_wanted *wanted)
+{
+    if (!is_of(index, wanted) || (index->missed.code != HF_OK && wanted->patience > index->patience))
         return false;
     uint64_t age_ns = hf_clock_monotonic_ns() - index->begun_ns - index->took_ns;
-    uint64_t age_max_ns = relatives ? AGE_NS : OWN_AGE_NS;
+    uint64_t age_max_ns = index->relatives ? AGE_NS : OWN_AGE_NS;
     if (age_ns <= AGE_PER_WORK * index->took_ns)
         return true;
     return age_ns <= age_max_ns && index->changes == copies->changes;
 }
 
-static void build(struct hf_engine *engine, struct hf_copy_index *index, int64_t system_id, bool relatives,
-                  enum hf_heal_patience patience)
+/* How large it will be is not known before it is read. */
+static void make_room(struct hf_copies *copies, const struct hf_copy_index *index)
+{
+    for (;;) {
+        struct hf_copy_index *oldest = NULL;
+        size_t total = 0;
+        for (int i = 0; i < INDEXES_MAX; i++) {
+            struct hf_copy_index *other = &copies->indexes[i];
+            if (other == index || !other->capacity)
+                continue;
+            total += other->capacity;
+            if (!oldest || other->last_use < oldest->last_use)
+                oldest = other;
+        }
+        if (total <= ENTRIES_MAX)
+            return;
+        free_index(oldest);
+    }
+}
+
+static void build(struct hf_engine *engine, struct hf_copy_index *index, const struct hf_copies_wanted *wanted)
 {
     struct building building = {.engine = engine, .index = index};
+    index->relatives = wanted->relatives;
     index->count = 0;
     index->changes = engine->copies->changes;
     index->begun_ns = hf_clock_monotonic_ns();
-    index->patience = patience;
-    building.until_ns = index->begun_ns + (patience == HF_HEAL_THOROUGH ? THOROUGH_NS : SOON_NS);
-    index->complete = list_members(engine, index, system_id, relatives);
+    index->patience = wanted->patience;
+    index->missed = (struct hf_error){0};
+    building.until_ns = index->begun_ns + (wanted->patience == HF_HEAL_THOROUGH ? THOROUGH_NS : SOON_NS);
+    list_members(&building, wanted);
     for (int i = 0; i < index->member_count && !is_over(&building); i++)
-        index->complete = read_system(&building, index->members[i]) && index->complete;
-    index->complete = index->complete && !is_over(&building);
+        read_system(&building, index->members[i]);
+    if (engine->breaking_off)
+        note_missed(&building, HF_SHUTTING_DOWN, "all its relatives, because the service is stopping");
+    else if (is_over(&building))
+        note_missed(&building, HF_OVERLOADED, "all its relatives in the time and memory that there is for it");
     tidy(index);
+    shrink(index);
     index->took_ns = hf_clock_monotonic_ns() - index->begun_ns;
 }
 
-/* The system itself is always one. False: not all of them are known. */
-static bool list_members(struct hf_engine *engine, struct hf_copy_index *index, int64_t system_id, bool relatives)
+/* The system itself is always one. */
+static void list_members(struct building *building, const struct hf_copies_wanted *wanted)
 {
+    struct hf_copy_index *index = building->index;
     struct hf_session *session;
     struct hf_error err;
     int count = 0;
-    index->members[0] = system_id;
+    index->members[0] = wanted->system_id;
     index->member_count = 1;
-    if (!relatives)
-        return true;
-    if (!hf_sessions_take(engine->sessions, &session, &err))
-        return false;
-    bool ok = hf_shared_relatives(session, system_id, RELATIVES_MAX + 1, index->members + 1, &count, &err);
-    hf_sessions_give(engine->sessions, session);
-    if (!ok)
-        return false;
+    if (!wanted->relatives)
+        return;
+    bool ok = hf_sessions_take(building->engine->sessions, &session, &err);
+    if (ok) {
+        ok = hf_shared_relatives(session, wanted->system_id, RELATIVES_MAX + 1, index->members + 1, &count, &err);
+        hf_sessions_give(building->engine->sessions, session);
+    }
+    if (!ok) {
+        note_missed(building, err.code, "its relatives (%s)", err.text);
+        return;
+    }
     index->member_count += count < RELATIVES_MAX ? count : RELATIVES_MAX;
-    return count <= RELATIVES_MAX;
+    if (count > RELATIVES_MAX)
+        note_missed(building, HF_OVERLOADED, "all its relatives: they are more than %d", RELATIVES_MAX);
 }
 
 static bool is_over(const struct building *building)
@@ -184,20 +277,22 @@ static bool is_over(const struct building *building)
     return building->full || building->engine->breaking_off || hf_clock_monotonic_ns() >= building->until_ns;
 }
 
-/* False: not all of it could be read. */
-static bool read_system(struct building *building, int64_t system_id)
+static void read_system(struct building *building, int64_t system_id)
 {
     struct hf_engine *engine = building->engine;
-    HF_AUTO(free) char *name = NULL;
     building->system_id = system_id;
-    bool ok = read_memory(building, &name);
+    HF_AUTO(free) char *name = read_memory(building);
     if (!name) /* deleted meanwhile */
-        return true;
-    return ok && read_rows(building) && read_files(building, engine->repository, name) &&
-           (!engine->mirror_repository || read_files(building, engine->mirror_repository, name));
+        return;
+    building->name = name;
+    read_rows(building);
+    read_files(building, engine->repository, "the");
+    if (engine->mirror_repository)
+        read_files(building, engine->mirror_repository, "the mirror's");
 }
 
-static bool read_memory(struct building *building, char **name_out)
+/* Gives its name. */
+static char *read_memory(struct building *building)
 {
     struct hf_catalog *catalog = building->engine->catalog;
     bool ok = true;
@@ -208,28 +303,34 @@ static bool read_memory(struct building *building, char **name_out)
         if (component->body && hf_head_is_present(&component->head))
             ok = add(building, &component->head.hash, HF_COPY_IN_MEMORY);
     }
-    *name_out = system ? hf_strdup(system->name) : NULL;
+    char *name = system ? hf_strdup(system->name) : NULL;
     hf_catalog_unlock(catalog);
-    return ok;
+    return name;
 }
 
-static bool read_rows(struct building *building)
+static void read_rows(struct building *building)
 {
     struct hf_session *session;
     struct hf_error err;
-    if (!hf_sessions_take(building->engine->sessions, &session, &err))
-        return false;
-    bool ok = hf_shared_list_own(session, building->system_id, add_row, building, &err);
-    hf_sessions_give(building->engine->sessions, session);
+    if (is_over(building))
+        return;
+    bool ok = hf_sessions_take(building->engine->sessions, &session, &err);
+    if (ok) {
+        ok = hf_shared_list_own(session, building->system_id, add_row, building, &err);
+        hf_sessions_give(building->engine->sessions, session);
+    }
     /* A table that is damaged has no more to give. */
-    return (ok || err.code == HF_DAMAGED) && !is_over(building);
+    if (!ok && err.code != HF_DAMAGED)
+        note_missed(building, err.code, "the rows of system %s (%.200s)", building->name, err.text);
 }
 
-static bool read_files(struct building *building, struct hf_repository *repository, const char *name)
+static void read_files(struct building *building, struct hf_repository *repository, const char *whose)
 {
     struct hf_error err;
     bool all;
-    return hf_repository_list_contents(repository, name, add_file_content, building, &all, &err) && all;
+    if (!is_over(building) &&
+        !hf_repository_list_contents(repository, building->name, add_file_content, building, &all, &err))
+        note_missed(building, err.code, "%s snapshot files of system %s (%.200s)", whose, building->name, err.text);
 }
 
 static bool add_row(void *context, int64_t sequence, const struct hf_hash *hash)
@@ -256,10 +357,38 @@ static bool add(struct building *building, const struct hf_hash *hash, int64_t s
         return false;
     if (index->count == index->capacity) {
         index->capacity = index->capacity ? 2 * index->capacity : 1024;
+        if (index->capacity > ENTRIES_MAX)
+            index->capacity = ENTRIES_MAX;
         index->entries = hf_realloc(index->entries, index->capacity * sizeof(index->entries[0]));
     }
     index->entries[index->count++] = (struct entry){start_of(hash), {building->system_id, sequence}};
     return true;
+}
+
+/* The first thing counts. */
+static void note_missed(struct building *building, enum hf_code code, const char *format, ...)
+{
+    struct hf_error *missed = &building->index->missed;
+    if (missed->code != HF_OK)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    missed->code = code;
+    vsnprintf(missed->text, sizeof(missed->text), format, arguments);
+    va_end(arguments);
+}
+
+static size_t first_from(const struct hf_copy_index *index, uint64_t start)
+{
+    size_t low = 0, high = index->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (index->entries[middle].start < start)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 static uint64_t start_of(const struct hf_hash *hash)
@@ -289,4 +418,16 @@ static void tidy(struct hf_copy_index *index)
             index->entries[kept++] = index->entries[i];
     }
     index->count = kept;
+}
+
+/* It is read only from now on. */
+static void shrink(struct hf_copy_index *index)
+{
+    if (!index->count) {
+        free(index->entries);
+        index->entries = NULL;
+    } else if (index->count < index->capacity) {
+        index->entries = hf_realloc(index->entries, index->count * sizeof(index->entries[0]));
+    }
+    index->capacity = index->count;
 }

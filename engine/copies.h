@@ -1,6 +1,7 @@
 /* Where copies of contents lie: rows, memory and snapshot files of a system, or of all its relatives, read once for all
  * contents that are looked for, and remembered until a snapshot or a fork comes, or for a while. What is remembered is
- * a hint (the first bytes of hashes): who finds a place reads it and verifies. At most 12 MiB each. Any thread. */
+ * a hint (the first bytes of hashes): who finds a place reads it and verifies. Eight systems and families are
+ * remembered at most, in 24 MiB together; those that were asked for last stay. Any thread. */
 #ifndef HF_ENGINE_COPIES_H
 #define HF_ENGINE_COPIES_H
 
@@ -17,13 +18,30 @@ struct hf_copy_place {
     int64_t sequence; /* of its row, or one of the above */
 };
 
-/* Places with a content of this hash, at most limit: of the system itself, or of its relatives. SOON reads for a second
- * at most, and not while another thread reads; THOROUGH for half a minute. *complete_out false: not everything was
- * read. */
-int hf_copies_find(struct hf_engine *engine, int64_t system_id, bool relatives, const struct hf_hash *hash,
-                   enum hf_heal_patience patience, struct hf_copy_place *out, int limit, bool *complete_out);
+struct hf_copies_wanted {
+    int64_t system_id;
+    bool relatives; /* theirs, not its own */
+    const struct hf_hash *hash;
+    enum hf_heal_patience patience;
+};
+
+/* Places with a content of this hash, at most limit. SOON reads for a second at most, and not while another thread
+ * reads; THOROUGH for half a minute. *missed_out HF_OK: everything was read; else what was not, for people. */
+int hf_copies_find(struct hf_engine *engine, const struct hf_copies_wanted *wanted, struct hf_copy_place *out,
+                   int limit, struct hf_error *missed_out);
 
 /* There may be copies now that were not there before. */
 void hf_copies_changed(struct hf_engine *engine);
+
+/* What could not be searched may be there again: whatever has missed something is read again when it is asked for. For
+ * one who would otherwise be refused something. Waits while others read. */
+void hf_copies_forget_missed(struct hf_engine *engine);
+
+struct hf_copies_usage {
+    int64_t readings; /* since the start */
+    int remembered;   /* systems and families */
+    int64_t bytes;
+};
+struct hf_copies_usage hf_copies_usage(struct hf_engine *engine);
 
 #endif

@@ -110,8 +110,10 @@ HF_MUST_USE bool hf_system_put(struct hf_engine *engine, const char *system, con
                                bool *created_out, struct hf_error *err);
 /* Creates it, as an upload would, when it is not there. */
 HF_MUST_USE bool hf_system_ensure(struct hf_engine *engine, const char *system, struct hf_error *err);
-/* Everything of the system: rows, catalogue, snapshot files. */
-HF_MUST_USE bool hf_system_delete(struct hf_engine *engine, const char *system, struct hf_error *err);
+/* Everything of the system: rows, catalogue, snapshot files. Refused while a content that other systems share with it
+ * is damaged and a place that may have a copy cannot be searched; with force it is given up then, and an event names
+ * it. */
+HF_MUST_USE bool hf_system_delete(struct hf_engine *engine, const char *system, bool force, struct hf_error *err);
 
 /* Creates system and component as needed. HF_DEPENDENCY_CYCLE: cycle_out (arena) names it. registered_at_ms is set
  * here, to no time before the system's last commit and after its last cut. */

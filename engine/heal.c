@@ -362,7 +362,7 @@ static bool tell_lost(struct healing *healing, struct hf_error *err)
                  "version %lld of component %s is damaged (%.160s), and no other copy of it can be read%s%.100s; "
                  "upload it again, or restore the component from a snapshot",
                  (long long)row->version, healing->component, healing->damage,
-                 healing->trouble.code == HF_OK ? "" : " now: ",
+                 healing->trouble.code == HF_OK ? "" : "; not searched: ",
                  healing->trouble.code == HF_OK ? "" : healing->trouble.text);
     if (healing->condition == HF_ROW_UNREADABLE)
         tell_database(healing, healing->damage);
@@ -372,9 +372,9 @@ static bool tell_lost(struct healing *healing, struct hf_error *err)
     if (news)
         hf_event_emit(engine, row->system_id, healing->system, HF_EV_STATE_DAMAGED, NULL, "%s", err->text);
     if (healing->sure && healing->trouble.code != HF_OK)
-        hf_error_set(err, healing->trouble.code,
-                     "version %lld of component %s is damaged (%.120s), and not every place that may have a copy could "
-                     "be searched now: %.120s",
-                     (long long)row->version, healing->component, healing->damage, healing->trouble.text);
+        hf_error_set(
+            err, healing->trouble.code,
+            "component %s of system %s is damaged, and these, which may have a copy, could not be searched: %s",
+            healing->component, healing->system, healing->trouble.text);
     return false;
 }

@@ -15,7 +15,7 @@ struct hf_search {
     enum hf_heal_patience patience;
     struct hf_blob *blob;    /* owns, once found */
     char *origin;            /* of HF_ORIGIN_BYTES */
-    struct hf_error trouble; /* HF_OK: every place could be looked at */
+    struct hf_error trouble; /* HF_OK: every place could be looked at; else which could not, and why */
 };
 
 /* True: blob and origin are set. */

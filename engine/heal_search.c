@@ -13,13 +13,14 @@ static bool find_in_primary(void *context, const struct hf_hash *hash, int64_t b
                             char origin[HF_ORIGIN_BYTES]);
 static bool look_in_system(struct hf_search *search, int64_t system_id);
 static bool look_at_relatives(struct hf_search *search, int64_t system_id);
-static bool look_in_places(struct hf_search *search, int64_t system_id, bool relatives, bool *complete_out);
+static bool look_in_places(struct hf_search *search, int64_t system_id, bool relatives, struct hf_error *missed_out);
 static bool look_in_place(struct hf_search *search, const struct hf_copy_place *place, bool relatives);
 static bool look_in_memory(struct hf_search *search, int64_t *sequences, int *count);
 static bool look_in_rows(struct hf_search *search, int64_t system_id, const int64_t *sequences, int count);
 static bool look_in_history(struct hf_search *search);
 static bool look_in_snapshots(struct hf_search *search, struct hf_repository *repository, const char *where);
-static void note_trouble(struct hf_search *search, const struct hf_error *err);
+static void note_trouble(struct hf_search *search, const struct hf_error *err, const char *place);
+static void add_trouble(struct hf_search *search, enum hf_code code, const char *text);
 static bool take(struct hf_search *search, struct hf_blob *blob);
 
 struct hf_content_source hf_heal_source(struct hf_heal_primary *primary)
@@ -66,8 +67,7 @@ bool hf_search_everywhere(struct hf_search *search)
     if (engine->phase != HF_PHASE_STOPPING)
         return look_at_relatives(search, system.id);
     /* The end of the service waits for nobody's relatives. */
-    if (search->trouble.code == HF_OK)
-        hf_error_set(&search->trouble, HF_SHUTTING_DOWN, "the service is stopping, and searches no relatives");
+    add_trouble(search, HF_SHUTTING_DOWN, "its relatives, because the service is stopping");
     return false;
 }
 
@@ -78,12 +78,12 @@ static bool look_in_system(struct hf_search *search, int64_t system_id)
     struct hf_engine *engine = search->engine;
     int64_t sequences[COPIES_MAX];
     int count = 0;
-    bool complete = false;
+    struct hf_error missed = {.code = HF_OVERLOADED};
     if (look_in_memory(search, sequences, &count) || look_in_rows(search, system_id, sequences, count))
         return true;
-    if (search->patience == HF_HEAL_THOROUGH && look_in_places(search, system_id, false, &complete))
+    if (search->patience == HF_HEAL_THOROUGH && look_in_places(search, system_id, false, &missed))
         return true;
-    return !complete &&
+    return missed.code != HF_OK &&
            (look_in_snapshots(search, engine->repository, "") ||
             look_in_snapshots(search, engine->mirror_repository, "the mirror: ") || look_in_history(search));
 }
@@ -91,19 +91,19 @@ static bool look_in_system(struct hf_search *search, int64_t system_id)
 /* Forks and their origin read the same rows: each alone may have no other copy of what is damaged there. */
 static bool look_at_relatives(struct hf_search *search, int64_t system_id)
 {
-    bool complete;
-    if (look_in_places(search, system_id, true, &complete))
+    struct hf_error missed;
+    if (look_in_places(search, system_id, true, &missed))
         return true;
-    if (!complete && search->trouble.code == HF_OK)
-        hf_error_set(&search->trouble, HF_OVERLOADED, "not all its relatives could be searched");
+    if (missed.code != HF_OK)
+        add_trouble(search, missed.code, missed.text);
     return false;
 }
 
-static bool look_in_places(struct hf_search *search, int64_t system_id, bool relatives, bool *complete_out)
+static bool look_in_places(struct hf_search *search, int64_t system_id, bool relatives, struct hf_error *missed_out)
 {
+    const struct hf_copies_wanted wanted = {system_id, relatives, search->hash, search->patience};
     struct hf_copy_place places[PLACES_MAX];
-    int count = hf_copies_find(search->engine, system_id, relatives, search->hash, search->patience, places, PLACES_MAX,
-                               complete_out);
+    int count = hf_copies_find(search->engine, &wanted, places, PLACES_MAX, missed_out);
     bool found = false;
     for (int i = 0; i < count && !found; i++)
         found = look_in_place(search, &places[i], relatives);
@@ -167,7 +167,7 @@ static bool look_in_rows(struct hf_search *search, int64_t system_id, const int6
     if (!count)
         return false;
     if (!hf_sessions_take(search->engine->sessions, &session, &err)) {
-        note_trouble(search, &err);
+        note_trouble(search, &err, "the rows");
         return false;
     }
     bool found = false;
@@ -176,7 +176,7 @@ static bool look_in_rows(struct hf_search *search, int64_t system_id, const int6
         struct hf_state_text storage;
         struct hf_blob *blob = NULL;
         if (!hf_states_get(session, system_id, sequences[i], &row, &storage, &blob, &err)) {
-            note_trouble(search, &err);
+            note_trouble(search, &err, "the rows");
             continue;
         }
         found = take(search, blob);
@@ -198,11 +198,11 @@ static bool look_in_history(struct hf_search *search)
     if (!hf_catalog_read_system(search->engine->catalog, search->system, &system))
         return false;
     if (!hf_sessions_take(search->engine->sessions, &session, &err)) {
-        note_trouble(search, &err);
+        note_trouble(search, &err, "the rows");
         return false;
     }
     if (!hf_states_of_hash(session, system.id, search->hash, COPIES_MAX, sequences, &count, &err))
-        note_trouble(search, &err);
+        note_trouble(search, &err, "the rows");
     hf_sessions_give(search->engine->sessions, session);
     return look_in_rows(search, system.id, sequences, count);
 }
@@ -216,7 +216,7 @@ static bool look_in_snapshots(struct hf_search *search, struct hf_repository *re
     if (!repository)
         return false;
     if (!hf_repository_find_content(repository, search->system, search->hash, &blob, origin, &found, &err)) {
-        note_trouble(search, &err);
+        note_trouble(search, &err, *where ? "the mirror's snapshot files" : "the snapshot files");
         return false;
     }
     if (!found || !take(search, blob))
@@ -226,10 +226,24 @@ static bool look_in_snapshots(struct hf_search *search, struct hf_repository *re
 }
 
 /* Damage is what we expect to meet; everything else means that a place was not looked at. */
-static void note_trouble(struct hf_search *search, const struct hf_error *err)
+static void note_trouble(struct hf_search *search, const struct hf_error *err, const char *place)
 {
-    if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND)
-        search->trouble = *err;
+    if (err->code == HF_DAMAGED || err->code == HF_NOT_FOUND)
+        return;
+    HF_AUTO(free) char *text = hf_format("%s of system %s (%s)", place, search->system, err->text);
+    add_trouble(search, err->code, text);
+}
+
+/* All of them are named, as far as there is room, and each once. */
+static void add_trouble(struct hf_search *search, enum hf_code code, const char *text)
+{
+    struct hf_error *trouble = &search->trouble;
+    size_t used = strlen(trouble->text);
+    if (trouble->code == HF_OK)
+        trouble->code = code;
+    else if (strstr(trouble->text, text))
+        return;
+    snprintf(trouble->text + used, sizeof(trouble->text) - used, "%s%.200s", used ? "; " : "", text);
 }
 
 /* Takes blob. Nobody is believed: the last word has the hash. */

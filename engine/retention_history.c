@@ -86,7 +86,8 @@ static bool trim_step(struct hf_engine *engine, const struct hf_system_info *sys
                                       .up_to = trim->up_to,
                                       .limit = TRIM_STEP_ROWS};
     struct hf_call call = {.run = run_trim, .context = trim};
-    return hf_bequest_check(engine, system->name, &heirs, err) && hf_committer_call(engine->committer, &call, err);
+    return hf_bequest_check(engine, system->name, &heirs, false, err) &&
+           hf_committer_call(engine->committer, &call, err);
 }
 
 static bool run_trim(struct hf_session *session, void *context, struct hf_error *err)

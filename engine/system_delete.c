@@ -17,6 +17,7 @@
 struct removal {
     struct hf_engine *engine;
     struct hf_shelf *shelf;
+    bool give_up;
     int64_t system_id;
     char mark[MARK_BYTES];
 };
@@ -51,9 +52,9 @@ static void free_leftovers(struct leftovers *leftovers);
 static bool put_back(struct hf_engine *engine, const struct leftover *leftover, struct hf_error *err);
 static bool keep_aside(struct hf_engine *engine, const struct leftover *leftover, struct hf_error *err);
 
-bool hf_system_delete(struct hf_engine *engine, const char *name, struct hf_error *err)
+bool hf_system_delete(struct hf_engine *engine, const char *name, bool give_up, struct hf_error *err)
 {
-    struct removal removal = {.engine = engine, .shelf = hf_shelf_get(engine, name, err)};
+    struct removal removal = {.engine = engine, .shelf = hf_shelf_get(engine, name, err), .give_up = give_up};
     if (!removal.shelf)
         return false;
     /* A validation or a snapshot that is under way is waited for: neither may find its files gone. */
@@ -94,10 +95,13 @@ static bool begin(struct removal *removal, struct hf_error *err)
         return false;
     /* While its files are there: they may have what the heirs need. */
     const struct hf_heirs_of heirs = {.system_id = info.id};
-    if (!hf_bequest_check(engine, shelf->name, &heirs, err)) {
+    if (!hf_bequest_check(engine, shelf->name, &heirs, removal->give_up, err)) {
         hf_shelf_end_deletion(engine, shelf, false);
-        return hf_error_wrap(err, "system %s is not deleted: what other systems share with it could not be checked",
-                             shelf->name);
+        return hf_error_wrap(err, "system %s is not deleted, because of what other systems share with it%s",
+                             shelf->name,
+                             err->code == HF_STORE_DOWN || err->code == HF_SHUTTING_DOWN
+                                 ? ""
+                                 : " (?force=true gives it up)");
     }
     if (hf_repository_deletion_begin(engine->repository, shelf->name, removal->mark, err))
         return true;

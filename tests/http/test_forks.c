@@ -130,12 +130,13 @@ START_TEST(either_can_be_deleted_first)
     fill(&t);
     hf_api_call(&t, 201, "POST", "/v1/systems", "{\"name\":\"what-if\",\"from\":{\"system\":\"default\"}}");
     hf_api_call(&t, 201, "POST", "/v1/systems", "{\"name\":\"second\",\"from\":{\"system\":\"what-if\"}}");
-    hf_api_call(&t, 204, "DELETE", ORIGIN "?confirm=default", NULL);
+    hf_api_call(&t, 400, "DELETE", ORIGIN "?confirm=default&force=yes", NULL);
+    hf_api_call(&t, 204, "DELETE", ORIGIN "?confirm=default&force=true", NULL);
     hf_test_server_kill(t.server); /* nothing comes from memory */
     hf_test_server_start_again(t.server);
     hf_api_reconnect(&t);
     expect_state(&t, FORK "/components/a/state", "{\"a\":2}");
-    hf_api_call(&t, 204, "DELETE", FORK "?confirm=what-if", NULL);
+    hf_api_call(&t, 204, "DELETE", FORK "?confirm=what-if&force=false", NULL);
     expect_state(&t, "/v1/systems/second/components/a/state", "{\"a\":2}");
     expect_state(&t, "/v1/systems/second/components/b/state", "{\"b\":1}");
     hf_api_call(&t, 201, "POST", "/v1/systems", "{\"name\":\"default\",\"from\":{\"system\":\"second\"}}");

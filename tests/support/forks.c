@@ -1,6 +1,7 @@
 #include "tests/support/forks.h"
 
 #include <check.h>
+#include <string.h>
 
 struct hf_past_moment hf_test_now(void)
 {
@@ -20,6 +21,18 @@ struct hf_fork hf_test_fork(struct hf_test_service *service, const char *from, c
 struct hf_fork hf_test_fork_now(struct hf_test_service *service, const char *name)
 {
     return hf_test_fork(service, HF_TEST_NAME, name, hf_test_now());
+}
+
+void hf_test_put_in(struct hf_test_service *service, const char *system, const char *component, const char *text)
+{
+    struct hf_save_item item = {.component = component,
+                                .body = hf_blob_copy(text, strlen(text)),
+                                .content_type = "application/json"};
+    struct hf_write write = {.system = system, .state_epoch = -1, .items = &item, .item_count = 1};
+    struct hf_error err;
+    hf_hash_of(text, strlen(text), &item.hash);
+    ck_assert_msg(hf_committer_write(service->engine->committer, &write, &err), "%s", err.text);
+    hf_blob_unref(item.body);
 }
 
 const char *hf_test_text_of(struct hf_test_service *service, const char *system, const char *component)

@@ -13,6 +13,8 @@ struct hf_fork hf_test_fork(struct hf_test_service *service, const char *from, c
 /* Of HF_TEST_NAME as it is now. */
 struct hf_fork hf_test_fork_now(struct hf_test_service *service, const char *name);
 
+void hf_test_put_in(struct hf_test_service *service, const char *system, const char *component, const char *text);
+
 /* From the database: what a fork was given is not in memory. In the arena; NULL: there is no such state. */
 const char *hf_test_text_of(struct hf_test_service *service, const char *system, const char *component);
 

@@ -154,7 +154,7 @@ START_TEST(a_stream_of_a_system_that_is_gone_is_not_opened)
     struct hf_error err;
     struct hf_event_stream *stream;
     start();
-    HF_TEST_OK(hf_system_delete(service.engine, HF_TEST_NAME, &err));
+    HF_TEST_OK(hf_system_delete(service.engine, HF_TEST_NAME, false, &err));
     const struct hf_event_stream_request request = {.system = HF_TEST_NAME, .system_id = system_id};
     ck_assert(!hf_event_stream_open(service.engine->feed, &request, &stream, &err));
     ck_assert_int_eq(err.code, HF_NOT_FOUND);

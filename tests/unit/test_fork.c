@@ -161,11 +161,11 @@ START_TEST(a_fork_outlives_history_and_origin)
     hf_test_forget_history(&service);
     expect_filled(FORK);
     expect_filled("again");
-    ck_assert(hf_system_delete(service.engine, HF_TEST_NAME, &err));
+    ck_assert(hf_system_delete(service.engine, HF_TEST_NAME, false, &err));
     expect_filled(FORK);
     expect_filled("again");
     struct hf_snapshot_row full = hf_test_full_of(&service, FORK);
-    ck_assert(hf_system_delete(service.engine, FORK, &err));
+    ck_assert(hf_system_delete(service.engine, FORK, false, &err));
     expect_filled("again");
     ck_assert_int_eq(full.components, MANY + 1);
     hf_test_service_close(&service);
@@ -177,7 +177,7 @@ START_TEST(the_snapshot_of_a_fork_needs_nobody_else)
     fill();
     hf_test_fork_now(&service, FORK);
     hf_test_full_of(&service, FORK);
-    ck_assert(hf_system_delete(service.engine, HF_TEST_NAME, &err));
+    ck_assert(hf_system_delete(service.engine, HF_TEST_NAME, false, &err));
     hf_test_service_stop(&service);
     hf_test_service_remove_database(&service);
     hf_test_service_start(&service);

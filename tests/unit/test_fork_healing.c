@@ -23,17 +23,6 @@ static void share_one_content(void)
     hf_test_put(&service, "a", "{\"shared\":true}");
 }
 
-static void put_in(const char *system, const char *component, const char *text)
-{
-    struct hf_save_item item = {.component = component,
-                                .body = hf_blob_copy(text, strlen(text)),
-                                .content_type = "application/json"};
-    struct hf_write write = {.system = system, .state_epoch = -1, .items = &item, .item_count = 1};
-    hf_hash_of(text, strlen(text), &item.hash);
-    ck_assert_msg(hf_committer_write(service.engine->committer, &write, &err), "%s", err.text);
-    hf_blob_unref(item.body);
-}
-
 static void damage_shared_content(void)
 {
     hf_test_service_crash(&service); /* no last snapshot, and nothing in memory */
@@ -77,7 +66,7 @@ START_TEST(what_one_fork_has_heals_all_at_once)
     damage_shared_content();
     ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
     struct hf_error ignored;
-    ck_assert_msg(hf_system_delete(service.engine, FORK, &ignored), "%s", ignored.text);
+    ck_assert_msg(hf_system_delete(service.engine, FORK, false, &ignored), "%s", ignored.text);
     ck_assert_str_eq(hf_test_text_of(&service, "another", "a"), "{\"shared\":true}");
     ck_assert_str_eq(hf_test_text_of(&service, HF_TEST_NAME, "a"), "{\"shared\":true}");
     hf_test_service_close(&service);
@@ -105,7 +94,7 @@ START_TEST(an_old_version_with_an_altered_length_is_healed_from_its_relatives)
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         share_one_content();
         struct hf_fork fork = hf_test_fork_now(&service, FORK);
-        put_in(FORK, "a", "{\"newer\":true}");
+        hf_test_put_in(&service, FORK, "a", "{\"newer\":true}");
         hf_test_alter(&service,
                       hf_arena_format(&service.arena,
                                       "UPDATE component_states SET bytes = %s WHERE system_id = %lld AND version = 1",
@@ -131,7 +120,7 @@ START_TEST(what_a_deleted_origin_hands_on_is_healed_first)
     struct hf_fork fork = hf_test_fork_now(&service, FORK);
     damage_shared_content();
     ck_assert(!row_is_sound(fork.system.id, 1));
-    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
     ck_assert(row_is_sound(fork.system.id, 1));
     ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
     hf_test_service_close(&service);
@@ -143,7 +132,7 @@ START_TEST(what_no_copy_is_left_of_is_named_when_it_is_handed_on)
     share_one_content();
     struct hf_fork fork = hf_test_fork_now(&service, FORK);
     damage_shared_content();
-    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
     ck_assert(!hf_test_is_known(&service, HF_TEST_NAME));
     ck_assert_int_eq(hf_test_count_events(&service, fork.system.id, "state.damaged"), 1);
     ck_assert_int_eq(hf_test_count_events(&service, 0, "state.damaged"), 1);
@@ -171,7 +160,7 @@ START_TEST(names_that_an_event_has_no_room_for_are_marked)
     }
     hf_test_fork_now(&service, FORK);
     damage_shared_content();
-    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
     ck_assert_int_eq(hf_test_count_events(&service, 0, "state.damaged"), 1);
     struct hf_session *session;
     bool marked = false;
@@ -183,27 +172,97 @@ START_TEST(names_that_an_event_has_no_room_for_are_marked)
 }
 END_TEST
 
+/* A relative's snapshot files, which may have copies and cannot be looked at: a file lies in their place. */
+static const char *hide_files(const char *system)
+{
+    const char *files = hf_test_service_path(&service, "%s/%s", "system-state-backups", system);
+    ck_assert_int_eq(rename(files, hf_test_service_path(&service, "away")), 0);
+    FILE *no_directory = fopen(files, "w");
+    ck_assert_ptr_nonnull(no_directory);
+    fclose(no_directory);
+    return files;
+}
+
+static void show_files(const char *files)
+{
+    ck_assert_int_eq(unlink(files), 0);
+    ck_assert_int_eq(rename(hf_test_service_path(&service, "away"), files), 0);
+}
+
 START_TEST(while_a_copy_may_be_where_nobody_could_look_nothing_is_deleted)
 {
     share_one_content();
     struct hf_fork fork = hf_test_fork_now(&service, FORK);
     hf_test_full_of(&service, FORK);
-    const char *files = hf_test_service_path(&service, "%s/%s", "system-state-backups", FORK);
-    const char *away = hf_test_service_path(&service, "away");
     damage_shared_content();
-    ck_assert_int_eq(rename(files, away), 0);
-    FILE *no_directory = fopen(files, "w");
-    ck_assert_ptr_nonnull(no_directory);
-    fclose(no_directory);
-    ck_assert(!hf_system_delete(service.engine, HF_TEST_NAME, &err));
+    const char *files = hide_files(FORK);
+    ck_assert(!hf_system_delete(service.engine, HF_TEST_NAME, false, &err));
     ck_assert_msg(err.code != HF_DAMAGED && hf_code_retryable(err.code), "%s: %s", hf_code_name(err.code), err.text);
     ck_assert_msg(strstr(err.text, "is not deleted"), "%s", err.text);
     ck_assert(hf_test_is_known(&service, HF_TEST_NAME));
-    ck_assert_int_eq(unlink(files), 0);
-    ck_assert_int_eq(rename(away, files), 0);
-    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    show_files(files);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
     ck_assert(row_is_sound(fork.system.id, 1));
     ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(a_refused_deletion_names_what_could_not_be_searched_and_looks_again_when_it_is_repeated)
+{
+    share_one_content();
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    hf_test_fork_now(&service, "another");
+    hf_test_full_of(&service, "another");
+    damage_shared_content();
+    const char *files = hide_files("another");
+    ck_assert(!hf_system_delete(service.engine, HF_TEST_NAME, false, &err));
+    ck_assert_msg(strstr(err.text, "component a of system " FORK), "%s", err.text);
+    ck_assert_msg(strstr(err.text, "the snapshot files of system another ("), "%s", err.text);
+    ck_assert_msg(strstr(err.text, "force=true"), "%s", err.text);
+    show_files(files);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
+    ck_assert(row_is_sound(fork.system.id, 1));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+struct event_text {
+    const char *type;
+    char text[1024]; /* of the newest of this type */
+};
+
+static bool keep_text(void *context, const struct hf_event_row *row)
+{
+    struct event_text *kept = context;
+    if (!strcmp(row->type, kept->type))
+        snprintf(kept->text, sizeof(kept->text), "%s", row->text);
+    return true;
+}
+
+START_TEST(a_forced_deletion_gives_up_what_could_not_be_searched_for_and_says_so)
+{
+    share_one_content();
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    hf_test_fork_now(&service, "another");
+    hf_test_full_of(&service, "another");
+    damage_shared_content();
+    const char *files = hide_files("another");
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, true, &err), "%s", err.text);
+    ck_assert(!hf_test_is_known(&service, HF_TEST_NAME));
+    ck_assert(!row_is_sound(fork.system.id, 1));
+    ck_assert_int_eq(hf_test_count_events_so_far(&service, 0, "state.damaged"), 1);
+    struct event_text given_up = {.type = "state.damaged"};
+    struct hf_session *session;
+    ck_assert(hf_sessions_take(service.engine->sessions, &session, &err));
+    ck_assert(hf_events_list(session, 0, NULL, 0, 1000, keep_text, &given_up, &err));
+    hf_sessions_give(service.engine->sessions, session);
+    ck_assert_msg(strstr(given_up.text, "given up by force"), "%s", given_up.text);
+    ck_assert_msg(strstr(given_up.text, FORK "/a"), "%s", given_up.text);
+    ck_assert_msg(strstr(given_up.text, "the snapshot files of system another ("), "%s", given_up.text);
+    /* What was damaged was handed on as it was: the copy heals it still, once it can be read. */
+    show_files(files);
+    ck_assert_str_eq(hf_test_text_of(&service, "another", "a"), "{\"shared\":true}");
     hf_test_service_close(&service);
 }
 END_TEST
@@ -307,6 +366,8 @@ HF_TEST_MAIN("fork_healing", a_fork_is_healed_from_the_snapshots_of_its_origin,
              what_a_deleted_origin_hands_on_is_healed_first, what_no_copy_is_left_of_is_named_when_it_is_handed_on,
              names_that_an_event_has_no_room_for_are_marked,
              while_a_copy_may_be_where_nobody_could_look_nothing_is_deleted,
+             a_refused_deletion_names_what_could_not_be_searched_and_looks_again_when_it_is_repeated,
+             a_forced_deletion_gives_up_what_could_not_be_searched_for_and_says_so,
              what_trimmed_history_hands_on_is_healed_first,
              relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes,
              who_shares_what_was_healed_is_damaged_no_more, the_last_snapshot_waits_for_no_relatives);

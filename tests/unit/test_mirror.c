@@ -418,7 +418,7 @@ START_TEST(a_deleted_system_goes_from_the_mirror_and_a_new_one_of_the_name_start
     hf_test_put(&service, "old", "1");
     struct hf_snapshot_row old = hf_test_full(&service);
     ck_assert(becomes(mirror_path(&old), true));
-    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
     ck_assert(becomes(mirror_path(&old), false));
     hf_test_put(&service, "new", "2");
     struct hf_snapshot_row fresh = hf_test_full(&service);
@@ -439,7 +439,7 @@ START_TEST(a_system_deleted_while_the_mirror_was_away_is_not_inherited)
     hf_test_service_stop(&service);
     disconnect_mirror();
     hf_test_service_start(&service);
-    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
     connect_mirror();
     restart();
     ck_assert_ptr_null(hf_test_get(&service, "old")); /* known once, and deleted: it is not rebuilt */

@@ -83,7 +83,7 @@ END_TEST
 static void delete_system(void)
 {
     struct hf_error err = {0};
-    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, &err), "%s", err.text);
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
 }
 
 static void replace_system(void)

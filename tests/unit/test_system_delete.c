@@ -21,7 +21,7 @@ static struct hf_error err;
 
 static bool delete_it(void)
 {
-    return hf_system_delete(service.engine, HF_TEST_NAME, &err);
+    return hf_system_delete(service.engine, HF_TEST_NAME, false, &err);
 }
 
 struct listed {
