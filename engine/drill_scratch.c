@@ -9,6 +9,7 @@
 #include "engine/events.h"
 #include "engine/load.h"
 #include "engine/rebuild_write.h"
+#include "engine/row_of.h"
 #include "store/states.h"
 
 #include <ctype.h>
@@ -127,7 +128,7 @@ static bool restore(struct scratch *scratch, struct hf_error *err)
 static bool write_all(struct scratch *scratch, struct hf_error *err)
 {
     struct hf_drill *drill = scratch->drill;
-    struct hf_system_row row = hf_rebuild_system_row(SCRATCH_ID, hf_chain_header(scratch->chain));
+    struct hf_system_row row = hf_system_row_of_header(SCRATCH_ID, hf_chain_header(scratch->chain));
     bool ok = hf_session_open(&scratch->session, scratch->store, HF_SESSION_WRITE, err) &&
               hf_session_begin(scratch->session, err) &&
               hf_rebuild_write(scratch->session, &row, scratch->chain, &drill->driller->stopping, err) &&

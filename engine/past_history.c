@@ -4,6 +4,7 @@
 
 #include "core/auto.h"
 #include "core/clock.h"
+#include "engine/row_of.h"
 #include "store/states.h"
 #include "store/systems.h"
 
@@ -112,14 +113,7 @@ static bool gather(struct gathering *gathering, int64_t newest, struct hf_error 
             gathering->place[component->component_id] = i + 1;
             gathering->open++;
         } else if (head->version > 0) {
-            past->entries[i] = (struct hf_past_entry){.component = component->name,
-                                                      .version = head->version,
-                                                      .sequence = head->sequence,
-                                                      .hash = head->hash,
-                                                      .bytes = head->bytes,
-                                                      .content_type = head->content_type,
-                                                      .committed_at_ms = head->committed_at_ms,
-                                                      .deleted = head->deleted};
+            past->entries[i] = hf_past_entry_of(component->name, head);
         }
     }
     return !gathering->open ||
@@ -140,13 +134,9 @@ static bool put_replaced(void *context, const struct hf_state_row *row)
         return true;
     if (strcmp(gathering->content_type, row->content_type) != 0)
         gathering->content_type = hf_arena_strdup(&past->arena, row->content_type);
-    entry->version = row->version;
-    entry->sequence = row->sequence;
-    entry->hash = row->hash;
-    entry->bytes = row->bytes;
-    entry->content_type = gathering->content_type;
-    entry->committed_at_ms = row->committed_at_ms;
-    entry->deleted = row->deleted;
+    struct hf_head head = hf_head_of_row(row);
+    head.content_type = gathering->content_type;
+    *entry = hf_past_entry_of(entry->component, &head);
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include "core/clock.h"
 #include "core/log.h"
 #include "engine/heal.h"
+#include "engine/row_of.h"
 #include "engine/snapshot.h"
 #include "engine/validation.h"
 #include "repository/repository.h"
@@ -58,15 +59,9 @@ static void take_entries(struct hf_past *past)
     past->entries = hf_alloc(((size_t)past->count + 1) * sizeof(past->entries[0]));
     for (int64_t i = 0; i < past->count; i++) {
         const struct hf_manifest_entry *entry = hf_chain_entry(past->chain, i);
-        past->entries[i] = (struct hf_past_entry){.component = entry->component,
-                                                  .version = entry->version,
-                                                  .sequence = entry->sequence,
-                                                  .hash = entry->hash,
-                                                  .bytes = entry->bytes,
-                                                  .content_type = entry->content_type,
-                                                  .committed_at_ms = entry->committed_at_ms,
-                                                  .deleted = entry->deleted,
-                                                  .stored = entry};
+        const struct hf_head head = hf_head_of_entry(entry);
+        past->entries[i] = hf_past_entry_of(entry->component, &head);
+        past->entries[i].stored = entry;
     }
 }
 

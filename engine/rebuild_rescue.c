@@ -265,17 +265,18 @@ static bool add_component(void *context, const struct hf_component_row *row)
     return true;
 }
 
+static int compare_rows(const void *a, const void *b)
+{
+    int64_t left = ((const struct hf_salvage_row *)a)->sequence, right = ((const struct hf_salvage_row *)b)->sequence;
+    return (left > right) - (left < right);
+}
+
 static const struct hf_salvage_row *row_at(const struct laying *laying, int64_t sequence)
 {
-    int64_t low = 0, high = laying->row_count;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (laying->rows[middle].sequence < sequence)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < laying->row_count && laying->rows[low].sequence == sequence ? &laying->rows[low] : NULL;
+    const struct hf_salvage_row key = {.sequence = sequence};
+    if (!laying->row_count)
+        return NULL;
+    return bsearch(&key, laying->rows, (size_t)laying->row_count, sizeof(key), compare_rows);
 }
 
 /* A sequence is given out once: whose entry of the snapshot has it is whose row it is. */

@@ -8,6 +8,7 @@
 #include "core/metrics.h"
 #include "engine/events.h"
 #include "engine/rebuild_write.h"
+#include "engine/row_of.h"
 #include "engine/snapshot.h"
 #include "store/journal.h"
 #include "store/snapshots.h"
@@ -244,7 +245,7 @@ static struct hf_system_row system_row(const struct attempt *attempt)
                                 .created_at_ms = attempt->started_at_ms,
                                 .committed_at_ms = attempt->started_at_ms};
     if (header)
-        row = hf_rebuild_system_row(attempt->system_id, header);
+        row = hf_system_row_of_header(attempt->system_id, header);
     row.name = attempt->files[0].header.system;
     row.sequence = row.folded_sequence = attempt->sequence;
     row.epoch = attempt->epoch;

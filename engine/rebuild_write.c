@@ -19,21 +19,6 @@ static bool insert_components(const struct writing *writing, struct hf_error *er
 static bool insert_states(const struct writing *writing, struct hf_error *err);
 static int64_t *entries_by_sequence(const struct hf_chain *chain);
 
-struct hf_system_row hf_rebuild_system_row(int64_t system_id, const struct hf_manifest_header *header)
-{
-    return (struct hf_system_row){.id = system_id,
-                                  .name = header->system,
-                                  .description = header->description,
-                                  .sequence = header->sequence,
-                                  .epoch = header->epoch,
-                                  .folded_sequence = header->sequence,
-                                  .backup_interval_ms = header->backup_interval_ms,
-                                  .incremental_interval_ms = header->incremental_interval_ms,
-                                  .max_retention_hours = header->max_retention_hours,
-                                  .created_at_ms = header->created_at_ms,
-                                  .committed_at_ms = header->cut_at_ms};
-}
-
 bool hf_rebuild_write(struct hf_session *session, const struct hf_system_row *system, struct hf_chain *chain,
                       const atomic_bool *stop, struct hf_error *err)
 {

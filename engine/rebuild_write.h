@@ -9,9 +9,6 @@
 
 #include <stdatomic.h>
 
-/* The row of a system as it was at the cut; texts are borrowed from the header. */
-struct hf_system_row hf_rebuild_system_row(int64_t system_id, const struct hf_manifest_header *header);
-
 /* Inserts the system's row, and of every component its row and the state that the chain holds, each verified as it is
  * read: ids are places in the chain, from 1. Within the transaction that is open on the session. stop (NULL: never) set
  * breaks it off: HF_SHUTTING_DOWN. HF_DAMAGED, HF_IO and HF_KEY_MISSING are the chain's, the other codes the store's.

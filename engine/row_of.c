@@ -1,5 +1,35 @@
 #include "engine/row_of.h"
 
+struct hf_system_row hf_system_row_of(const struct hf_system *system)
+{
+    return (struct hf_system_row){.id = system->id,
+                                  .name = system->name,
+                                  .description = system->description,
+                                  .sequence = system->sequence,
+                                  .epoch = system->epoch,
+                                  .folded_sequence = system->folded_sequence,
+                                  .backup_interval_ms = system->backup_interval_ms,
+                                  .incremental_interval_ms = system->incremental_interval_ms,
+                                  .max_retention_hours = system->max_retention_hours,
+                                  .created_at_ms = system->created_at_ms,
+                                  .committed_at_ms = system->committed_at_ms};
+}
+
+struct hf_system_row hf_system_row_of_header(int64_t system_id, const struct hf_manifest_header *header)
+{
+    return (struct hf_system_row){.id = system_id,
+                                  .name = header->system,
+                                  .description = header->description,
+                                  .sequence = header->sequence,
+                                  .epoch = header->epoch,
+                                  .folded_sequence = header->sequence,
+                                  .backup_interval_ms = header->backup_interval_ms,
+                                  .incremental_interval_ms = header->incremental_interval_ms,
+                                  .max_retention_hours = header->max_retention_hours,
+                                  .created_at_ms = header->created_at_ms,
+                                  .committed_at_ms = header->cut_at_ms};
+}
+
 struct hf_component_row hf_component_row_of(const struct hf_registration *registration, const struct hf_head *head)
 {
     static const struct hf_head no_state = {.content_type = ""};
@@ -56,6 +86,18 @@ struct hf_head hf_head_of_entry(const struct hf_manifest_entry *entry)
                             .content_type = entry->content_type,
                             .committed_at_ms = entry->committed_at_ms,
                             .deleted = entry->deleted};
+}
+
+struct hf_past_entry hf_past_entry_of(const char *component, const struct hf_head *head)
+{
+    return (struct hf_past_entry){.component = component,
+                                  .version = head->version,
+                                  .sequence = head->sequence,
+                                  .hash = head->hash,
+                                  .bytes = head->bytes,
+                                  .content_type = head->content_type,
+                                  .committed_at_ms = head->committed_at_ms,
+                                  .deleted = head->deleted};
 }
 
 struct hf_registration hf_registration_of_entry(const struct hf_manifest_entry *entry)

@@ -29,28 +29,12 @@ static struct hf_system *ensure_system_locked(struct hf_catalog *catalog, const 
     return system ? system : hf_catalog_add_system_locked(catalog, name, 0, hf_clock_now_ms());
 }
 
-static void fill_system_row(const struct hf_system *system, struct hf_system_row *row)
-{
-    *row = (struct hf_system_row){.id = system->id,
-                                  .name = system->name,
-                                  .description = system->description,
-                                  .sequence = system->sequence,
-                                  .epoch = system->epoch,
-                                  .folded_sequence = system->folded_sequence,
-                                  .backup_interval_ms = system->backup_interval_ms,
-                                  .incremental_interval_ms = system->incremental_interval_ms,
-                                  .max_retention_hours = system->max_retention_hours,
-                                  .created_at_ms = system->created_at_ms,
-                                  .committed_at_ms = system->committed_at_ms};
-}
-
 static bool put_system(struct hf_session *session, void *context, struct hf_error *err)
 {
     struct put *put = context;
-    struct hf_system_row row;
     hf_catalog_lock(put->engine->catalog);
     struct hf_system *system = ensure_system_locked(put->engine->catalog, put->name);
-    fill_system_row(system, &row);
+    struct hf_system_row row = hf_system_row_of(system);
     put->created = !system->stored;
     put->id = system->id;
     hf_catalog_unlock(put->engine->catalog);
@@ -170,7 +154,6 @@ static bool register_component(struct hf_session *session, void *context, struct
         return hf_error_set(err, HF_DEPENDENCY_CYCLE, "the dependencies would form a cycle: %.300s",
                             registering->cycle);
 
-    struct hf_system_row system_row;
     hf_catalog_lock(registering->engine->catalog);
     struct hf_system *system = ensure_system_locked(registering->engine->catalog, registering->system);
     struct hf_component *component = hf_catalog_find_component_locked(system, registering->component);
@@ -180,7 +163,7 @@ static bool register_component(struct hf_session *session, void *context, struct
     registering->created = !component->stored;
     registering->system_id = system->id;
     registration->registered_at_ms = system->registering_at_ms = time_after_all_of(system);
-    fill_system_row(system, &system_row);
+    const struct hf_system_row system_row = hf_system_row_of(system);
     struct hf_component_row row = hf_component_row_of(registration, NULL);
     row.system_id = system->id;
     row.component_id = component->id;
