@@ -42,7 +42,7 @@ static bool pointer_is_valid(const char *text, size_t bytes);
 static bool read_component(struct hf_request *request, struct hf_engine *engine, struct hf_component_info *out,
                            struct hf_error *err);
 static bool forget_unused(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
-                          enum hf_verdict *out, struct hf_error *err);
+                          const struct hf_order *order, enum hf_verdict *out, struct hf_error *err);
 static void component_deleted(struct hf_write *write);
 static bool finish_delete(struct hf_request *request, struct hf_reply *reply, struct hf_error *err);
 static bool check_metrics(const json_t *metrics, struct hf_error *err);
@@ -120,7 +120,7 @@ enum hf_verdict hf_api_component_delete(struct hf_request *request, struct hf_re
         !hf_epoch_of_writer(request, &epoch, err) || !hf_order_of_writer(request, &order, err))
         return HF_FAIL;
     enum hf_verdict verdict;
-    if (!if_match && forget_unused(request, reply, engine, &verdict, err))
+    if (!if_match && forget_unused(request, reply, engine, &order, &verdict, err))
         return verdict;
     struct hf_write *write = hf_arena_alloc(&request->arena, sizeof(*write));
     struct hf_save_item *item = hf_arena_alloc(&request->arena, sizeof(*item));
@@ -323,7 +323,7 @@ static bool read_component(struct hf_request *request, struct hf_engine *engine,
 
 /* One that never had a state leaves no history behind, so it needs no tombstone. False: it has or had one. */
 static bool forget_unused(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
-                          enum hf_verdict *out, struct hf_error *err)
+                          const struct hf_order *order, enum hf_verdict *out, struct hf_error *err)
 {
     struct hf_head head;
     bool forgotten = false;
@@ -332,7 +332,7 @@ static bool forget_unused(struct hf_request *request, struct hf_reply *reply, st
         return false;
     if (!request->on_worker)
         *out = HF_RETRY_ON_WORKER;
-    else if (!hf_component_forget(engine, request->params[0], request->params[1], &forgotten, err))
+    else if (!hf_component_forget(engine, request->params[0], request->params[1], order, &forgotten, err))
         *out = HF_FAIL;
     else if (forgotten)
         *out = hf_api_no_content(reply);

@@ -2,6 +2,7 @@
 
 #include "core/auto.h"
 #include "core/metrics.h"
+#include "engine/absent.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -20,6 +21,7 @@ struct hf_catalog {
     struct hf_name_table content_types;
     uint32_t visit;         /* counts walks over dependencies */
     int64_t last_system_id; /* never given out twice while we run */
+    struct hf_absent *absent;
 
     /* the cache: a ring of components with a body; the hand moves as in the clock algorithm (Corbató 1968) */
     struct hf_component *hand;
@@ -31,6 +33,7 @@ struct hf_catalog *hf_catalog_new(int64_t cache_bytes_max)
     struct hf_catalog *catalog = hf_alloc(sizeof *catalog);
     pthread_mutex_init(&catalog->lock, NULL);
     catalog->cache_bytes_max = cache_bytes_max;
+    catalog->absent = hf_absent_new();
     return catalog;
 }
 
@@ -50,6 +53,7 @@ void hf_catalog_free(struct hf_catalog *catalog)
         }
     }
     hf_name_table_done(&catalog->content_types);
+    hf_absent_free(catalog->absent);
     pthread_mutex_destroy(&catalog->lock);
     free(catalog);
 }
@@ -326,6 +330,20 @@ void hf_catalog_drop_component_locked(struct hf_system *system, struct hf_compon
     if (at < system->by_name_sorted)
         system->by_name_sorted--;
     free_component(component);
+}
+
+void hf_catalog_note_absent_locked(struct hf_catalog *catalog, const char *system, const char *component,
+                                   const struct hf_order *order)
+{
+    hf_absent_note(catalog->absent, system, component, order);
+}
+
+struct hf_order hf_catalog_order_locked(const struct hf_catalog *catalog, const char *system, const char *name,
+                                        const struct hf_component *component)
+{
+    if (component && component->order.writer)
+        return component->order;
+    return hf_absent_find(catalog->absent, system, name);
 }
 
 void hf_catalog_forget_component_locked(struct hf_system *system, struct hf_component *component)

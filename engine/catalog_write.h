@@ -119,6 +119,13 @@ void hf_catalog_mark_dirty_locked(struct hf_system *system, struct hf_component 
 /* A mark that no component carries yet, for a walk over the dependencies. */
 uint32_t hf_catalog_next_visit_locked(struct hf_catalog *catalog);
 
+/* The order of a deletion that found nothing: kept for a while, until a write of the component tells another. */
+void hf_catalog_note_absent_locked(struct hf_catalog *catalog, const char *system, const char *component,
+                                   const struct hf_order *order);
+/* The component's order (NULL: it does not exist), or that of a deletion that found nothing; writer 0: none. */
+struct hf_order hf_catalog_order_locked(const struct hf_catalog *catalog, const char *system, const char *name,
+                                        const struct hf_component *component);
+
 /* Replaces the registration (copied). */
 void hf_catalog_set_registration_locked(struct hf_system *system, struct hf_component *component,
                                         const struct hf_registration *registration);

@@ -122,8 +122,9 @@ HF_MUST_USE bool hf_component_register(struct hf_engine *engine, const char *sys
                                        const char **cycle_out, struct hf_arena *arena, struct hf_error *err);
 
 /* Forgets a component that was registered and never had a state: its row and its place in the catalogue.
- * *forgotten_out is false, and nothing changed, when it has or had a state, or is not known. */
+ * *forgotten_out is false, and nothing changed, when it has or had a state, or is not known. order: of the deletion,
+ * which is remembered (writer 0: none). */
 HF_MUST_USE bool hf_component_forget(struct hf_engine *engine, const char *system, const char *component,
-                                     bool *forgotten_out, struct hf_error *err);
+                                     const struct hf_order *order, bool *forgotten_out, struct hf_error *err);
 
 #endif

@@ -124,16 +124,19 @@ static bool check_epoch(const struct hf_write *write, const struct hf_system *sy
 }
 
 /* What was given up long ago may still lie in a socket or a proxy. */
-static bool check_order(const struct hf_write *write, const struct hf_component *component, struct hf_error *err)
+static bool check_order(const struct hf_write *write, const struct hf_catalog *catalog, const char *name,
+                        const struct hf_component *component, struct hf_error *err)
 {
     const struct hf_order *order = &write->order;
-    if (!component || !order->writer || component->order.writer != order->writer ||
-        order->number >= component->order.number)
+    if (!order->writer)
+        return true;
+    struct hf_order last = hf_catalog_order_locked(catalog, write->system, name, component);
+    if (last.writer != order->writer || order->number >= last.number)
         return true;
     return hf_error_set(err, HF_SUPERSEDED,
-                        "component %s: write %lld of its writer came after write %lld, which is newer and stored; "
+                        "component %s: write %lld of its writer came after write %lld, which is newer and done; "
                         "nothing was changed",
-                        component->name, (long long)order->number, (long long)component->order.number);
+                        name, (long long)order->number, (long long)last.number);
 }
 
 static bool check_item(struct hf_write *write, const struct hf_save_item *item, const struct hf_head *head,
@@ -192,6 +195,23 @@ static void note_order(struct hf_batch *batch, struct hf_component *component, c
     batch->orders = grow(batch->orders, &batch->order_capacity, batch->order_count + 1, sizeof *batch->orders);
     batch->orders[batch->order_count++] = (struct hf_batch_order){component, component->order};
     component->order = *order;
+}
+
+/* What its writer deleted stays deleted, also where there was nothing: the state may still be on its way. */
+static void note_vain_deletion(struct hf_batch *batch, struct hf_catalog *catalog, const struct hf_system *system,
+                               const struct hf_write *write)
+{
+    if (write->error.code != HF_NOT_FOUND || write->failed_item < 0 || !write->order.writer)
+        return;
+    const char *name = write->items[write->failed_item].component;
+    struct hf_component *component = system ? hf_catalog_find_component_locked(system, name) : NULL;
+    struct hf_order last = hf_catalog_order_locked(catalog, write->system, name, component);
+    if (last.writer == write->order.writer && last.number >= write->order.number)
+        return;
+    if (component)
+        note_order(batch, component, &write->order);
+    else
+        hf_catalog_note_absent_locked(catalog, write->system, name, &write->order);
 }
 
 static void add_row(struct hf_batch *batch, struct hf_system *system, struct hf_component *component,
@@ -268,7 +288,7 @@ static bool check_all(struct hf_batch *batch, struct hf_catalog *catalog, struct
         head.epoch = system ? system->epoch : 1;
         /* A condition that fails says so: whoever tries again on that must not need to know of orders. */
         if (!check_room(item, &head, &write->error) || !check_item(write, item, &head, &write->error) ||
-            !check_order(write, component, &write->error))
+            !check_order(write, catalog, item->component, component, &write->error))
             return false;
         content_types[i] = item->delete_it ? "" : hf_catalog_intern_locked(catalog, item->content_type);
         if (!content_types[i])
@@ -303,6 +323,8 @@ void hf_batch_add(struct hf_batch *batch, struct hf_catalog *catalog, struct hf_
         enter_system(batch, system);
         for (int i = 0; i < write->item_count; i++)
             apply_item(batch, system, &write->order, &write->items[i], content_types[i]);
+    } else {
+        note_vain_deletion(batch, catalog, system, write);
     }
     hf_catalog_unlock(catalog);
 }

@@ -225,6 +225,7 @@ struct forgetting {
     struct hf_engine *engine;
     const char *system_name;
     const char *component_name;
+    struct hf_order order;
     int64_t system_id, component_id; /* 0: there is nothing to forget */
 };
 
@@ -252,15 +253,23 @@ static void publish_forgetting(void *context)
     if (!forgetting->component_id)
         return;
     hf_catalog_lock(forgetting->engine->catalog);
-    struct hf_system *system = hf_catalog_system_by_id_locked(forgetting->engine->catalog, forgetting->system_id);
-    hf_catalog_forget_component_locked(system, hf_catalog_component_by_id_locked(system, forgetting->component_id));
-    hf_catalog_unlock(forgetting->engine->catalog);
+    struct hf_catalog *catalog = forgetting->engine->catalog;
+    struct hf_system *system = hf_catalog_system_by_id_locked(catalog, forgetting->system_id);
+    struct hf_component *component = hf_catalog_component_by_id_locked(system, forgetting->component_id);
+    const struct hf_order *order = forgetting->order.writer ? &forgetting->order : &component->order;
+    if (order->writer) /* a state may still be on its way */
+        hf_catalog_note_absent_locked(catalog, forgetting->system_name, forgetting->component_name, order);
+    hf_catalog_forget_component_locked(system, component);
+    hf_catalog_unlock(catalog);
 }
 
-bool hf_component_forget(struct hf_engine *engine, const char *system, const char *component, bool *forgotten_out,
-                         struct hf_error *err)
+bool hf_component_forget(struct hf_engine *engine, const char *system, const char *component,
+                         const struct hf_order *order, bool *forgotten_out, struct hf_error *err)
 {
-    struct forgetting forgetting = {.engine = engine, .system_name = system, .component_name = component};
+    struct forgetting forgetting = {.engine = engine,
+                                    .system_name = system,
+                                    .component_name = component,
+                                    .order = *order};
     struct hf_call call = {.run = forget_component, .published = publish_forgetting, .context = &forgetting};
     if (!hf_committer_call(engine->committer, &call, err))
         return false;

@@ -384,6 +384,26 @@ START_TEST(a_write_that_comes_after_a_newer_one_of_its_writer_is_refused)
 }
 END_TEST
 
+/* The state of a number below may still be on its way, and must not come after it. */
+START_TEST(a_deletion_that_finds_nothing_outruns_what_its_writer_sent_before)
+{
+    static const char component[] = "/v1/systems/default/components/a", kind[] = "{\"kind\":\"agent\"}";
+    const char *const fifth[] = {"State-Order: run-1/5", NULL}, *const seventh[] = {"State-Order: run-1/7", NULL};
+    const char *const json[] = {"Content-Type: application/json", NULL};
+    struct hf_api_test t;
+    start(&t, _i);
+    hf_api_send(&t, 404, "DELETE", component, fifth, NULL, 0);
+    put(&t, 409, "State-Order: run-1/4", "{}");
+    hf_api_problem(&t, "superseded");
+    hf_api_send(&t, 201, "PUT", component, json, kind, strlen(kind)); /* a registration brings nothing back */
+    put(&t, 409, "State-Order: run-1/4", "{}");
+    hf_api_send(&t, 204, "DELETE", component, seventh, NULL, 0); /* never had a state: it is forgotten */
+    put(&t, 409, "State-Order: run-1/6", "{}");
+    put(&t, 201, "State-Order: run-1/8", "{}");
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(a_malformed_order_is_refused)
 {
     static const char *const malformed[] = {"a",
@@ -488,6 +508,7 @@ int main(void)
                                   a_deleted_component_is_gone_and_its_history_is_not,
                                   an_epoch_from_before_a_restore_is_refused,
                                   a_write_that_comes_after_a_newer_one_of_its_writer_is_refused,
+                                  a_deletion_that_finds_nothing_outruns_what_its_writer_sent_before,
                                   a_malformed_order_is_refused,
                                   an_event_is_recorded_and_may_ask_for_a_snapshot};
     return hf_api_run_on_both("states", tests, (int)(sizeof(tests) / sizeof(tests[0])));

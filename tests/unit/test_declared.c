@@ -263,7 +263,9 @@ START_TEST(a_forgotten_component_is_not_in_the_next_snapshot)
         hf_test_full(&service);
         bool forgotten = false, unchanged = true;
         struct hf_error err;
-        ck_assert_msg(hf_component_forget(service.engine, HF_TEST_NAME, "promised", &forgotten, &err), "%s", err.text);
+        ck_assert_msg(hf_component_forget(service.engine, HF_TEST_NAME, "promised", &(struct hf_order){0}, &forgotten,
+                                          &err),
+                      "%s", err.text);
         ck_assert(forgotten);
         if (restarted)
             restart();

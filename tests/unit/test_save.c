@@ -219,7 +219,7 @@ static bool put_as(uint64_t writer, int64_t number, const char *component, const
 {
     *up = (struct upload){.write.order = {writer, number}};
     bool ok = add(upload(up, component, text));
-    ck_assert(ok || up->write.error.code == HF_SUPERSEDED);
+    ck_assert(ok || up->write.error.code == (text ? HF_SUPERSEDED : HF_NOT_FOUND));
     return ok;
 }
 
@@ -243,6 +243,33 @@ START_TEST(the_writes_of_a_writer_happen_in_their_order)
     ck_assert(put_as(2, 1, "a", "1", &up[n++]));
     ck_assert(!put_as(2, 0, "a", "0", &up[n++]));
     ck_assert(put_as(1, 6, "a", "6", &up[n++])); /* one writer is remembered */
+    for (int i = 0; i < n; i++)
+        release(&up[i]);
+    close_batch();
+}
+END_TEST
+
+/* What it deleted before it arrived must not arrive after that. */
+START_TEST(a_deletion_that_finds_nothing_counts_in_the_order_of_its_writer)
+{
+    struct upload up[12];
+    int n = 0;
+    open_batch();
+    ck_assert(!put_as(1, 5, "a", NULL, &up[n++])); /* nor is there a system */
+    ck_assert_int_eq(up[n - 1].write.error.code, HF_NOT_FOUND);
+    ck_assert(!put_as(1, 4, "a", "4", &up[n++]));
+    ck_assert_int_eq(up[n - 1].write.error.code, HF_SUPERSEDED);
+    ck_assert(!put_as(1, 3, "a", NULL, &up[n++])); /* a late one changes nothing */
+    ck_assert(!put_as(1, 4, "a", "4", &up[n++]));
+    ck_assert(put_as(1, 4, "b", "4", &up[n++]));
+    commit();
+    ck_assert(!put_as(1, 4, "a", "4", &up[n++]));
+    ck_assert(put_as(1, 6, "a", "6", &up[n++]));
+    ck_assert(put_as(1, 7, "a", NULL, &up[n++]));
+    commit();
+    ck_assert(!put_as(1, 9, "a", NULL, &up[n++])); /* where there was something once */
+    ck_assert(!put_as(1, 8, "a", "8", &up[n++]));
+    ck_assert(put_as(2, 1, "a", "1", &up[n++])); /* one writer is remembered */
     for (int i = 0; i < n; i++)
         release(&up[i]);
     close_batch();
@@ -357,6 +384,7 @@ HF_TEST_MAIN("save", versions_count_changes_and_sequences_have_no_gaps,
              an_abandoned_batch_leaves_the_heads_and_no_new_names, a_deletion_is_a_version_and_a_later_upload_counts_on,
              the_same_content_is_written_again_when_what_is_stored_is_damaged,
              an_epoch_from_before_a_restore_is_refused, the_writes_of_a_writer_happen_in_their_order,
+             a_deletion_that_finds_nothing_counts_in_the_order_of_its_writer,
              an_unchanged_write_counts_in_the_order_of_its_writer,
              a_batch_with_one_superseded_item_writes_nothing_and_names_it,
              a_condition_that_fails_is_told_before_the_order, a_failed_commit_leaves_no_number_behind,
