@@ -22,6 +22,9 @@ const DEFAULTS = Object.freeze({
 });
 const POLICIES = ['block', 'drop-oldest', 'fail'];
 
+/** Milliseconds of a clock that nobody sets: set back, it would hold up all that waits for a time. */
+const now = () => performance.now();
+
 /** The most that a timer can wait. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -58,6 +61,7 @@ export class Saver extends EventEmitter {
   #fence = null;
   #closing = null;
   #closed = false;
+  #gaveUp = false;
   #flushing = 0;
   #asksLast = true;
   #generation = 0;
@@ -138,7 +142,10 @@ export class Saver extends EventEmitter {
     this.#pump();
   }
 
-  /** Resolves when nothing waits and nothing is on its way; rejects with not_saved after timeoutMs. */
+  /**
+   * Resolves when nothing waits and nothing is on its way; rejects with not_saved after timeoutMs, or when the saver
+   * closes before.
+   */
   async flush({ timeoutMs = 0, signal } = {}) {
     throwIfAborted(signal);
     this.#flushing += 1;
@@ -146,7 +153,10 @@ export class Saver extends EventEmitter {
     try {
       const tooLate = () =>
         new HoldfastError('not_saved', `${this.pending} states could not be saved within ${timeoutMs} ms`);
-      if (this.pending > 0) await this.#idle.wait({ signal, timeoutMs, tooLate });
+      if (this.pending > 0 && !this.#closed) {
+        await this.#idle.wait({ signal, timeoutMs, tooLate });
+        if (this.#gaveUp) throw new HoldfastError('not_saved', 'the saver closed before everything was saved');
+      }
     } finally {
       this.#flushing -= 1;
       this.#holdProcess();
@@ -163,18 +173,20 @@ export class Saver extends EventEmitter {
   }
 
   async #closeNow(timeoutMs) {
-    const until = Date.now() + timeoutMs;
+    const until = now() + timeoutMs;
     process.removeListener('beforeExit', this.#beforeExit);
     try {
       await within(timeoutMs, this.#schedule.end()); // a queue that stays full must not keep the process
-      await this.flush({ timeoutMs: Math.max(1, until - Date.now()) });
+      await this.flush({ timeoutMs: Math.max(1, until - now()) });
     } finally {
       this.#closed = true;
       clearTimeout(this.#timer);
       this.#stop.abort();
       const left = this.#queue.takeAll();
+      this.#gaveUp = left.length + this.#sending.size > 0;
       for (const entry of left) this.#fail(entry, new HoldfastError('not_saved', 'closed before it was saved'));
       this.#room.wake();
+      this.#idle.wake();
     }
   }
 
@@ -185,20 +197,20 @@ export class Saver extends EventEmitter {
   async #saveBeforeExit() {
     if (this.#closing || (!this.#asksLast && this.pending === 0)) return;
     const timeoutMs = this.#options.closeTimeoutMs;
-    const until = Date.now() + timeoutMs;
+    const until = now() + timeoutMs;
     const round = this.#asksLast ? this.#schedule.round() : Promise.resolve();
     try {
       await within(timeoutMs, round);
       this.#asksLast = false; // what a callback saved itself is no reason to ask it again
-      await this.flush({ timeoutMs: Math.max(1, until - Date.now()) });
+      await this.flush({ timeoutMs: Math.max(1, until - now()) });
     } catch {
       await this.close({ timeoutMs: 1 });
     }
   }
 
-  #makeEntry(component, state, { contentType, event, eventSnapshot, force = false, now = false }) {
+  #makeEntry(component, state, { contentType, event, eventSnapshot, force = false, now: atOnce = false }) {
     const options = { ...(event !== undefined && { event }), ...(eventSnapshot !== undefined && { eventSnapshot }) };
-    const readyAt = Date.now() + (now ? 0 : this.#options.coalesceMs);
+    const readyAt = now() + (atOnce ? 0 : this.#options.coalesceMs);
     const generation = this.#generation;
     return { component, encoded: encodeState(state, contentType), options, force, waiters: [], readyAt, generation };
   }
@@ -221,7 +233,7 @@ export class Saver extends EventEmitter {
         const room = this.#room.wait({ signal });
         this.#holdProcess();
         await room;
-      } else this.#dropOldest();
+      } else this.#dropOldest(entry.component);
     }
     this.#pump();
     return undefined;
@@ -232,8 +244,9 @@ export class Saver extends EventEmitter {
     return !entry.force && saved?.hash === entry.encoded.hash ? { ...saved, unchanged: true } : null;
   }
 
-  #dropOldest() {
-    const oldest = this.#queue.take(() => true);
+  /** Not what waits of the same component: that one becomes the newer one. */
+  #dropOldest(component) {
+    const oldest = this.#queue.take((entry) => entry.component !== component);
     for (const waiter of oldest.waiters) waiter.reject(new HoldfastError('dropped', 'newer states needed its room'));
     this.#tell('dropped', { component: oldest.component });
   }
@@ -243,8 +256,8 @@ export class Saver extends EventEmitter {
     clearTimeout(this.#timer);
     if (this.#closed) return;
     const free = (entry) => !this.#sending.has(entry.component);
-    while (this.#sending.size < this.#options.concurrency && Date.now() >= this.#pausedUntil) {
-      const due = this.#flushing > 0 ? Infinity : Date.now();
+    while (this.#sending.size < this.#options.concurrency && now() >= this.#pausedUntil) {
+      const due = this.#flushing > 0 ? Infinity : now();
       const entry = this.#queue.take((candidate) => free(candidate) && candidate.readyAt <= due);
       if (!entry) break;
       this.#send(entry);
@@ -254,7 +267,7 @@ export class Saver extends EventEmitter {
     if (this.#sending.size >= this.#options.concurrency) return;
     const at = Math.max(this.#pausedUntil, this.#queue.nextAt(free));
     if (!Number.isFinite(at)) return;
-    this.#timer = setTimeout(() => this.#pump(), Math.min(TIMER_MS_MAX, Math.max(0, at - Date.now())));
+    this.#timer = setTimeout(() => this.#pump(), Math.min(TIMER_MS_MAX, Math.max(0, at - now())));
     this.#holdProcess();
   }
 
@@ -269,20 +282,19 @@ export class Saver extends EventEmitter {
     const epoch = this.#epoch;
     this.#sending.add(entry.component);
     try {
-      const receipt =
-        this.#unchanged(entry) ??
-        (await this.#client.saveEncoded(entry.component, entry.encoded, {
-          ...entry.options,
-          epoch,
-          signal: this.#stop.signal,
-        }));
-      this.#settle(entry, receipt);
+      this.#settle(entry, this.#unchanged(entry) ?? (await this.#store(entry, epoch)));
     } catch (error) {
       this.#handleFailure(entry, error, epoch);
     } finally {
       this.#sending.delete(entry.component);
       this.#pump();
     }
+  }
+
+  /** From now on the service may hold this state, answer or not: what it had before is no longer known to be there. */
+  #store({ component, encoded, options }, epoch) {
+    this.#saved.delete(component);
+    return this.#client.saveEncoded(component, encoded, { ...options, epoch, signal: this.#stop.signal });
   }
 
   #settle(entry, receipt) {
@@ -303,8 +315,8 @@ export class Saver extends EventEmitter {
     const ownMs = backoff(this.#failures, { minMs: this.#options.retryMinMs, maxMs: this.#options.retryMaxMs });
     const askedMs = error.retryAfterMs ?? 0;
     const inMs = Math.max(ownMs, askedMs);
-    this.#pausedUntil = Math.max(this.#askedPauseUntil, Date.now() + inMs);
-    if (askedMs > 0) this.#askedPauseUntil = Math.max(this.#askedPauseUntil, Date.now() + askedMs);
+    this.#pausedUntil = Math.max(this.#askedPauseUntil, now() + inMs);
+    if (askedMs > 0) this.#askedPauseUntil = Math.max(this.#askedPauseUntil, now() + askedMs);
     this.#queue.giveBack(entry);
     this.#tell('retrying', { component: entry.component, error, inMs });
   }

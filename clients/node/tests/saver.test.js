@@ -251,6 +251,57 @@ test('superseded means that a later write of the client is stored: nothing is se
     assert.equal((await saver.save('agent', { step: 1 })).version, 3, 'what is stored now is not known: it is sent');
   }));
 
+test('what was saved before something unsure is sent again', () =>
+  withSaver('unsure', { coalesceMs: 0, retry: false }, async (saver, client) => {
+    await saver.save('agent', { step: 1 });
+    proxy.cuts = 1; // it is stored, and nobody is told
+    const told = once(saver, 'retrying');
+    const unsure = saver.save('agent', { step: 2 });
+    await told;
+    const back = saver.save('agent', { step: 1 });
+    await Promise.all([unsure, back]);
+    assert.equal((await client.load('agent')).value.step, 1);
+  }));
+
+test('a state is not given up for a newer one of its own component', () =>
+  withSaver('own', { coalesceMs: 1e6, maxQueuedBytes: 100, policy: 'drop-oldest' }, async (saver, client) => {
+    const first = saver.save('a', 'x'.repeat(30), { event: 'grown' });
+    await saver.enqueue('b', 'y'.repeat(30));
+    const dropped = once(saver, 'dropped');
+    const second = saver.save('a', 'x'.repeat(80));
+    assert.equal((await dropped)[0].component, 'b');
+    await saver.flush();
+    assert.deepEqual(await first, await second);
+    assert.equal((await client.load('a')).value.length, 80);
+  }));
+
+test('a clock that is set back holds up nothing', () =>
+  withSaver('clock', { coalesceMs: 0 }, async (saver) => {
+    const { now } = Date;
+    proxy.answer = refusal('overloaded');
+    proxy.refusals = 3;
+    const told = once(saver, 'retrying');
+    const saving = saver.save('agent', 1);
+    await told;
+    try {
+      Date.now = () => now() - 1e9;
+      assert.equal((await saving).version, 1);
+    } finally {
+      Date.now = now;
+    }
+  }));
+
+test('who waits in flush() when the saver closes in vain is told', () =>
+  withSaver('waiting', { coalesceMs: 0 }, async (saver) => {
+    proxy.answer = refusal('overloaded');
+    proxy.refusals = 1e9;
+    await saver.enqueue('agent', 1);
+    const flushing = assert.rejects(saver.flush(), { code: 'not_saved' });
+    await assert.rejects(saver.close({ timeoutMs: 50 }), { code: 'not_saved' });
+    await flushing;
+    await saver.flush(); // there is nothing any more
+  }));
+
 test('what the service refuses is told and not tried for ever', () =>
   withSaver('refused', { coalesceMs: 0 }, async (saver) => {
     const told = once(saver, 'failed');
