@@ -4,6 +4,7 @@
 #include "api/handlers.h"
 #include "core/metrics.h"
 #include "engine/recoverability.h"
+#include "engine/storage.h"
 
 #include <string.h>
 
@@ -27,11 +28,22 @@ static const struct check {
 #define CHECK_COUNT ((int)(sizeof(checks) / sizeof(checks[0])))
 
 /* Warned about, never failed for: taking the service away would make it worse. */
-#define EXPOSURE "exposure"
+static void write_exposure(const struct hf_api *api, struct hf_engine *engine, struct hf_buf *out);
+static void write_storage(const struct hf_api *api, struct hf_engine *engine, struct hf_buf *out);
 
-static void write_exposure(const struct hf_api *api, struct hf_buf *out);
-static bool read_exclusion(const char *text, bool excluded[CHECK_COUNT + 1], struct hf_error *err);
-static int find_check(const char *name, size_t bytes); /* CHECK_COUNT: the exposure; -1: none */
+static const struct warning {
+    const char *name;
+    void (*write)(const struct hf_api *api, struct hf_engine *engine, struct hf_buf *out);
+} warnings[] = {
+    {"exposure", write_exposure},
+    {"storage", write_storage},
+};
+#define WARNING_COUNT ((int)(sizeof(warnings) / sizeof(warnings[0])))
+#define NAME_COUNT    (CHECK_COUNT + WARNING_COUNT)
+
+static void write_warnings(const struct hf_api *api, const bool excluded[NAME_COUNT], struct hf_buf *out);
+static bool read_exclusion(const char *text, bool excluded[NAME_COUNT], struct hf_error *err);
+static int find_check(const char *name, size_t bytes); /* from CHECK_COUNT on: a warning; -1: none */
 static void reply_text(struct hf_reply *reply, int status, const char *text);
 
 enum hf_verdict hf_api_root(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
@@ -56,7 +68,7 @@ enum hf_verdict hf_api_livez(struct hf_request *request, struct hf_reply *reply,
 
 enum hf_verdict hf_api_readyz(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    bool excluded[CHECK_COUNT + 1] = {false};
+    bool excluded[NAME_COUNT] = {false};
     if (!read_exclusion(hf_request_query(request, "exclude"), excluded, err))
         return HF_FAIL;
     bool ready = true;
@@ -72,8 +84,8 @@ enum hf_verdict hf_api_readyz(struct hf_request *request, struct hf_reply *reply
         }
     }
     bool verbose = hf_request_query(request, "verbose") != NULL;
-    if (verbose && !excluded[CHECK_COUNT])
-        write_exposure(request->api, &reply->body);
+    if (verbose)
+        write_warnings(request->api, excluded, &reply->body);
     if (ready && !verbose) {
         hf_buf_reset(&reply->body);
         reply_text(reply, 200, "ok\n");
@@ -87,8 +99,10 @@ enum hf_verdict hf_api_readyz(struct hf_request *request, struct hf_reply *reply
 
 enum hf_verdict hf_api_metrics(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
 {
-    (void)request;
     (void)err;
+    struct hf_engine *engine = atomic_load(&request->api->engine);
+    if (engine)
+        hf_storage_set_gauges(engine);
     hf_metrics_write(&reply->body);
     reply->status = 200;
     reply->content_type = "text/plain; version=0.0.4; charset=utf-8";
@@ -105,12 +119,24 @@ enum hf_verdict hf_api_openapi(struct hf_request *request, struct hf_reply *repl
     return HF_DONE;
 }
 
-/* Nobody is asked who he is here: where there are tokens the names of systems are not for everyone. */
-static void write_exposure(const struct hf_api *api, struct hf_buf *out)
+static void write_warnings(const struct hf_api *api, const bool excluded[NAME_COUNT], struct hf_buf *out)
 {
     struct hf_engine *engine = atomic_load(&api->engine);
-    if (engine)
-        hf_exposure_write(engine, api->config->tokens_file == NULL, out);
+    for (int i = 0; engine && i < WARNING_COUNT; i++)
+        if (!excluded[CHECK_COUNT + i])
+            warnings[i].write(api, engine, out);
+}
+
+/* Nobody is asked who he is here: where there are tokens the names of systems are not for everyone. */
+static void write_exposure(const struct hf_api *api, struct hf_engine *engine, struct hf_buf *out)
+{
+    hf_exposure_write(engine, api->config->tokens_file == NULL, out);
+}
+
+static void write_storage(const struct hf_api *api, struct hf_engine *engine, struct hf_buf *out)
+{
+    (void)api;
+    hf_storage_write(engine, out);
 }
 
 static bool check_started(const struct hf_api *api, char reason[128])
@@ -140,7 +166,7 @@ static bool check_running(const struct hf_api *api, char reason[128])
 }
 
 /* exclude=a,b: names that do not exist are refused, so that a typo does not switch nothing off silently. */
-static bool read_exclusion(const char *text, bool excluded[CHECK_COUNT + 1], struct hf_error *err)
+static bool read_exclusion(const char *text, bool excluded[NAME_COUNT], struct hf_error *err)
 {
     while (text && *text) {
         size_t bytes = strcspn(text, ",");
@@ -156,11 +182,11 @@ static bool read_exclusion(const char *text, bool excluded[CHECK_COUNT + 1], str
 
 static int find_check(const char *name, size_t bytes)
 {
-    if (strlen(EXPOSURE) == bytes && memcmp(name, EXPOSURE, bytes) == 0)
-        return CHECK_COUNT;
-    for (int i = 0; i < CHECK_COUNT; i++)
-        if (strlen(checks[i].name) == bytes && memcmp(checks[i].name, name, bytes) == 0)
+    for (int i = 0; i < NAME_COUNT; i++) {
+        const char *known = i < CHECK_COUNT ? checks[i].name : warnings[i - CHECK_COUNT].name;
+        if (strlen(known) == bytes && memcmp(known, name, bytes) == 0)
             return i;
+    }
     return -1;
 }
 

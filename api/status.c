@@ -17,6 +17,7 @@ static json_t *snapshot_json(const struct hf_snapshot_row *row);
 static json_t *recoverability_json(const struct hf_recoverability *figures);
 static json_t *validation_json(const struct hf_status *status);
 static json_t *mirror_json(const struct hf_mirror_status *mirror);
+static json_t *storage_json(const struct hf_status *status);
 static json_t *warnings_json(const struct hf_status *status);
 
 enum hf_verdict hf_api_service_status(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
@@ -78,8 +79,10 @@ static json_t *status_json(const struct hf_status *status, const char *system)
     hf_api_set_text(store, "engine", status->engine);
     hf_api_set_text(store, "status", status->store_up ? "up" : "down");
     hf_api_set(object, "store", store);
-    if (!system)
+    if (!system) {
         hf_api_set(object, "mirror", mirror_json(&status->mirror));
+        hf_api_set(object, "storage", storage_json(status));
+    }
     hf_api_set(object, "warnings", warnings_json(status));
     return object;
 }
@@ -156,6 +159,21 @@ static json_t *mirror_json(const struct hf_mirror_status *mirror)
     hf_json_set_time(object, "caughtUpAt", mirror->caught_up_at_ms);
     hf_api_set_text(object, "lastError", mirror->last_error[0] ? mirror->last_error : NULL);
     return object;
+}
+
+static json_t *storage_json(const struct hf_status *status)
+{
+    json_t *array = json_array();
+    for (int i = 0; i < status->storage_count; i++) {
+        const struct hf_storage_figures *figures = &status->storage[i];
+        json_t *object = json_object();
+        hf_api_set_text(object, "place", figures->place);
+        hf_api_set(object, "freeBytes", figures->known ? json_integer(figures->free_bytes) : json_null());
+        hf_api_set(object, "totalBytes", figures->known ? json_integer(figures->total_bytes) : json_null());
+        hf_api_set(object, "low", json_boolean(figures->low));
+        json_array_append_new(array, object);
+    }
+    return array;
 }
 
 static json_t *warnings_json(const struct hf_status *status)

@@ -11,6 +11,7 @@
 #define DRILL_AGE_DAYS 8
 #define NEXT_BYTES     200
 
+static void examine_storage(struct hf_doctor *doctor, const json_t *storage);
 static void examine_exposure(struct hf_doctor *doctor, const json_t *figures);
 static void examine_drill(struct hf_doctor *doctor, const json_t *figures);
 static void examine_no_drill(struct hf_doctor *doctor, const char *next_by);
@@ -25,6 +26,7 @@ void hf_doctor_examine_service(struct hf_doctor *doctor, const json_t *service)
                   hf_field_text(service, "version"));
     hf_doctor_add(doctor, up ? HF_FOUND_GOOD : HF_FOUND_DANGER, "database", NULL, "%s is %s",
                   hf_field_text(store, "engine"), up ? "up" : "away: nothing can be saved");
+    examine_storage(doctor, json_object_get(service, "storage"));
     if (!json_is_object(mirror))
         return;
     int64_t waiting = hf_field_int(mirror, "pendingFiles");
@@ -34,6 +36,33 @@ void hf_doctor_examine_service(struct hf_doctor *doctor, const json_t *service)
     else
         hf_doctor_add(doctor, HF_FOUND_WARNING, "mirror", "status --all", "it is %s and lacks %" PRId64 " files: %s",
                       up ? "up" : "down", waiting, hf_field_text(mirror, "lastError"));
+}
+
+/* One line for all that is well, one for each place that is not. A place that is away is another finding. */
+static void examine_storage(struct hf_doctor *doctor, const json_t *storage)
+{
+    size_t i;
+    const json_t *entry;
+    double least = 2;
+    bool low = false;
+    json_array_foreach(storage, i, entry)
+    {
+        char room[HF_SIZE_BYTES], size[HF_SIZE_BYTES];
+        const char *place = hf_field_text(entry, "place");
+        int64_t free_bytes = hf_field_int(entry, "freeBytes"), total_bytes = hf_field_int(entry, "totalBytes");
+        if (total_bytes > 0 && (double)free_bytes / (double)total_bytes < least)
+            least = (double)free_bytes / (double)total_bytes;
+        if (!hf_field_true(entry, "low"))
+            continue;
+        low = true;
+        hf_size_format(free_bytes, room);
+        hf_size_format(total_bytes, size);
+        hf_doctor_add(doctor, HF_FOUND_WARNING, "storage",
+                      strcmp(place, "data") == 0 ? "status --all" : "snapshots --limit 0",
+                      "the disk fills up: %s of %s free for %s", room, size, place);
+    }
+    if (!low && least <= 1)
+        hf_doctor_add(doctor, HF_FOUND_GOOD, "storage", NULL, "%.0f%% is free, or more", least * 100);
 }
 
 void hf_doctor_examine_system(struct hf_doctor *doctor, const json_t *status)

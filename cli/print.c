@@ -87,20 +87,6 @@ void hf_text_fit(struct hf_buf *out, const char *text, size_t width)
         hf_buf_add_text(out, "\xe2\x80\xa6");
 }
 
-void hf_size_format(int64_t bytes, char out[HF_SIZE_BYTES])
-{
-    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-    if (bytes < 1024) {
-        snprintf(out, HF_SIZE_BYTES, "%" PRId64 " B", bytes);
-        return;
-    }
-    double value = (double)bytes / 1024;
-    size_t unit = 0;
-    for (; value >= 1023.95 && unit + 1 < COUNT(units); unit++)
-        value /= 1024;
-    snprintf(out, HF_SIZE_BYTES, "%.1f %s", value, units[unit]);
-}
-
 void hf_number_format(int64_t number, char out[HF_NUMBER_BYTES])
 {
     char digits[24];

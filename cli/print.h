@@ -3,10 +3,10 @@
 #define HF_CLI_PRINT_H
 
 #include "core/buf.h"
+#include "core/size.h"
 
 #include <stdint.h>
 
-#define HF_SIZE_BYTES   32
 #define HF_NUMBER_BYTES 32
 #define HF_AGE_BYTES    64
 
@@ -19,9 +19,6 @@ size_t hf_text_width(const char *text);
 
 /* Appends at most width columns of text; what is longer ends in "…". */
 void hf_text_fit(struct hf_buf *out, const char *text, size_t width);
-
-/* "0 B", "999 B", "1.5 KiB", "12.3 MiB". */
-void hf_size_format(int64_t bytes, char out[HF_SIZE_BYTES]);
 
 /* "1,247" */
 void hf_number_format(int64_t number, char out[HF_NUMBER_BYTES]);

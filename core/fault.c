@@ -51,6 +51,8 @@ static const char *const fault_names[] = {
     "events_after_commit",
     "validation_slow",
     "outline_before_rename",
+    "storage_look",
+    "storage_low",
     "outbox_parent_sync",
     "outbox_read",
     "outbox_no_space",

@@ -108,7 +108,7 @@ void hf_metric_add(enum hf_metric metric, int64_t amount)
 
 void hf_metric_set(enum hf_metric metric, double value)
 {
-    HF_ASSERT(row_of(metric)->kind == KIND_GAUGE);
+    HF_ASSERT(row_of(metric)->kind == KIND_GAUGE && !row_of(metric)->label);
     atomic_store_explicit(&plain[metric].gauge_bits, bits_of(value), memory_order_relaxed);
 }
 
@@ -130,6 +130,13 @@ void hf_metric_add_labelled(enum hf_metric metric, const char *value, int64_t am
     const struct metric_row *row = row_of(metric);
     HF_ASSERT(row->kind == KIND_COUNTER && row->label);
     atomic_fetch_add_explicit(counter_of(metric, value), amount, memory_order_relaxed);
+}
+
+void hf_metric_set_labelled(enum hf_metric metric, const char *value, int64_t number)
+{
+    const struct metric_row *row = row_of(metric);
+    HF_ASSERT(row->kind == KIND_GAUGE && row->label);
+    atomic_store_explicit(counter_of(metric, value), number, memory_order_relaxed);
 }
 
 double hf_metric_get(enum hf_metric metric)
@@ -199,6 +206,8 @@ static _Atomic int64_t *insert_value(enum hf_metric metric, const char *value)
     if (!atomic_load_explicit(&slot->value, memory_order_relaxed)) {
         if (cell->values < VALUES_MAX) {
             cell->values++;
+            if (rows[metric].kind == KIND_GAUGE) /* nobody may read it as 0 before it is set */
+                atomic_store_explicit(counter, -1, memory_order_relaxed);
             atomic_store_explicit(&slot->value, hf_strdup(value), memory_order_release);
         } else {
             counter = &cell->other;
@@ -266,7 +275,7 @@ static void write_labelled(struct hf_buf *out, enum hf_metric metric)
         bool is_other = i == SLOT_COUNT;
         const char *value = is_other ? OTHER : atomic_load_explicit(&cell->slots[i].value, memory_order_acquire);
         int64_t count = atomic_load_explicit(is_other ? &cell->other : &cell->slots[i].count, memory_order_relaxed);
-        if (!value || (is_other && count == 0))
+        if (!value || (is_other && count == 0) || (rows[metric].kind == KIND_GAUGE && count < 0))
             continue;
         hf_buf_add_text(out, rows[metric].name);
         write_labels(out, rows[metric].label, value);

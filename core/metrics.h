@@ -62,6 +62,9 @@
       "What was found damaged and put right, by what it was: content, file, state, mirror.", "what")                   \
     X(HF_M_SCRUBBED_BYTES, COUNTER, "holdfast_scrubbed_bytes_total", "Bytes read by the background validation.", NULL) \
     X(HF_M_MIRROR_PENDING, GAUGE, "holdfast_mirror_pending_files", "Snapshot files that the mirror lacks.", NULL)      \
+    X(HF_M_STORAGE_FREE, GAUGE, "holdfast_storage_free_bytes",                                                         \
+      "Bytes that are free where the service writes: data, backup, incremental, mirror.", "place")                     \
+    X(HF_M_STORAGE_SIZE, GAUGE, "holdfast_storage_size_bytes", "Bytes that there are in all, likewise.", "place")      \
     X(HF_M_IMPORTS, COUNTER, "holdfast_imports_total", "Archives imported.", NULL)                                     \
     X(HF_M_START_TIME, GAUGE, "holdfast_start_timestamp_seconds", "When the service started.", NULL)
 
@@ -79,6 +82,9 @@ void hf_metric_observe(enum hf_metric metric, double seconds);
 /* For a labelled counter: value is one of a bounded set of program words (at most 256 per metric, then "other").
  * For "route_status" the value is "route|status" and is written as two labels, route and status. */
 void hf_metric_add_labelled(enum hf_metric metric, const char *value, int64_t amount);
+
+/* For a labelled gauge, of whole numbers: below 0 it is not known, and its line is left out. The same values. */
+void hf_metric_set_labelled(enum hf_metric metric, const char *value, int64_t number);
 
 double hf_metric_get(enum hf_metric metric); /* counters and gauges without labels; for status and tests */
 void hf_metrics_write(struct hf_buf *out);   /* every row with HELP and TYPE */

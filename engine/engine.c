@@ -16,6 +16,7 @@
 #include "engine/rebuild.h"
 #include "engine/scheduler.h"
 #include "engine/snapshot.h"
+#include "engine/storage.h"
 #include "engine/tracking.h"
 #include "engine/validation.h"
 #include "repository/keys.h"
@@ -108,6 +109,7 @@ static bool open_and_load(struct hf_engine *engine, bool *rebuilt_out, struct hf
 
 static void free_parts(struct hf_engine *engine)
 {
+    hf_storage_stop(engine->storage);
     hf_driller_stop(engine->driller); /* it judges and records likewise */
     engine->driller = NULL;
     hf_scrubber_stop(engine->scrubber); /* it judges through the snapshotter and the committer */
@@ -171,7 +173,7 @@ static bool start_parts(struct hf_engine *engine, struct hf_error *err)
     if (!hf_committer_start(&engine->committer, engine, err) || !hf_tracking_check(engine, err) ||
         !hf_snapshots_adopt(engine, err) || !hf_behind_bring_forward(engine, err) || !hf_mirror_start(engine, err) ||
         !hf_scrubber_start(&engine->scrubber, engine, err) || !hf_driller_start(&engine->driller, engine, err) ||
-        !hf_scheduler_start(&engine->scheduler, engine, err))
+        !hf_scheduler_start(&engine->scheduler, engine, err) || !hf_storage_start(&engine->storage, engine, err))
         return false;
     hf_event_emit(engine, 0, "", HF_EV_SERVICE_STARTED, NULL, "holdfast " HF_VERSION " started%s",
                   rebuilt ? "; the database was rebuilt from snapshot files" : "");

@@ -37,8 +37,9 @@ struct hf_engine {
     struct hf_scheduler *scheduler;                        /* scheduler.h */
     struct hf_told_damage told_damage[HF_TOLD_DAMAGE_MAX]; /* this and the next: heal.c, behind its lock */
     bool told_database_damage;
-    struct hf_copies *copies; /* copies.h */
-    _Atomic int imports;      /* under way: snapshot_import.c */
+    struct hf_copies *copies;   /* copies.h */
+    struct hf_storage *storage; /* storage.h */
+    _Atomic int imports;        /* under way: snapshot_import.c */
     int64_t started_at_ms;
     atomic_bool breaking_off; /* validations that were asked for end without a verdict */
     _Atomic int phase;        /* enum hf_phase */

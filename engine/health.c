@@ -274,6 +274,15 @@ static void judge_mirror(struct collection *collection)
                              mirror->last_error[0] ? "; " : "", mirror->last_error));
 }
 
+static void judge_storage(struct collection *collection)
+{
+    const char *warnings[HF_STORAGE_PLACES_MAX];
+    collection->out->storage_count = hf_storage_read(collection->engine, collection->out->storage);
+    int count = hf_storage_warnings(collection->engine, collection->arena, warnings);
+    for (int i = 0; i < count; i++)
+        warn(collection->out, warnings[i]);
+}
+
 /* What was promised of snapshots, and whether they hold it when it is tried. */
 static void judge_recoverability(struct collection *collection)
 {
@@ -310,6 +319,7 @@ static void judge_service(struct collection *collection)
         warn(out, hf_arena_format(arena, "%lld snapshots are damaged and will not be restored",
                                   (long long)out->damaged_snapshots));
     judge_mirror(collection);
+    judge_storage(collection);
     judge_recoverability(collection);
     bool ready = collection->engine->phase == HF_PHASE_READY;
     out->status = !ready || !out->store_up ? "failed" : out->warning_count ? "degraded" : "operational";

@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "engine/mirror.h"
 #include "engine/recoverability.h"
+#include "engine/storage.h"
 #include "store/snapshots.h"
 
 /* score 0..1 = reported health x freshness x validation. label: healthy | stale | failed | unknown (never reported,
@@ -42,7 +43,9 @@ struct hf_status {
     int64_t last_validated_at_ms; /* 0: never */
     bool store_up;
     const char *engine;
-    struct hf_mirror_status mirror; /* of the whole service */
+    struct hf_mirror_status mirror; /* of the whole service, as is the storage */
+    struct hf_storage_figures storage[HF_STORAGE_PLACES_MAX];
+    int storage_count;
     const char *warnings[16];
     int warning_count;
 };

@@ -279,6 +279,17 @@ def check_young(checks, binary):
             status_of, found, done = findings()
             checks.check(f"doctor_of_a_system_{name}", found["drill"] == finding and found["snapshots"] == "good"
                          and status_of == (0 if finding == "good" else 7), done)
+        room = {"place": "data", "freeBytes": 5 << 30, "totalBytes": 10 << 30, "low": False}
+        status["storage"] = [room, {"place": "mirror", "freeBytes": None, "totalBytes": None, "low": False}]
+        status_of, found, done = findings()
+        checks.check("doctor_of_a_service_with_room", status_of == 0 and found["storage"] == "good"
+                     and "50% is free, or more" in done.out, done)
+        room.update(freeBytes=1 << 20, low=True)
+        status_of, found, done = findings()
+        checks.check("doctor_of_a_disk_that_fills_up", status_of == 7 and found["storage"] == "warning"
+                     and "1.0 MiB of 10.0 GiB free for data" in done.out
+                     and done.json()["next"] == "holdfast --system default status --all", done)
+        status["storage"] = []
         figures["exposureMs"] = 700000
         status_of, found, done = findings()
         checks.check("doctor_of_a_system_whose_first_snapshot_is_overdue", status_of == 7

@@ -41,6 +41,10 @@ def fill(data):
             pass
 
 
+def is_low(client):
+    return {entry["place"]: entry["low"] for entry in client.get_json("/v1/status")["storage"]}
+
+
 def check_full(checks, server, load):
     """What still works, and how the rest is refused."""
     client = server.client()
@@ -68,6 +72,10 @@ def check_full(checks, server, load):
     checks.equal("livez_says_200_while_full", client.request("GET", "/livez").status, 200)
     reply = client.request("GET", "/v1/systems/alpha/components/probe/state")
     checks.check("reads_go_on_while_full", reply.status == 200, reply)
+    checks.check("the_status_says_that_the_disk_fills_up", wait_until(lambda: all(is_low(client).values())),
+                 is_low(client))
+    checks.check("so_does_readiness", b"[!]storage: the disk fills up" in client.request(
+        "GET", "/readyz?verbose").body)
     reply = client.request("POST", "/v1/systems/alpha/snapshots", {"kind": "full"})
     checks.check("a_snapshot_fails_while_full", reply.status >= 500 and reply.code, reply)
     checks.check("a_failed_snapshot_leaves_no_temporary_file", wait_until(lambda: not harness.find_temporary(
@@ -138,6 +146,29 @@ def killed_while_full(checks, binary, data, journal, load):
     checks.equal("it_stops_in_order", server.stop(), 0)
 
 
+def little_room(checks, binary):
+    """More than half of the disk is free, and yet it does not hold two more snapshots."""
+    backups = mount_small_disk() if harness.enter_own_mounts() else None
+    if not backups:
+        checks.skip("little_room", "needs root and tmpfs mounts")
+        return
+    server = Server(binary, harness.new_directory(), "--backup-directory", str(backups))
+    client = server.client()
+    checks.check("room_is_known_soon", wait_until(lambda: is_low(client)["backup"] is False and client.get_json(
+        "/v1/status")["storage"][1]["totalBytes"] == 24 << 20), client.get_json("/v1/status"))
+    client.want(201, "PUT", "/v1/systems/alpha/components/large/state", os.urandom(10 << 20),
+                {"Content-Type": "application/octet-stream"})
+    harness.take_snapshot(client, "alpha")
+    checks.check("less_than_twice_the_newest_snapshot_is_little", wait_until(lambda: is_low(client)["backup"]),
+                 client.get_json("/v1/status"))
+    status = client.get_json("/v1/systems/alpha/status")
+    checks.check("the_warning_says_why", status["status"] == "degraded" and any(
+        "free for full snapshots, and the newest full snapshots took 10.0 MiB" in text for text in status["warnings"]),
+        status["warnings"])
+    client.close()
+    checks.equal("it_stops_in_order_with_little_room", server.stop(), 0)
+
+
 def verify_without_probe(checks, client, journal, load, name):
     """The journal's rules, with the probe of this test added as it is: it has sequences too."""
     journal.uploads = [upload for upload in journal.uploads if "probe" not in upload.items]
@@ -151,4 +182,4 @@ def verify_without_probe(checks, client, journal, load, name):
 if __name__ == "__main__":
     harness.enter_own_mounts()
     print(f"seed {SEED}", flush=True)
-    harness.run(full_and_space_again)
+    harness.run(full_and_space_again, little_room)

@@ -143,6 +143,35 @@ START_TEST(readiness_warns_of_exposure_and_stays)
 }
 END_TEST
 
+START_TEST(readiness_warns_of_a_disk_that_fills_up_and_stays)
+{
+    static const char *const environment[] = {"HOLDFAST_FAULT=storage_low:error", NULL};
+    const struct hf_test_server_options options = {.postgres = _i != 0, .environment = environment};
+    struct hf_api_test t;
+    hf_api_start(&t, &options);
+    size_t low = 0;
+    for (int i = 0; i < 6000 && low < 3; i++) { /* it is looked at soon after the start */
+        const json_t *storage = json_object_get(hf_api_call(&t, 200, "GET", "/v1/status", NULL), "storage"), *entry;
+        size_t at;
+        low = 0;
+        json_array_foreach(storage, at, entry) low += json_is_true(json_object_get(entry, "low"));
+        usleep(10000);
+    }
+    ck_assert_msg(low == 3, "%s", t.answer.body);
+    ck_assert_str_eq(hf_json_str(t.json, "status"), "degraded");
+    hf_api_call(&t, 200, "GET", "/v1/status?format=text", NULL);
+    ck_assert_ptr_nonnull(strstr(t.answer.body, "the disk fills up: "));
+    hf_api_call(&t, 200, "GET", "/readyz?verbose", NULL);
+    ck_assert_ptr_nonnull(strstr(t.answer.body, "\n[!]storage: the disk fills up: "));
+    ck_assert_ptr_nonnull(strstr(t.answer.body, "readyz check passed\n"));
+    hf_api_call(&t, 200, "GET", "/readyz?verbose&exclude=storage,exposure", NULL);
+    ck_assert_ptr_null(strstr(t.answer.body, "[!]"));
+    hf_api_call(&t, 200, "GET", "/metrics", NULL);
+    ck_assert_ptr_nonnull(strstr(t.answer.body, "\nholdfast_storage_free_bytes{place=\"backup\"} "));
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(a_drill_that_makes_no_sense_is_refused)
 {
     struct hf_api_test t;
@@ -157,8 +186,11 @@ END_TEST
 
 int main(void)
 {
-    const TTest *const tests[] = {a_drill_answers_with_what_came_of_it_and_is_listed, status_says_what_can_be_recovered,
-                                  a_drill_that_fails_degrades_the_service, readiness_warns_of_exposure_and_stays,
+    const TTest *const tests[] = {a_drill_answers_with_what_came_of_it_and_is_listed,
+                                  status_says_what_can_be_recovered,
+                                  a_drill_that_fails_degrades_the_service,
+                                  readiness_warns_of_exposure_and_stays,
+                                  readiness_warns_of_a_disk_that_fills_up_and_stays,
                                   a_drill_that_makes_no_sense_is_refused};
     return hf_api_run_on_both("drills", tests, (int)(sizeof(tests) / sizeof(tests[0])));
 }

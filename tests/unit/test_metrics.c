@@ -101,6 +101,22 @@ START_TEST(labelled_counters_have_a_line_for_each_value)
 }
 END_TEST
 
+START_TEST(a_labelled_gauge_has_no_line_while_it_is_not_known)
+{
+    hf_metric_set_labelled(HF_M_STORAGE_FREE, "data", 7);
+    hf_metric_set_labelled(HF_M_STORAGE_FREE, "backup", 0);
+    check_has_line("# TYPE holdfast_storage_free_bytes gauge");
+    check_has_line("holdfast_storage_free_bytes{place=\"data\"} 7");
+    check_has_line("holdfast_storage_free_bytes{place=\"backup\"} 0");
+    hf_metric_set_labelled(HF_M_STORAGE_FREE, "data", -1);
+    HF_AUTO(buf) struct hf_buf out;
+    hf_buf_init(&out, 1 << 20);
+    hf_metrics_write(&out);
+    ck_assert_ptr_null(strstr(out.data, "holdfast_storage_free_bytes{place=\"data\"}"));
+    ck_assert_ptr_null(strstr(out.data, "holdfast_storage_size_bytes{"));
+}
+END_TEST
+
 START_TEST(known_label_values_are_there_before_their_first_count)
 {
     check_has_line("holdfast_events_total{severity=\"error\"} 0");
@@ -238,6 +254,6 @@ END_TEST
 
 HF_TEST_MAIN("metrics", counters_add_up, gauges_are_set_and_moved, histograms_have_cumulative_buckets_a_sum_and_a_count,
              an_observation_that_is_no_duration_counts_as_zero, labelled_counters_have_a_line_for_each_value,
-             known_label_values_are_there_before_their_first_count, label_values_past_the_bound_are_counted_as_other,
-             every_row_is_described, nothing_is_lost_between_threads,
+             a_labelled_gauge_has_no_line_while_it_is_not_known, known_label_values_are_there_before_their_first_count,
+             label_values_past_the_bound_are_counted_as_other, every_row_is_described, nothing_is_lost_between_threads,
              values_that_are_new_at_the_same_time_are_told_apart);
