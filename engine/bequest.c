@@ -14,6 +14,7 @@
 struct checking {
     struct hf_engine *engine;
     bool give_up;
+    bool trim;
     struct hf_heir *heirs; /* owns */
     int64_t count, capacity;
     int64_t lost;
@@ -48,6 +49,7 @@ bool hf_bequest_check(struct hf_engine *engine, const char *name, const struct h
     HF_AUTO(free) struct checking *checking = hf_alloc(sizeof(*checking));
     checking->engine = engine;
     checking->give_up = give_up;
+    checking->trim = of->trim;
     bool ok = list_heirs(checking, of, err);
     if (ok && checking->count)
         hf_copies_forget_missed(engine);
@@ -159,9 +161,12 @@ static bool find_names(struct checking *checking, struct kept *kept)
     return component != NULL;
 }
 
-/* Without its database, or on its way out, the service deletes nothing anyway. */
+/* Without its database, or on its way out, the service deletes nothing anyway. A trim leaves all files where they are:
+ * should their key come back, they heal the heir. */
 static bool may_give_up(const struct checking *checking, const struct hf_error *err)
 {
+    if (checking->trim && err->code == HF_KEY_MISSING)
+        return true;
     return checking->give_up && err->code != HF_STORE_DOWN && err->code != HF_SHUTTING_DOWN;
 }
 
@@ -192,7 +197,7 @@ static void tell_lost(const struct checking *checking, const char *name, int64_t
                       (long long)checking->lost, name, checking->names, more);
     else
         hf_event_emit(checking->engine, system_id, name, HF_EV_STATE_DAMAGED, NULL,
-                      "%lld contents that system %s held for systems forked from it are damaged, and were given up by "
-                      "force before every copy could be looked for: %s%s (%.200s)",
+                      "%lld contents that system %s held for systems forked from it are damaged, and were handed on "
+                      "although not every copy could be looked for: %s%s (%.200s)",
                       (long long)checking->lost, name, checking->names, more, checking->unsearched.text);
 }

@@ -365,11 +365,11 @@ static bool add(struct building *building, const struct hf_hash *hash, int64_t s
     return true;
 }
 
-/* The first thing counts. */
+/* The first thing counts, and a missing key only when there is nothing else: looking again cannot help there. */
 static void note_missed(struct building *building, enum hf_code code, const char *format, ...)
 {
     struct hf_error *missed = &building->index->missed;
-    if (missed->code != HF_OK)
+    if (missed->code != HF_OK && (missed->code != HF_KEY_MISSING || code == HF_KEY_MISSING))
         return;
     va_list arguments;
     va_start(arguments, format);

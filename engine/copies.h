@@ -26,7 +26,8 @@ struct hf_copies_wanted {
 };
 
 /* Places with a content of this hash, at most limit. SOON reads for a second at most, and not while another thread
- * reads; THOROUGH for half a minute. *missed_out HF_OK: everything was read; else what was not, for people. */
+ * reads; THOROUGH for half a minute. *missed_out HF_OK: everything was read; HF_KEY_MISSING: everything for which there
+ * is a key; else not even that. Its text says for people what was not read. */
 int hf_copies_find(struct hf_engine *engine, const struct hf_copies_wanted *wanted, struct hf_copy_place *out,
                    int limit, struct hf_error *missed_out);
 

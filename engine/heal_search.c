@@ -83,7 +83,10 @@ static bool look_in_system(struct hf_search *search, int64_t system_id)
         return true;
     if (search->patience == HF_HEAL_THOROUGH && look_in_places(search, system_id, false, &missed))
         return true;
-    return missed.code != HF_OK &&
+    /* Each file that can be read was read about; who has no key for another will not have it for each content. */
+    if (missed.code == HF_KEY_MISSING)
+        add_trouble(search, missed.code, missed.text);
+    return missed.code != HF_OK && missed.code != HF_KEY_MISSING &&
            (look_in_snapshots(search, engine->repository, "") ||
             look_in_snapshots(search, engine->mirror_repository, "the mirror: ") || look_in_history(search));
 }

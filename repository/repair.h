@@ -55,13 +55,14 @@ HF_MUST_USE bool hf_repository_repair(struct hf_repository *repository, struct h
                                       struct hf_repair_report *out, struct hf_error *err);
 
 /* Finds a content by hash in any sound snapshot file of the system; verified. *out owns a reference. *found_out false:
- * in none that can be read. */
+ * in none that can be read. HF_IO, HF_KEY_MISSING: in none, but some place could not be looked at. */
 HF_MUST_USE bool hf_repository_find_content(struct hf_repository *repository, const char *system,
                                             const struct hf_hash *hash, struct hf_blob **out,
                                             char origin[HF_ORIGIN_BYTES], bool *found_out, struct hf_error *err);
 
 /* The hashes of all contents that the snapshot files of the system have, some more than once, some of what cannot be
- * read. each returning false ends it. *all_out false: it was ended. HF_IO: some place could not be looked at. */
+ * read. each returning false ends it. *all_out false: it was ended. HF_IO, HF_KEY_MISSING: some place
+ * could not be looked at. */
 typedef bool hf_content_fn(void *context, const struct hf_hash *hash);
 HF_MUST_USE bool hf_repository_list_contents(struct hf_repository *repository, const char *system, hf_content_fn *each,
                                              void *context, bool *all_out, struct hf_error *err);

@@ -51,6 +51,8 @@ struct hf_finder {
     bool ended; /* by each */
     bool failed;
     struct hf_error why;
+    bool locked; /* a file is encrypted with a key that is missing */
+    struct hf_error why_locked;
 };
 
 static hf_entry_fn note_entry;
@@ -67,6 +69,7 @@ static void scan_file(struct hf_finder *finder, struct hf_snapshot_file *file);
 static bool fetch_from(struct hf_finder *finder, const struct place *place, const struct hf_hash *hash, int64_t bytes,
                        struct hf_blob **out);
 static void note_failure(struct hf_finder *finder, const struct hf_error *err);
+static bool has_missed(const struct hf_finder *finder, struct hf_error *why);
 
 struct hf_finder *hf_finder_new(struct hf_repository *repository, struct hf_repository *mirror, const char *system,
                                 const struct hf_repair_target *skip)
@@ -163,7 +166,7 @@ bool hf_repository_find_content(struct hf_repository *repository, const char *sy
     hf_finder_want(finder, hash);
     hf_finder_search(finder);
     hf_finder_fetch(finder, hash, -1, &blob, origin);
-    if (!blob && hf_finder_failed(finder, err))
+    if (!blob && has_missed(finder, err))
         return false;
     *found_out = blob != NULL;
     if (blob)
@@ -181,7 +184,17 @@ bool hf_repository_list_contents(struct hf_repository *repository, const char *s
     finder->each_context = context;
     search_repository(finder, repository);
     *all_out = !finder->ended;
-    return finder->ended || !hf_finder_failed(finder, err);
+    return finder->ended || !has_missed(finder, err);
+}
+
+/* Who mends a file goes on without what is locked; who asks where copies are has to know that there may be one. */
+static bool has_missed(const struct hf_finder *finder, struct hf_error *why)
+{
+    if (hf_finder_failed(finder, why))
+        return true;
+    if (finder->locked)
+        *why = finder->why_locked;
+    return finder->locked;
 }
 
 static int compare_wanted(const void *a, const void *b)
@@ -393,6 +406,10 @@ static bool fetch_from(struct hf_finder *finder, const struct place *place, cons
 
 static void note_failure(struct hf_finder *finder, const struct hf_error *err)
 {
+    if (err->code == HF_KEY_MISSING && !finder->locked) {
+        finder->locked = true;
+        finder->why_locked = *err;
+    }
     bool silent = err->code == HF_DAMAGED || err->code == HF_NOT_FOUND || err->code == HF_KEY_MISSING;
     if (silent || finder->failed)
         return;

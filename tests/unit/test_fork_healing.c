@@ -4,10 +4,12 @@
 #include "store/journal.h"
 #include "tests/support/altered_rows.h"
 #include "tests/support/forks.h"
+#include "tests/support/keys.h"
 
 #include "tests/support/check_main.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -257,12 +259,40 @@ START_TEST(a_forced_deletion_gives_up_what_could_not_be_searched_for_and_says_so
     ck_assert(hf_sessions_take(service.engine->sessions, &session, &err));
     ck_assert(hf_events_list(session, 0, NULL, 0, 1000, keep_text, &given_up, &err));
     hf_sessions_give(service.engine->sessions, session);
-    ck_assert_msg(strstr(given_up.text, "given up by force"), "%s", given_up.text);
+    ck_assert_msg(strstr(given_up.text, "although not every copy could be looked for"), "%s", given_up.text);
     ck_assert_msg(strstr(given_up.text, FORK "/a"), "%s", given_up.text);
     ck_assert_msg(strstr(given_up.text, "the snapshot files of system another ("), "%s", given_up.text);
     /* What was damaged was handed on as it was: the copy heals it still, once it can be read. */
     show_files(files);
     ck_assert_str_eq(hf_test_text_of(&service, "another", "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+/* As after a crash; NULL: without one. */
+static void restart_with_key(const char *key)
+{
+    free(service.config.encryption_key_file);
+    service.config.encryption_key_file = key ? hf_test_key_file(service.directory, "keys", key) : NULL;
+    hf_test_service_crash(&service);
+    hf_test_service_start(&service);
+}
+
+START_TEST(a_copy_may_be_in_a_file_whose_key_is_missing)
+{
+    share_one_content();
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    hf_test_fork_now(&service, "another");
+    restart_with_key(HF_TEST_KEY_ONE "\n");
+    hf_test_full_of(&service, "another");
+    restart_with_key(NULL);
+    damage_shared_content();
+    ck_assert(!hf_system_delete(service.engine, HF_TEST_NAME, false, &err));
+    ck_assert_int_eq(err.code, HF_KEY_MISSING);
+    ck_assert_msg(strstr(err.text, "the snapshot files of system another ("), "%s", err.text);
+    restart_with_key(HF_TEST_KEY_ONE "\n");
+    ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
+    ck_assert(row_is_sound(fork.system.id, 1));
     hf_test_service_close(&service);
 }
 END_TEST
@@ -368,6 +398,6 @@ HF_TEST_MAIN("fork_healing", a_fork_is_healed_from_the_snapshots_of_its_origin,
              while_a_copy_may_be_where_nobody_could_look_nothing_is_deleted,
              a_refused_deletion_names_what_could_not_be_searched_and_looks_again_when_it_is_repeated,
              a_forced_deletion_gives_up_what_could_not_be_searched_for_and_says_so,
-             what_trimmed_history_hands_on_is_healed_first,
+             a_copy_may_be_in_a_file_whose_key_is_missing, what_trimmed_history_hands_on_is_healed_first,
              relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes,
              who_shares_what_was_healed_is_damaged_no_more, the_last_snapshot_waits_for_no_relatives);
