@@ -6,8 +6,9 @@
 
 #include <string.h>
 
-#define COPIES_MAX 16  /* rows with the content that are tried */
-#define PLACES_MAX 128 /* at relatives: many may share the name of a content, and few have it */
+#define COPIES_MAX    16  /* rows with the content that are tried */
+#define TROUBLE_BYTES 200 /* of one place that could not be looked at */
+#define PLACES_MAX    128 /* at relatives: many may share the name of a content, and few have it */
 
 static bool find_in_primary(void *context, const struct hf_hash *hash, int64_t bytes, struct hf_blob **out,
                             char origin[HF_ORIGIN_BYTES]);
@@ -242,11 +243,13 @@ static void add_trouble(struct hf_search *search, enum hf_code code, const char 
 {
     struct hf_error *trouble = &search->trouble;
     size_t used = strlen(trouble->text);
+    char place[TROUBLE_BYTES];
+    snprintf(place, sizeof(place), "%s", text);
     if (trouble->code == HF_OK)
         trouble->code = code;
-    else if (strstr(trouble->text, text))
+    else if (strstr(trouble->text, place))
         return;
-    snprintf(trouble->text + used, sizeof(trouble->text) - used, "%s%.200s", used ? "; " : "", text);
+    snprintf(trouble->text + used, sizeof(trouble->text) - used, "%s%s", used ? "; " : "", place);
 }
 
 /* Takes blob. Nobody is believed: the last word has the hash. */

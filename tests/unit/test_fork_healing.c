@@ -1,5 +1,6 @@
 /* Damage in contents that systems of one family share: whoever has a copy heals them all, what a system holds for
  * others is looked at before it goes, and nothing is given up while a copy may be somewhere. */
+#include "core/clock.h"
 #include "engine/retention.h"
 #include "store/journal.h"
 #include "tests/support/altered_rows.h"
@@ -289,10 +290,36 @@ START_TEST(a_copy_may_be_in_a_file_whose_key_is_missing)
     damage_shared_content();
     ck_assert(!hf_system_delete(service.engine, HF_TEST_NAME, false, &err));
     ck_assert_int_eq(err.code, HF_KEY_MISSING);
-    ck_assert_msg(strstr(err.text, "the snapshot files of system another ("), "%s", err.text);
+    const char *place = strstr(err.text, "the snapshot files of system another (");
+    ck_assert_msg(place && !strstr(place + 1, "the snapshot files of"), "%s", err.text);
     restart_with_key(HF_TEST_KEY_ONE "\n");
     ck_assert_msg(hf_system_delete(service.engine, HF_TEST_NAME, false, &err), "%s", err.text);
     ck_assert(row_is_sound(fork.system.id, 1));
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(a_missing_key_keeps_no_history_from_being_trimmed)
+{
+    hf_test_service_open(&service, (const char *const[]){"--cache-bytes", "1", "--history", "1", NULL});
+    hf_test_put(&service, "a", "{\"shared\":true}");
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    restart_with_key(HF_TEST_KEY_ONE "\n");
+    hf_test_put(&service, "a", "{\"newer\":true}");
+    hf_test_service_stop(&service); /* folded, and every snapshot is encrypted */
+    hf_test_service_start(&service);
+    restart_with_key(NULL);
+    hf_test_alter(&service, "UPDATE component_states SET content = zeroblob(length(content))"
+                            " WHERE version = 1 AND content IS NOT NULL");
+    int64_t deleted = 0, before_ms = hf_clock_now_ms();
+    while (hf_clock_now_ms() < before_ms + 5) /* of history */
+        usleep(1000);
+    ck_assert_msg(hf_retention_trim_history(service.engine, HF_TEST_NAME, &deleted, &err), "%s", err.text);
+    ck_assert_int_eq(deleted, 1);
+    ck_assert(!row_is_sound(fork.system.id, 1));
+    ck_assert_int_eq(hf_test_count_events_so_far(&service, hf_test_system(&service).id, "state.damaged"), 1);
+    restart_with_key(HF_TEST_KEY_ONE "\n");
+    ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
     hf_test_service_close(&service);
 }
 END_TEST
@@ -398,6 +425,7 @@ HF_TEST_MAIN("fork_healing", a_fork_is_healed_from_the_snapshots_of_its_origin,
              while_a_copy_may_be_where_nobody_could_look_nothing_is_deleted,
              a_refused_deletion_names_what_could_not_be_searched_and_looks_again_when_it_is_repeated,
              a_forced_deletion_gives_up_what_could_not_be_searched_for_and_says_so,
-             a_copy_may_be_in_a_file_whose_key_is_missing, what_trimmed_history_hands_on_is_healed_first,
+             a_copy_may_be_in_a_file_whose_key_is_missing, a_missing_key_keeps_no_history_from_being_trimmed,
+             what_trimmed_history_hands_on_is_healed_first,
              relatives_are_read_once_for_all_that_is_lost_until_a_snapshot_comes,
              who_shares_what_was_healed_is_damaged_no_more, the_last_snapshot_waits_for_no_relatives);
