@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/auth.h"
 #include "api/batch_body.h"
+#include "api/conditions.h"
 #include "api/handlers.h"
 #include "api/upload.h"
 #include "core/auto.h"
@@ -11,7 +12,6 @@
 
 #include <string.h>
 
-#define KEY_BYTES_MAX    200
 #define ANSWER_BYTES_MAX (64 * 1024 * 1024)
 
 /* A batch under way; lives in the request's arena. */
@@ -53,17 +53,11 @@ enum hf_verdict hf_api_states_batch(struct hf_request *request, struct hf_reply 
 
 static bool read_key(const struct hf_request *request, struct hf_write *write, struct hf_error *err)
 {
-    const char *key = request->headers[HF_H_IDEMPOTENCY_KEY];
+    const char *key;
+    if (!hf_idempotency_key_read(request, &key, err))
+        return false;
     if (!key)
         return true;
-    size_t length = strlen(key);
-    bool good = length > 0 && length <= KEY_BYTES_MAX;
-    for (size_t i = 0; good && i < length; i++)
-        good = key[i] > ' ' && key[i] < 127;
-    if (!good)
-        return hf_error_set(err, HF_INVALID_REQUEST,
-                            "header Idempotency-Key must be 1 to %d printable characters without spaces",
-                            KEY_BYTES_MAX);
     write->idempotency_key = key;
     write->make_answer = make_answer;
     if (request->body)

@@ -6,6 +6,8 @@
 
 #include "engine/committer.h"
 
+#define KEY_BYTES_MAX 200
+
 static const char *skip_blanks(const char *text);
 static const char *without_weak_marks(struct hf_arena *arena, const char *list);
 static bool parse_number(const char **text, uint64_t *out);
@@ -92,6 +94,21 @@ enum hf_range hf_range_for_read(const struct hf_request *request, const struct h
     *offset_out = first;
     *bytes_out = last - first + 1;
     return HF_RANGE_PART;
+}
+
+bool hf_idempotency_key_read(const struct hf_request *request, const char **out, struct hf_error *err)
+{
+    const char *key = request->headers[HF_H_IDEMPOTENCY_KEY];
+    size_t length = key ? strlen(key) : 0;
+    bool good = !key || (length > 0 && length <= KEY_BYTES_MAX);
+    for (size_t i = 0; good && i < length; i++)
+        good = key[i] > ' ' && key[i] < 127;
+    if (!good)
+        return hf_error_set(err, HF_INVALID_REQUEST,
+                            "header Idempotency-Key must be 1 to %d printable characters without spaces",
+                            KEY_BYTES_MAX);
+    *out = key;
+    return true;
 }
 
 /* A dictionary of RFC 8941 whose values are byte sequences: sha-256=:…:, sha-512=:…: */

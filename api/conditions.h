@@ -1,4 +1,4 @@
-/* Conditional requests (RFC 9110 section 13), single ranges (section 14) and digests (RFC 9530). */
+/* Conditional requests (RFC 9110 section 13), Idempotency-Key, single ranges (section 14) and digests (RFC 9530). */
 #ifndef HF_API_CONDITIONS_H
 #define HF_API_CONDITIONS_H
 
@@ -24,6 +24,9 @@ enum hf_range { HF_RANGE_ALL, HF_RANGE_PART, HF_RANGE_OUTSIDE };
  * so is the range when If-Range is a date or another ETag. PART sets offset and bytes. */
 enum hf_range hf_range_for_read(const struct hf_request *request, const struct hf_head *head, size_t *offset_out,
                                 size_t *bytes_out);
+
+/* The Idempotency-Key, or NULL. HF_INVALID_REQUEST: it is too long, or holds what a key cannot. */
+HF_MUST_USE bool hf_idempotency_key_read(const struct hf_request *request, const char **out, struct hf_error *err);
 
 /* Content-Digest against the body's SHA-256; algorithms other than sha-256 are ignored. HF_DIGEST_MISMATCH,
  * HF_INVALID_REQUEST when malformed. */

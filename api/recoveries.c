@@ -1,6 +1,7 @@
 /* Recoveries: bring a system, or some of its components, back to a past moment; and what was brought back before. */
 #include "api/api.h"
 #include "api/auth.h"
+#include "api/conditions.h"
 #include "api/handlers.h"
 #include "api/page.h"
 #include "api/recovery_json.h"
@@ -15,6 +16,15 @@
 #define COMPONENTS_MAX        100000
 #define REASON_BYTES_MAX      1024
 
+/* A recovery that a request makes, or made when it came before. */
+struct making {
+    struct hf_request *request;
+    struct hf_engine *engine;
+    struct hf_idempotency once; /* key NULL: there is none */
+    struct hf_recovery_row row;
+    bool before; /* another request, the same, has made it */
+};
+
 static bool read_source(struct hf_request *request, const json_t *body, struct hf_recovery_request *out,
                         struct hf_error *err);
 static bool read_rest(struct hf_request *request, const json_t *body, struct hf_recovery_request *out,
@@ -22,10 +32,13 @@ static bool read_rest(struct hf_request *request, const json_t *body, struct hf_
 static bool read_reason(struct hf_request *request, const json_t *body, const char **out, struct hf_error *err);
 static bool check_scope(const struct hf_request *request, const struct hf_recovery_request *wanted,
                         struct hf_error *err);
+static bool read_key(struct hf_request *request, struct hf_idempotency *out, struct hf_error *err);
 static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
-                                    const struct hf_recovery_request *wanted, struct hf_error *err);
-static enum hf_verdict answer_new(struct hf_request *request, struct hf_reply *reply, const struct hf_recovery_row *row,
-                                  int status, struct hf_error *err);
+                                    struct hf_recovery_request *wanted, struct hf_error *err);
+static bool run_plan(struct making *making, const json_t *body, struct hf_error *err);
+static bool was_made(struct making *making, struct hf_error *err);
+static bool was_made_meanwhile(struct making *making, struct hf_error *err);
+static enum hf_verdict answer(struct hf_reply *reply, const struct making *making, int status, struct hf_error *err);
 static bool append_row(void *context, const struct hf_recovery_row *row);
 
 struct recovery_list {
@@ -71,20 +84,12 @@ enum hf_verdict hf_api_recovery_apply(struct hf_request *request, struct hf_repl
     if (!engine)
         return HF_FAIL;
     HF_AUTO(json) json_t *body = hf_api_body_object(request, true, fields, err);
-    struct hf_recovery_row plan, row;
-    struct hf_recovery_request wanted;
-    const char *reason = NULL;
-    bool force = false;
-    if (!body || !hf_json_get_bool(body, "force", &force, err) || !read_reason(request, body, &reason, err) ||
-        !hf_recovery_read_plan(engine, request->params[0], request->params[1], &request->arena, &plan, &wanted, err) ||
-        !check_scope(request, &wanted, err))
+    struct making making = {.request = request, .engine = engine};
+    if (!body || !read_key(request, &making.once, err) || !was_made(&making, err))
         return HF_FAIL;
-    wanted.force = force;
-    if (reason)
-        wanted.reason = reason;
-    if (!hf_recovery_run(engine, &wanted, &request->arena, &row, err))
+    if (!making.before && !run_plan(&making, body, err) && !was_made_meanwhile(&making, err))
         return HF_FAIL;
-    return answer_new(request, reply, &row, 200, err);
+    return answer(reply, &making, 200, err);
 }
 
 enum hf_verdict hf_api_recoveries_list(struct hf_request *request, struct hf_reply *reply, struct hf_error *err)
@@ -220,22 +225,85 @@ static bool check_scope(const struct hf_request *request, const struct hf_recove
     return true;
 }
 
-static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
-                                    const struct hf_recovery_request *wanted, struct hf_error *err)
+/* What the key stands for is all that the request asks for: a snapshot's id is in its path. */
+static bool read_key(struct hf_request *request, struct hf_idempotency *out, struct hf_error *err)
 {
-    struct hf_recovery_row row;
-    if (!hf_recovery_run(engine, wanted, &request->arena, &row, err))
-        return HF_FAIL;
-    hf_reply_header_format(request, reply, "Location", "/v1/systems/%s/recoveries/%s", wanted->system, row.id);
-    return answer_new(request, reply, &row, 201, err);
+    if (!hf_idempotency_key_read(request, &out->key, err))
+        return false;
+    if (!out->key)
+        return true;
+    const char *label = request->route->label, *id = request->params[1] ? request->params[1] : "";
+    struct hf_hasher *hasher = hf_hasher_new();
+    hf_hasher_add(hasher, label, strlen(label) + 1);
+    hf_hasher_add(hasher, id, strlen(id) + 1);
+    if (request->body)
+        hf_hasher_add(hasher, request->body->data, request->body->bytes);
+    hf_hasher_finish(hasher, &out->request);
+    hf_hasher_free(hasher);
+    return true;
 }
 
-/* Nobody can have reported yet: an answer that tells what was done does not depend on the database any more. */
-static enum hf_verdict answer_new(struct hf_request *request, struct hf_reply *reply, const struct hf_recovery_row *row,
-                                  int status, struct hf_error *err)
+static enum hf_verdict run_recovery(struct hf_request *request, struct hf_reply *reply, struct hf_engine *engine,
+                                    struct hf_recovery_request *wanted, struct hf_error *err)
 {
-    HF_AUTO(json) json_t *object = hf_api_recovery_json(request->params[0], row);
-    if (!hf_api_recovery_json_finish(object, NULL, row->system_id, request->principal, err))
+    struct making making = {.request = request, .engine = engine};
+    if (!read_key(request, &making.once, err) || !was_made(&making, err))
+        return HF_FAIL;
+    wanted->once = making.once.key ? &making.once : NULL;
+    if (!making.before && !hf_recovery_run(engine, wanted, &request->arena, &making.row, err) &&
+        !was_made_meanwhile(&making, err))
+        return HF_FAIL;
+    hf_reply_header_format(request, reply, "Location", "/v1/systems/%s/recoveries/%s", wanted->system, making.row.id);
+    return answer(reply, &making, 201, err);
+}
+
+static bool run_plan(struct making *making, const json_t *body, struct hf_error *err)
+{
+    struct hf_request *request = making->request;
+    struct hf_recovery_row plan;
+    struct hf_recovery_request wanted;
+    const char *reason = NULL;
+    bool force = false;
+    if (!hf_json_get_bool(body, "force", &force, err) || !read_reason(request, body, &reason, err) ||
+        !hf_recovery_read_plan(making->engine, request->params[0], request->params[1], &request->arena, &plan, &wanted,
+                               err) ||
+        !check_scope(request, &wanted, err))
+        return false;
+    wanted.force = force;
+    if (reason)
+        wanted.reason = reason;
+    wanted.once = making->once.key ? &making->once : NULL;
+    return hf_recovery_run(making->engine, &wanted, &request->arena, &making->row, err);
+}
+
+static bool was_made(struct making *making, struct hf_error *err)
+{
+    return !making->once.key || hf_recovery_find_made(making->engine, making->request->params[0], &making->once,
+                                                      &making->request->arena, &making->row, &making->before, err);
+}
+
+/* Two of the same at a time: one makes it, and the other fails in one way or another. err stays what it is, but for a
+ * key that turns out to be another's. */
+static bool was_made_meanwhile(struct making *making, struct hf_error *err)
+{
+    struct hf_error why = {0};
+    if (!was_made(making, &why) && why.code == HF_IDEMPOTENCY_REUSED)
+        *err = why;
+    return making->before;
+}
+
+/* Nobody can have reported on a new one yet: its answer does not depend on the database any more. */
+static enum hf_verdict answer(struct hf_reply *reply, const struct making *making, int status, struct hf_error *err)
+{
+    struct hf_request *request = making->request;
+    struct hf_session *session = NULL;
+    HF_AUTO(json) json_t *object = hf_api_recovery_json(request->params[0], &making->row);
+    if (making->before && !hf_sessions_take(making->engine->sessions, &session, err))
+        return HF_FAIL;
+    bool good = hf_api_recovery_json_finish(object, session, making->row.system_id, request->principal, err);
+    if (session)
+        hf_sessions_give(making->engine->sessions, session);
+    if (!good)
         return HF_FAIL;
     hf_reply_json(reply, status, object);
     return HF_DONE;

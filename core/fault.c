@@ -44,6 +44,7 @@ static const char *const fault_names[] = {
     "recovery_before_row",
     "recovery_before_publish",
     "recovery_before_snapshot",
+    "recovery_recorded",
     "drill_no_space",
     "drill_midway",
     "fork_midway",

@@ -11,7 +11,7 @@
 #include "engine/event_queue.h"
 #include "engine/events.h"
 #include "engine/fold.h"
-#include "store/journal.h"
+#include "engine/idempotency.h"
 #include "store/systems.h"
 
 #include <pthread.h>
@@ -297,21 +297,12 @@ static bool look_up_key(struct hf_committer *committer, struct hf_write *write, 
         return true;
     HF_AUTO(arena) struct hf_arena arena;
     hf_arena_init(&arena);
-    struct hf_hash hash;
+    const struct hf_idempotency once = {write->idempotency_key, write->body_hash};
     const char *answer;
-    int64_t created_at_ms;
-    bool found;
-    if (!hf_keys_get(committer->session, system.id, write->idempotency_key, &arena, &hash, &answer, &created_at_ms,
-                     &found, err))
+    if (!hf_idempotency_find(committer->session, system.id, &once, &arena, &answer, err))
         return false;
-    if (!found || created_at_ms + HF_KEY_LIFETIME_MS < hf_clock_now_ms())
-        return true;
-    if (!hf_hash_equal(&hash, &write->body_hash))
-        return hf_error_set(err, HF_IDEMPOTENCY_REUSED,
-                            "Idempotency-Key \"%.80s\" was used with another body; take a new key for a new request",
-                            write->idempotency_key);
-    write->replayed_answer = hf_strdup(answer);
-    *replay_out = true;
+    *replay_out = answer != NULL;
+    write->replayed_answer = answer ? hf_strdup(answer) : NULL;
     return true;
 }
 

@@ -7,9 +7,6 @@
 #include "engine/catalog.h"
 #include "store/store.h"
 
-/* How long an idempotency key is honoured. */
-#define HF_KEY_LIFETIME_MS (INT64_C(24) * 3600 * 1000)
-
 #define HF_ETAG_BYTES 64
 
 struct hf_committer;

@@ -181,6 +181,8 @@ static bool plan_only(struct hf_recovering *recovering, struct hf_error *err)
     struct hf_call call = {.run = hf_recovery_insert_plan, .context = recovering};
     if (!hf_recovery_fill_row(recovering, status, err) || !hf_committer_call(recovering->engine->committer, &call, err))
         return false;
+    if (hf_fault("recovery_recorded"))
+        return hf_error_set(err, HF_OUTCOME_UNKNOWN, "fault recovery_recorded");
     if (!starts)
         hf_metric_add_labelled(HF_M_RECOVERIES, "planned", 1);
     else if (!recovering->plan.count)

@@ -3,6 +3,7 @@
 #define HF_ENGINE_RECOVERY_H
 
 #include "engine/engine.h"
+#include "engine/idempotency.h"
 #include "store/journal.h"
 
 /* A component that a partial recovery is for. */
@@ -30,6 +31,7 @@ struct hf_recovery_request {
     const struct hf_recovery_row *plan;
     const struct hf_selected *along; /* what comes along according to the plan */
     int along_count;
+    const struct hf_idempotency *once; /* kept with what it makes; NULL: no key */
     bool force; /* apply the plan although the system moved on since; not when its source holds something else now */
 };
 
@@ -45,9 +47,17 @@ struct hf_recovery_request {
  * removed, warnings, lost, salvage, skipped, steps}. Dependencies without a state in what the system will be are
  * warnings. With a plan: HF_PLAN_CHANGED when the system is at another sequence or epoch than the plan was made for
  * (checked where nothing else can move it) and force is not set; HF_CONFLICT when the plan was applied meanwhile. A
- * failure leaves the plan as it was. A dry run that fails leaves nothing behind. */
+ * failure leaves the plan as it was. A dry run that fails leaves nothing behind. Once: the key is kept in the
+ * transaction of the row, and that of a recovery that failed is not; HF_IDEMPOTENCY_REUSED when it is kept already, by
+ * whatever request. */
 HF_MUST_USE bool hf_recovery_run(struct hf_engine *engine, const struct hf_recovery_request *request,
                                  struct hf_arena *arena, struct hf_recovery_row *out, struct hf_error *err);
+
+/* What was made, or applied, with the key: as it stands now, with texts in the arena. HF_IDEMPOTENCY_REUSED: with
+ * another request; HF_CONFLICT: it is not kept any more. Of a system that is not there nothing was. */
+HF_MUST_USE bool hf_recovery_find_made(struct hf_engine *engine, const char *system, const struct hf_idempotency *once,
+                                       struct hf_arena *arena, struct hf_recovery_row *out, bool *found_out,
+                                       struct hf_error *err);
 
 /* Finds a plan that can be applied and what it was asked for (both in arena; out->plan is plan_out, out->reason the
  * plan's). HF_NOT_FOUND: no such recovery; HF_CONFLICT: it is not a plan, or a plan of the present. */

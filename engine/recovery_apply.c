@@ -100,6 +100,8 @@ static bool run_application(struct hf_session *session, void *context, struct hf
     struct application *application = context;
     struct hf_recovering *recovering = application->recovering;
     recovering->steps.bytes = application->steps_bytes;
+    if (!hf_recovery_check_key(session, recovering, err)) /* first: what it made moved the system */
+        return false;
     if (!hf_plan_make(recovering, err) || !hf_recovery_check_unmoved(recovering, &recovering->plan.system, err) ||
         !prepare_items(application, err))
         return false;

@@ -157,7 +157,11 @@ HF_MUST_USE bool hf_plan_make(struct hf_recovering *recovering, struct hf_error 
 void hf_plan_done(struct hf_recovering *recovering);
 HF_MUST_USE bool hf_plan_write_detail(struct hf_recovering *recovering, struct hf_buf *out, struct hf_error *err);
 
-/* recovery_record.c: the row as filled, inside the caller's transaction. A recovery that is pending waits for reports
+/* recovery_record.c: HF_IDEMPOTENCY_REUSED when the request's key is kept already, with something else than this
+ * recovery. Inside the caller's transaction. */
+HF_MUST_USE bool hf_recovery_check_key(struct hf_session *session, const struct hf_recovering *recovering,
+                                       struct hf_error *err);
+/* The row as filled, inside the caller's transaction. A recovery that is pending waits for reports
  * of its components from then on; one that is applied can be reported to. The first is a run of hf_call. */
 HF_MUST_USE bool hf_recovery_insert_plan(struct hf_session *session, void *recovering, struct hf_error *err);
 /* *taken_out: its plan was applied by somebody else meanwhile (HF_PLAN_CHANGED). */

@@ -1,6 +1,7 @@
 #include "engine/retention.h"
 
 #include "core/clock.h"
+#include "engine/idempotency.h"
 #include "store/drills.h"
 #include "store/journal.h"
 #include "store/recovery_components.h"

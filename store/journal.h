@@ -97,7 +97,7 @@ HF_MUST_USE bool hf_events_newest(struct hf_session *session, int64_t *id_out, s
 HF_MUST_USE bool hf_events_trim(struct hf_session *session, int64_t before_ms, int64_t limit, int64_t *deleted_out,
                                 struct hf_error *err);
 
-/* Idempotency keys of batches. */
+/* Idempotency keys of batches and recoveries. */
 HF_MUST_USE bool hf_keys_insert(struct hf_session *session, int64_t system_id, const char *key,
                                 const struct hf_hash *body_hash, const char *answer, int64_t created_at_ms,
                                 struct hf_error *err);

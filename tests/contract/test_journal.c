@@ -308,6 +308,29 @@ START_TEST(key_is_replaced_and_trimmed)
 }
 END_TEST
 
+START_TEST(key_is_kept_with_its_transaction_or_not_at_all)
+{
+    struct hf_error err;
+    hf_test_store_begin(&test, _i);
+    HF_AUTO(arena) struct hf_arena arena;
+    hf_arena_init(&arena);
+    struct hf_hash hash, got;
+    hf_hash_of("1", 1, &hash);
+    const char *answer;
+    HF_TEST_OK(hf_session_begin(test.write, &err));
+    HF_TEST_OK(hf_keys_insert(test.write, HF_TEST_SYSTEM, "k", &hash, "rec-1", 100, &err));
+    ck_assert(!get_key(&arena, "k", &got, &answer)); /* another session */
+    hf_session_rollback(test.write);
+    ck_assert(!get_key(&arena, "k", &got, &answer));
+    HF_TEST_OK(hf_session_begin(test.write, &err));
+    HF_TEST_OK(hf_keys_insert(test.write, HF_TEST_SYSTEM, "k", &hash, "rec-2", 100, &err));
+    HF_TEST_OK(hf_session_commit(test.write, &err));
+    ck_assert(get_key(&arena, "k", &got, &answer));
+    ck_assert_str_eq(answer, "rec-2");
+    hf_test_store_done(&test);
+}
+END_TEST
+
 START_TEST(old_recoveries_are_trimmed_in_steps_and_the_newest_stays)
 {
     struct hf_error err;
@@ -427,4 +450,5 @@ HF_TEST_STORE_MAIN("contract_journal", recovery_is_logged_and_updated, validatio
                    events_are_trimmed_by_age_and_ids_are_not_given_again,
                    old_recoveries_are_trimmed_in_steps_and_the_newest_stays,
                    validations_of_snapshots_that_are_gone_are_trimmed_by_age,
-                   validations_keep_their_data_and_only_their_newest_runs, key_is_replaced_and_trimmed);
+                   validations_keep_their_data_and_only_their_newest_runs, key_is_replaced_and_trimmed,
+                   key_is_kept_with_its_transaction_or_not_at_all);

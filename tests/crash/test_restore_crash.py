@@ -34,6 +34,28 @@ def prepare(binary, data, options):
     return snapshot, then, now
 
 
+def ask(client, path, body):
+    """What was answered; None when the answer was lost."""
+    try:
+        return client.request("POST", path, body, {"Idempotency-Key": "a-key"})
+    except Lost:
+        return None
+
+
+def repeat_restore(checks, name, client, wanted, applied, epoch, states):
+    """With its key it is the one that was applied, else it is applied now; and twice in a row is once."""
+    path = f"/v1/systems/{SYSTEM}/recoveries"
+    replies = [ask(client, path, wanted) for _ in range(2)]
+    checks.equal(f"{name}: the_repetitions_are_answered_as_the_first", [reply and reply.status for reply in replies],
+                 [201, 201])
+    ids = [reply.json()["id"] for reply in replies]
+    checks.equal(f"{name}: the_repetitions_get_one_recovery", ids, 2 * (applied or ids[:1]))
+    checks.equal(f"{name}: it_is_recorded_once",
+                 [recovery["id"] for recovery in client.get_all(path, "recoveries")], ids[:1])
+    checks.equal(f"{name}: the_epoch_rose_once", client.get_json(f"/v1/systems/{SYSTEM}")["epoch"], epoch)
+    checks.equal(f"{name}: the_states_are_those_of_the_snapshot", read_states(client, SYSTEM), states)
+
+
 def die_in_a_restore(checks, binary, engine, point, applied):
     name = f"{engine} {point}"
     data = harness.new_directory()
@@ -43,12 +65,8 @@ def die_in_a_restore(checks, binary, engine, point, applied):
     server = Server(binary, data, fault=f"{point}:exit", **options)
     client = server.client()
     before = client.get_json(f"/v1/systems/{SYSTEM}")
-    answer = None
-    try:
-        answer = client.request("POST", f"/v1/systems/{SYSTEM}/recoveries",
-                                {"source": "snapshot", "snapshot": snapshot["id"], "reason": "a test"})
-    except Lost:
-        pass
+    wanted = {"source": "snapshot", "snapshot": snapshot["id"], "reason": "a test"}
+    answer = ask(client, f"/v1/systems/{SYSTEM}/recoveries", wanted)
     checks.check(f"{name}: no_answer_came", answer is None, answer)
     checks.equal(f"{name}: the_fault_point_was_reached", server.wait(), harness.KILLED)
 
@@ -68,8 +86,9 @@ def die_in_a_restore(checks, binary, engine, point, applied):
         progress = client.get_json(f"/v1/systems/{SYSTEM}/recoveries/{recovery['id']}")["progress"]
         checks.equal(f"{name}: its_components_can_report", (progress["total"], progress["pending"]),
                      (len(then), len(then)))
+    repeat_restore(checks, name, client, wanted, [recovery["id"] for recovery in done], before["epoch"] + 1, then)
     again = take_snapshot(client, SYSTEM)
-    checks.equal(f"{name}: root_hashes_are_equal_when_the_states_are", again["rootHash"] == snapshot["rootHash"], applied)
+    checks.equal(f"{name}: root_hashes_are_equal_as_the_states_are", again["rootHash"], snapshot["rootHash"])
 
     reply = client.want(201, "POST", f"/v1/systems/{SYSTEM}/snapshots/{snapshot['id']}/restore", {})
     checks.equal(f"{name}: the_restore_works_afterwards", (reply.json()["status"], read_states(client, SYSTEM)),
@@ -86,6 +105,55 @@ def restores_are_atomic(checks, binary):
             die_in_a_restore(checks, binary, engine, point, False)
         for point in ("recovery_before_publish", "recovery_after_commit", "recovery_before_snapshot"):
             die_in_a_restore(checks, binary, engine, point, True)
+
+
+def die_before_the_answer(checks, binary, engine, what):
+    """A start from the present, a plan, or the application of one: it is there, and a repetition gets it."""
+    name = f"{engine} {what}"
+    data = harness.new_directory()
+    options = {"database_url": harness.new_database()} if engine == "postgres" else {}
+    fault = "recovery_after_commit:exit" if what == "apply" else "recovery_recorded:exit"
+    server = Server(binary, data, fault=fault, **options)
+    client = server.client()
+    put_state(client, SYSTEM, "only", {"n": 1})
+    put_state(client, SYSTEM, "only", {"n": 2})
+    snapshot = take_snapshot(client, SYSTEM)
+    put_state(client, SYSTEM, "only", {"n": 3})
+    path, status, body = f"/v1/systems/{SYSTEM}/recoveries", 201, {"source": "head"}
+    if what != "head":
+        body = {"source": "snapshot", "snapshot": snapshot["id"], "dryRun": True}
+    if what == "apply":
+        path, status, body = f"{path}/{client.want(201, 'POST', path, body).json()['id']}/apply", 200, {}
+    answer = ask(client, path, body)
+    checks.check(f"{name}: no_answer_came", answer is None, answer)
+    checks.equal(f"{name}: the_fault_point_was_reached", server.wait(), harness.KILLED)
+
+    server = Server(binary, data, **options)
+    client = server.client()
+    made = client.get_all(f"/v1/systems/{SYSTEM}/recoveries", "recoveries")
+    checks.equal(f"{name}: it_is_there", [recovery["status"] for recovery in made],
+                 [{"head": "pending", "plan": "planned", "apply": "applied"}[what]])
+    put_state(client, SYSTEM, "only", {"n": 4})
+    now = read_states(client, SYSTEM)
+    for time in ("first", "second"):
+        reply = ask(client, path, body)
+        checks.equal(f"{name}: the_{time}_repetition_gets_it", (reply.status, reply.json().get("id")),
+                     (status, made[0]["id"]))
+    checks.equal(f"{name}: it_is_there_once",
+                 len(client.get_all(f"/v1/systems/{SYSTEM}/recoveries", "recoveries")), 1)
+    checks.equal(f"{name}: the_repetitions_changed_nothing", read_states(client, SYSTEM), now)
+    checks.equal(f"{name}: the_epoch_rose_with_a_restore_alone", client.get_json(f"/v1/systems/{SYSTEM}")["epoch"],
+                 2 if what == "apply" else 1)
+    server.kill9()
+
+
+def lost_answers_are_made_good(checks, binary):
+    if not harness.has_fault_points(binary):
+        checks.skip("lost_answers_are_made_good", "built without fault points")
+        return
+    for engine in ("sqlite", "postgres"):
+        for what in ("head", "plan", "apply"):
+            die_before_the_answer(checks, binary, engine, what)
 
 
 def die_in_a_report(checks, binary, engine):
@@ -126,4 +194,4 @@ def reports_are_atomic(checks, binary):
 
 
 if __name__ == "__main__":
-    harness.run(restores_are_atomic, reports_are_atomic)
+    harness.run(restores_are_atomic, lost_answers_are_made_good, reports_are_atomic)

@@ -80,6 +80,8 @@ static bool take_row(void *context, const struct hf_recovery_row *row)
 {
     struct newest *newest = context;
     newest->row = *row;
+    newest->row.id = hf_arena_strdup(newest->arena, row->id);
+    newest->row.source = hf_arena_strdup(newest->arena, row->source);
     newest->row.status = hf_arena_strdup(newest->arena, row->status);
     newest->row.snapshot = hf_arena_strdup(newest->arena, row->snapshot);
     newest->row.reason = hf_arena_strdup(newest->arena, row->reason);
