@@ -128,7 +128,7 @@ static json_t *take(struct hf_cli *cli, bool incremental, const char *label, cha
 {
     struct hf_sending sending = {
         .body = json_pack("{s:s, s:s*}", "kind", incremental ? "incremental" : "full", "label", label),
-        .prefer = "Prefer: respond-async",
+        .header = "Prefer: respond-async",
     };
     json_t *started = hf_cli_expect(hf_cli_send(cli, &sending, err, "snapshots"), "id", err);
     if (started)

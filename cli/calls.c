@@ -36,7 +36,7 @@ json_t *hf_cli_send(struct hf_cli *cli, const struct hf_sending *sending, struct
     if (sending->body)
         body = hf_json_text(sending->body);
     json_decref(sending->body);
-    const char *headers[] = {sending->prefer, NULL};
+    const char *headers[] = {sending->header, NULL};
     struct holdfast_request request = {
         .method = sending->method ? sending->method : "POST",
         .path = whole,

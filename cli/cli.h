@@ -30,7 +30,7 @@ json_t *hf_cli_get(struct hf_cli *cli, struct holdfast_error *err, const char *p
 struct hf_sending {
     const char *method; /* NULL: POST */
     json_t *body;       /* taken; NULL: none */
-    const char *prefer; /* a whole header, as "Prefer: respond-async"; NULL: none */
+    const char *header; /* a whole one, as "Prefer: respond-async"; NULL: none */
     bool idempotent;    /* may be repeated though it may have arrived */
     bool slow;          /* is answered when it is done, however long that takes */
 };

@@ -3,6 +3,7 @@
 #include "cli/lists.h"
 #include "cli/plan.h"
 #include "core/clock.h"
+#include "core/id.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -137,7 +138,11 @@ static int apply(struct hf_cli *cli, const json_t *plan)
     struct holdfast_error err;
     const char *id = hf_field_text(plan, "id"), *reason = hf_option_text(&cli->options, "reason");
     HF_AUTO(free) char *escaped = hf_escape(id);
+    char key[32];
+    hf_id_random("", key, sizeof(key));
+    HF_AUTO(free) char *key_line = hf_format("Idempotency-Key: %s", key);
     struct hf_sending sending = {
+        .header = key_line, /* sent again, it is applied once, and answered as the first time */
         .body = json_pack("{s:b, s:s*}", "force", hf_option_given(&cli->options, "force"), "reason", reason),
         .slow = true,
     };

@@ -4,9 +4,11 @@
 #include "core/digest.h"
 
 #include <string.h>
+#include <strings.h>
 
 static const char *check(const struct holdfast_request *request, struct holdfast_error *err);
 static bool check_headers(const struct holdfast_request *request, struct holdfast_error *err);
+static bool has_key(const struct holdfast_request *request);
 static void hand_over(struct hf_wire_answer *from, struct holdfast_answer *out);
 static void label_of(const char *digest, char out[72]);
 
@@ -22,6 +24,7 @@ bool holdfast_call(struct holdfast *service, const struct holdfast_request *requ
     target = request->path[0] == '/' ? hf_strdup(request->path) : hf_call_target(service, "%s", request->path);
     /* A query may hold what does not belong into messages. */
     HF_AUTO(free) char *doing = hf_format("%s %.*s", method, (int)strcspn(target, "?"), target);
+    bool keyed = strcmp(method, "POST") == 0 && has_key(request);
     bool has_body = request->body || request->read;
     const struct hf_call call = {
         .request = {.doing = doing,
@@ -40,7 +43,8 @@ bool holdfast_call(struct holdfast *service, const struct holdfast_request *requ
                     .write = request->write,
                     .progress = request->progress,
                     .context = request->context},
-        .repeatable = request->idempotent || (strcmp(method, "POST") != 0 && strcmp(method, "PATCH") != 0),
+        .repeatable = request->idempotent || keyed || (strcmp(method, "POST") != 0 && strcmp(method, "PATCH") != 0),
+        .keyed = keyed,
         .timeout_ms = request->timeout_ms,
         .retry_ms = request->retry_ms,
     };
@@ -98,6 +102,16 @@ static bool check_headers(const struct holdfast_request *request, struct holdfas
             return hf_problem_set(err, HF_PROBLEM_INVALID, false, "a header must be like \"Name: value\"");
     }
     return true;
+}
+
+static bool has_key(const struct holdfast_request *request)
+{
+    static const char name[] = "Idempotency-Key:";
+    for (const char *const *line = request->headers; line && *line; line++)
+        if (strncasecmp(*line, name, sizeof(name) - 1) == 0 &&
+            (*line)[sizeof(name) - 1 + strspn(*line + sizeof(name) - 1, " ")]) /* else libcurl leaves it out */
+            return true;
+    return false;
 }
 
 static void hand_over(struct hf_wire_answer *from, struct holdfast_answer *out)

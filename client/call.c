@@ -15,6 +15,7 @@
 struct attempts {
     int count;
     bool may_have_arrived; /* an earlier one */
+    bool unanswered;       /* one of them, so that it is not known what it did */
     uint64_t began_ns;
     uint64_t deadline_ns;
 };
@@ -27,7 +28,8 @@ static bool pause_before_next(struct holdfast *service, const struct attempts *a
                               const struct hf_wire_answer *answer, const atomic_bool *stop);
 static bool say_elsewhere(const struct hf_wire_request *request, const struct hf_wire_answer *answer,
                           struct holdfast_error *err);
-static bool say_unknown(const struct hf_wire_answer *answer, struct holdfast_error *err);
+static bool is_unanswered(const struct hf_wire_answer *answer, const struct holdfast_error *err);
+static bool say_unknown(struct holdfast_error *err);
 static bool give_up(struct holdfast *service, const struct attempts *attempts, const atomic_bool *stop,
                     struct holdfast_error *err);
 
@@ -56,12 +58,17 @@ bool hf_call_send(struct holdfast *service, const struct hf_call *call, struct h
             answer->maybe_twice = answer->maybe_twice || arrived_before;
             return ok;
         }
+        attempts.unanswered = attempts.unanswered || is_unanswered(answer, err);
         if (!was_refused && !call->repeatable)
-            return say_unknown(answer, err);
+            return is_unanswered(answer, err) ? say_unknown(err) : false;
+        if (call->keyed && attempts.count == 1 && retry_ms > 0)
+            attempts.deadline_ns = hf_clock_monotonic_ns() + (uint64_t)retry_ms * HF_MS_NS;
         bool began = answer->began_reading || answer->began_writing;
         if (began || retry_ms < 0 || !pause_before_next(service, &attempts, answer, request.stop)) {
             answer->maybe_twice = attempts.may_have_arrived;
-            return give_up(service, &attempts, request.stop, err);
+            give_up(service, &attempts, request.stop, err);
+            bool is_unknown = call->keyed && attempts.unanswered && !hf_problem_is(err, HF_PROBLEM_CANCELLED);
+            return is_unknown ? say_unknown(err) : false;
         }
     }
 }
@@ -187,11 +194,18 @@ static bool say_elsewhere(const struct hf_wire_request *request, const struct hf
     return false;
 }
 
-/* No answer came from the service itself; what it said stays. */
-static bool say_unknown(const struct hf_wire_answer *answer, struct holdfast_error *err)
+/* Nothing was said that tells whether it was done: by nobody, or not by the service itself. */
+static bool is_unanswered(const struct hf_wire_answer *answer, const struct holdfast_error *err)
 {
     bool by_other = answer->status >= 400 && !answer->is_problem;
-    if (!by_other && !hf_problem_is(err, HF_PROBLEM_UNREACHABLE) && !hf_problem_is(err, HF_PROBLEM_TIMED_OUT))
+    bool arrived = answer->status != 0 || answer->may_have_arrived;
+    return arrived && (by_other || hf_problem_is(err, HF_PROBLEM_UNREACHABLE) ||
+                       hf_problem_is(err, HF_PROBLEM_TIMED_OUT) || hf_problem_is(err, HF_PROBLEM_UNKNOWN));
+}
+
+static bool say_unknown(struct holdfast_error *err)
+{
+    if (hf_problem_is(err, HF_PROBLEM_UNKNOWN)) /* in the service's words */
         return false;
     int status = err->status;
     hf_problem_set(err, HF_PROBLEM_UNKNOWN, true,

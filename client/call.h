@@ -13,8 +13,11 @@
 struct hf_call {
     struct hf_wire_request request; /* idle_ms, once and a missing answer_bytes_max are filled in */
     bool repeatable;                /* may be sent again though it may have arrived */
-    int timeout_ms;                 /* 0: the handle's; HF_CALL_AS_LONG_AS_IT_TAKES */
-    int retry_ms;                   /* 0: the handle's */
+    /* … but only with its Idempotency-Key, which the caller of the library may not have: given up after an attempt that
+     * may have arrived, it is outcome_unknown. retry_ms counts from the first failure, as the work may take longer. */
+    bool keyed;
+    int timeout_ms;       /* 0: the handle's; HF_CALL_AS_LONG_AS_IT_TAKES */
+    int retry_ms;         /* 0: the handle's */
     uint64_t deadline_ns; /* of the retries, in the place of retry_ms, for several calls that are one; 0: none */
     struct hf_states_answer *said; /* filled in; NULL: not asked for */
 };

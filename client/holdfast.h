@@ -242,10 +242,13 @@ struct holdfast_restore_options {  /* snapshot, at or plan: exactly one */
     bool force;   /* with plan: also if the system moved on since */
     int64_t max_age_ms;
     const char *reason;
+    const char *key; /* NULL: a new one. The call again with the key of one whose outcome is unknown, within a day and
+                        by whatever process, gets what that one did, and does it only if it was not done */
 };
 
 /* Puts the system back to an earlier moment, which raises its epoch; the handle does not follow: hydrate afterwards.
- * Returns when it is done, however long that takes. */
+ * Returns when it is done, however long that takes; retry_ms counts from the first failure. Given up after its answer
+ * was lost it fails with "outcome_unknown". */
 HOLDFAST_PUBLIC bool holdfast_restore(struct holdfast *service, const struct holdfast_restore_options *options,
                                       struct holdfast_recovery *out, struct holdfast_error *err);
 
@@ -402,7 +405,8 @@ struct holdfast_request {
     const char *content_type;   /* NULL: application/json where there is a body */
     const char *accept;         /* NULL: anything */
     const char *const *headers; /* more of them, "Name: value", ended by NULL */
-    bool idempotent;            /* may be sent again though it may have arrived; GET, HEAD, PUT and DELETE always may */
+    bool idempotent;            /* may be sent again though it may have arrived; GET, HEAD, PUT, DELETE, and a POST with
+                                   an Idempotency-Key, always may */
     int timeout_ms;             /* 0: the handle's */
     int retry_ms;               /* 0: the handle's */
     /* Streams the body instead of `body`: writes up to room bytes, returns how many, 0 at the end, -1 on failure.

@@ -102,14 +102,16 @@ static bool ask(struct hydrating *h, const json_t *names, struct holdfast_error 
         return hf_problem_set(err, HF_PROBLEM_INVALID, false, "the reason is not in UTF-8");
     HF_AUTO(free) char *text = hf_json_text(body);
     HF_AUTO(free) char *target = hf_call_target(h->service, "recoveries");
+    HF_AUTO(free) char *key_line = hf_recoveries_key_line(NULL);
+    const char *const headers[] = {key_line, NULL};
     const struct hf_call call = {
         .request = {.doing = "hydrating",
                     .method = "POST",
                     .target = target,
                     .body = text,
                     .bytes = strlen(text),
-                    .content_type = "application/json"},
-        /* It changes no state. One that nobody reports to, as its answer was lost, ends by itself. */
+                    .content_type = "application/json",
+                    .headers = headers},
         .repeatable = true,
     };
     if (!hf_call_send_json(h->service, &call, &h->recovery, err))

@@ -3,6 +3,7 @@
 
 #include "client/problem.h"
 #include "core/clock.h"
+#include "core/id.h"
 
 #include <string.h>
 
@@ -24,6 +25,8 @@ bool holdfast_restore(struct holdfast *service, const struct holdfast_restore_op
     if (!body)
         return false;
     HF_AUTO(free) char *text = hf_json_text(body);
+    HF_AUTO(free) char *key_line = hf_recoveries_key_line(options->key);
+    const char *const headers[] = {key_line, NULL};
     HF_AUTO(free) char *plan = options->plan ? hf_call_escape(options->plan) : NULL;
     HF_AUTO(free)
     char *target = plan ? hf_call_target(service, "recoveries/%s/apply", plan) : hf_call_target(service, "recoveries");
@@ -33,8 +36,10 @@ bool holdfast_restore(struct holdfast *service, const struct holdfast_restore_op
                     .target = target,
                     .body = text,
                     .bytes = strlen(text),
-                    .content_type = "application/json"},
-        .repeatable = options->dry_run, /* a second plan does no harm */
+                    .content_type = "application/json",
+                    .headers = headers},
+        .repeatable = true,
+        .keyed = !options->dry_run, /* a second plan does no harm */
         .timeout_ms = HF_CALL_AS_LONG_AS_IT_TAKES,
     };
     uint64_t began_ns = hf_clock_monotonic_ns();
@@ -47,6 +52,14 @@ bool holdfast_restore(struct holdfast *service, const struct holdfast_restore_op
     if (out)
         *out = recovery;
     return true;
+}
+
+char *hf_recoveries_key_line(const char *key)
+{
+    char made[32];
+    if (!key)
+        hf_id_random("", made, sizeof(made));
+    return hf_format("Idempotency-Key: %s", key ? key : made);
 }
 
 bool hf_recoveries_read(const json_t *json, struct holdfast_recovery *out)
@@ -86,6 +99,10 @@ json_t *hf_recoveries_names(const char *const *components, struct holdfast_error
 static bool check(const struct holdfast_restore_options *options, struct holdfast_error *err)
 {
     int64_t at_ms;
+    if (!hf_problem_check_header("the key", options->key, err))
+        return false;
+    if (options->key && !options->key[0]) /* libcurl would leave the header out */
+        return hf_problem_set(err, HF_PROBLEM_INVALID, false, "the key is empty");
     if ((options->snapshot != NULL) + (options->at != NULL) + (options->plan != NULL) != 1)
         return hf_problem_set(err, HF_PROBLEM_INVALID, false, "give one of snapshot, at and plan to restore");
     if (options->at && !hf_time_parse(options->at, &at_ms))

@@ -297,7 +297,26 @@ def check_young(checks, binary):
 
 
 def check_lost_answers(checks, binary):
-    """The answer to a restore is lost: whether it was applied is looked up, and it is never applied twice."""
+    """The answer to a restore is lost: it is asked for again with the same key, and at last it is looked up."""
+    plan = {"id": "rec-1", "system": "default", "status": "planned", "waves": [], "dataLoss": {}}
+    lost = []
+
+    def answer_at_last(_method, path, _body, _count):
+        if not path.endswith("/apply"):
+            return 201, {}, plan
+        lost.append(path)
+        return b"" if len(lost) < 3 else (200, {}, dict(plan, status="applied", epoch=2))
+
+    with FakeService(answer_at_last) as fake:
+        done = Command(binary, fake.url).run("restore", "latest", "--yes")
+        keys = [headers.get("Idempotency-Key") for _, path, headers in fake.asked if path.endswith("/apply")]
+        checks.check("a_restore_whose_answer_is_lost_is_asked_for_with_the_same_key", done.status == 0 and
+                     len(keys) == 3 and keys[0] and len(set(keys)) == 1, (done, keys))
+        lost.clear()
+        done = Command(binary, fake.url).run("restore", "latest", "--yes")
+        other = fake.asked[-1][2].get("Idempotency-Key")
+        checks.check("another_restore_has_another_key", done.status == 0 and other and other not in keys, (done, other))
+
     for name, status, wanted in (("applied", "applied", 0), ("not_applied", "planned", 1)):
         applied = []
 
@@ -305,13 +324,12 @@ def check_lost_answers(checks, binary):
             if path.endswith("/apply"):
                 applied.append(path)
                 return b""
-            plan = {"id": "rec-1", "system": "default", "status": "planned", "waves": [], "dataLoss": {}}
             return (201, {}, plan) if method == "POST" else (200, {}, dict(plan, status=status, epoch=2))
 
         with FakeService(answer) as fake:
             done = Command(binary, fake.url).run("--timeout", "2s", "restore", "latest", "--yes")
             checks.check(f"a_restore_whose_answer_is_lost_and_that_was_{name}", done.status == wanted and
-                         len(applied) == 1, (done, applied))
+                         len(applied) > 1, (done, applied))
 
 
 def check_others_snapshots(checks, binary):

@@ -123,6 +123,60 @@ START_TEST(a_post_that_may_have_arrived_is_not_sent_again)
 }
 END_TEST
 
+static bool post_with(struct scene *s, const char *header, const char *path)
+{
+    const char *const headers[] = {"X-Other: 1", header, NULL};
+    const struct holdfast_request request = {
+        .method = "POST", .path = path, .headers = headers, .body = "{}", .bytes = 2};
+    return holdfast_call(s->service, &request, NULL, &s->err);
+}
+
+START_TEST(a_post_with_a_key_is_sent_again_and_given_up_it_is_unknown)
+{
+    static const struct hf_faulty_step lost[] = {{HF_FAULTY_CLOSE, NULL}, {HF_FAULTY_ANSWER, OK}};
+    static const struct hf_faulty_step then_down[] = {{HF_FAULTY_CLOSE, NULL},
+                                                      {HF_FAULTY_ANSWER,
+                                                       PROBLEM("503", "overloaded", "true", "Retry-After: 3600\r\n")}};
+    static const struct hf_faulty_step refused[] = {
+        {HF_FAULTY_ANSWER, PROBLEM("503", "overloaded", "true", "Retry-After: 3600\r\n")}};
+    struct scene s;
+    start(&s, lost);
+    ck_assert_msg(post_with(&s, "idempotency-key: k", "recoveries"), "%s", s.err.text);
+    ck_assert_int_eq(hf_faulty_requests(s.faulty), 2);
+    stop(&s);
+    start(&s, lost);
+    ck_assert(!post_with(&s, "Idempotency-Key: ", "recoveries")); /* is not sent as one */
+    expect_error(&s, "outcome_unknown", true);
+    ck_assert_int_eq(hf_faulty_requests(s.faulty), 1);
+    stop(&s);
+    start(&s, then_down);
+    ck_assert(!post_with(&s, "Idempotency-Key: k", "recoveries"));
+    expect_error(&s, "outcome_unknown", true);
+    ck_assert_int_eq(hf_faulty_requests(s.faulty), 2);
+    stop(&s);
+    start(&s, refused);
+    ck_assert(!post_with(&s, "Idempotency-Key: k", "recoveries")); /* nothing was done, for certain */
+    expect_error(&s, "overloaded", true);
+    stop(&s);
+}
+END_TEST
+
+START_TEST(the_time_for_trying_again_with_a_key_begins_with_the_first_failure)
+{
+    static const struct hf_faulty_step steps[] = {{HF_FAULTY_SILENCE, NULL}, {HF_FAULTY_ANSWER, OK}};
+    struct scene s;
+    start(&s, steps, .retry_ms = 1000, .timeout_ms = 1200);
+    ck_assert_msg(post_with(&s, "Idempotency-Key: k", "recoveries"), "%s", s.err.text);
+    ck_assert_int_eq(hf_faulty_requests(s.faulty), 2);
+    stop(&s);
+    start(&s, steps, .retry_ms = 1000, .timeout_ms = 1200);
+    ck_assert(!call(&s, "GET", "status"));
+    expect_error(&s, "timed_out", true);
+    ck_assert_int_eq(hf_faulty_requests(s.faulty), 1);
+    stop(&s);
+}
+END_TEST
+
 START_TEST(a_post_is_not_repeated_unseen_on_a_connection_that_was_kept)
 {
     static const struct hf_faulty_step steps[] = {{HF_FAULTY_ANSWER_AND_KEEP, OK},
@@ -530,7 +584,8 @@ START_TEST(a_handle_is_opened_with_what_can_be_used_only)
 END_TEST
 
 HF_TEST_MAIN("calls", a_503_is_sent_again_until_it_works, a_post_is_sent_again_where_it_changed_nothing_for_certain,
-             a_post_that_may_have_arrived_is_not_sent_again,
+             a_post_that_may_have_arrived_is_not_sent_again, a_post_with_a_key_is_sent_again_and_given_up_it_is_unknown,
+             the_time_for_trying_again_with_a_key_begins_with_the_first_failure,
              a_post_is_not_repeated_unseen_on_a_connection_that_was_kept,
              what_may_be_repeated_survives_lost_connections, refusals_are_told_and_not_sent_again,
              a_redirection_is_a_failure_that_names_where_to, not_modified_is_an_answer_to_who_asks_for_it,

@@ -3,6 +3,8 @@
 
 #include "core/auto.h"
 #include "core/buf.h"
+#include "core/json.h"
+#include "tests/support/client.h"
 #include "tests/support/faulty.h"
 #include "tests/support/server.h"
 #include "tests/support/temp.h"
@@ -210,24 +212,106 @@ START_TEST(after_a_restore_the_old_epoch_is_refused_until_hydration)
 }
 END_TEST
 
-START_TEST(a_restore_whose_answer_is_lost_is_not_repeated)
+/* The header line of a request that was sent; owns. */
+static char *key_of(struct scene *s, int request)
 {
-    static const struct hf_faulty_step steps[] = {{HF_FAULTY_PASS_ON, NULL},
-                                                  {HF_FAULTY_PASS_ON, NULL},
-                                                  {HF_FAULTY_PASS_ON_AND_CLOSE, NULL},
-                                                  {HF_FAULTY_PASS_ON, NULL}};
+    const char *key = strstr(hf_faulty_request(s->faulty, request), "Idempotency-Key: ");
+    ck_assert_ptr_nonnull(key);
+    return hf_strndup(key, strcspn(key, "\r"));
+}
+
+START_TEST(a_restore_whose_answer_is_lost_is_done_once)
+{
+    static const struct hf_faulty_step steps[] = {{HF_FAULTY_PASS_ON, NULL},           {HF_FAULTY_PASS_ON, NULL},
+                                                  {HF_FAULTY_PASS_ON_AND_CLOSE, NULL}, {HF_FAULTY_CLOSE, NULL},
+                                                  {HF_FAULTY_PASS_ON, NULL},           {HF_FAULTY_PASS_ON, NULL}};
     struct scene s;
-    start(&s, steps, 4);
+    struct holdfast_recovery first, second;
+    start(&s, steps, 6);
     save(&s, "a", "1");
     must(s, holdfast_take_snapshot(s.service, "full", NULL, NULL, &s.err));
     const struct holdfast_restore_options latest = {.snapshot = "latest"};
-    expect_refused(&s, holdfast_restore(s.service, &latest, NULL, &s.err), "outcome_unknown");
-    ck_assert_int_eq(hf_faulty_requests(s.faulty), 3);
-    hydrate(&s, hydration(), "a=1;");
-    ck_assert_int_eq(holdfast_epoch(s.service), 2); /* it had been done */
+    must(s, holdfast_restore(s.service, &latest, &first, &s.err));
+    ck_assert_str_eq(first.status, "applied");
+    ck_assert_int_eq(first.epoch, 2);
+    ck_assert_int_eq(hf_faulty_requests(s.faulty), 5);
+    HF_AUTO(free) char *key = key_of(&s, 2);
+    ck_assert_uint_gt(strlen(key), strlen("Idempotency-Key: ") + 16);
+    ck_assert(hf_faulty_has(s.faulty, 3, key));
+    ck_assert(hf_faulty_has(s.faulty, 4, key));
+    must(s, holdfast_restore(s.service, &latest, &second, &s.err)); /* another call is another restore */
+    ck_assert_int_eq(second.epoch, 3);
+    ck_assert_str_ne(second.id, first.id);
+    ck_assert(!hf_faulty_has(s.faulty, 5, key));
     stop(&s);
 }
 END_TEST
+
+START_TEST(a_plan_whose_application_was_not_answered_is_applied_once)
+{
+    static const struct hf_faulty_step steps[] = {{HF_FAULTY_PASS_ON, NULL},           {HF_FAULTY_PASS_ON, NULL},
+                                                  {HF_FAULTY_PASS_ON_AND_CLOSE, NULL}, {HF_FAULTY_PASS_ON, NULL},
+                                                  {HF_FAULTY_PASS_ON_AND_CLOSE, NULL}, {HF_FAULTY_PASS_ON, NULL}};
+    struct scene s;
+    struct holdfast_recovery plan, recovery;
+    start(&s, steps, 6);
+    save(&s, "a", "1");
+    must(s, holdfast_take_snapshot(s.service, "full", NULL, NULL, &s.err));
+    const struct holdfast_restore_options dry = {.snapshot = "latest", .dry_run = true};
+    must(s, holdfast_restore(s.service, &dry, &plan, &s.err));
+    ck_assert_str_eq(plan.status, "planned");
+    must(s, holdfast_restore(s.service, &(struct holdfast_restore_options){.plan = plan.id}, &recovery, &s.err));
+    ck_assert_str_eq(recovery.status, "applied");
+    ck_assert_str_eq(recovery.id, plan.id);
+    ck_assert_int_eq(recovery.epoch, 2);
+    ck_assert_int_eq(hf_faulty_requests(s.faulty), 6);
+    stop(&s);
+}
+END_TEST
+
+START_TEST(a_restore_that_is_given_up_is_unknown_and_its_key_takes_it_up_again)
+{
+    static const struct hf_faulty_step steps[] = {
+        {HF_FAULTY_PASS_ON, NULL},
+        {HF_FAULTY_PASS_ON, NULL},
+        {HF_FAULTY_PASS_ON_AND_CLOSE, NULL},
+        {HF_FAULTY_ANSWER, "HTTP/1.1 503 x\r\nContent-Type: application/problem+json\r\nRetry-After: 3600\r\n"
+                           "Connection: close\r\n\r\n{\"code\":\"starting\",\"detail\":\"wait\",\"retryable\":true}"},
+        {HF_FAULTY_PASS_ON, NULL}};
+    struct scene s;
+    struct holdfast_recovery recovery;
+    start(&s, steps, 5);
+    save(&s, "a", "1");
+    must(s, holdfast_take_snapshot(s.service, "full", NULL, NULL, &s.err));
+    const struct holdfast_restore_options keyed = {.snapshot = "latest", .key = "our-key"};
+    expect_refused(&s, holdfast_restore(s.service, &keyed, NULL, &s.err), "outcome_unknown");
+    ck_assert_int_eq(hf_faulty_requests(s.faulty), 4);
+    ck_assert(hf_faulty_has(s.faulty, 2, "Idempotency-Key: our-key\r"));
+    ck_assert(hf_faulty_has(s.faulty, 3, "Idempotency-Key: our-key\r"));
+    must(s, holdfast_restore(s.service, &keyed, &recovery, &s.err));
+    ck_assert_str_eq(recovery.status, "applied");
+    ck_assert_int_eq(recovery.epoch, 2);
+    static const char *const wrong[] = {"", "a\r\nX-Other: 1"};
+    for (int i = 0; i < 2; i++) {
+        const struct holdfast_restore_options bad = {.snapshot = "latest", .key = wrong[i]};
+        expect_refused(&s, holdfast_restore(s.service, &bad, NULL, &s.err), "invalid_argument");
+    }
+    stop(&s);
+}
+END_TEST
+
+static void expect_recoveries(struct scene *s, size_t wanted)
+{
+    struct hf_answer answer;
+    struct hf_error ignored;
+    struct hf_client *client = hf_client_new(hf_test_server_port(s->server));
+    HF_AUTO(free) char *path = hf_format("/v1/systems/%s/recoveries", holdfast_system(s->service));
+    ck_assert(hf_client_call(client, "GET", path, NULL, NULL, &answer));
+    HF_AUTO(json) json_t *page = hf_json_parse(answer.body, answer.body_bytes, &ignored);
+    ck_assert_uint_eq(json_array_size(json_object_get(page, "recoveries")), wanted);
+    hf_answer_done(&answer);
+    hf_client_free(client);
+}
 
 START_TEST(hydration_survives_lost_answers_and_keeps_the_epoch_out_until_it_is_through)
 {
@@ -243,6 +327,9 @@ START_TEST(hydration_survives_lost_answers_and_keeps_the_epoch_out_until_it_is_t
     struct holdfast_recovery recovery = hydrate(&s, hydration(), "a=1;");
     ck_assert_str_eq(recovery.status, "completed");
     ck_assert_int_eq(holdfast_epoch(s.service), 1);
+    HF_AUTO(free) char *key = key_of(&s, 1);
+    ck_assert(hf_faulty_has(s.faulty, 2, key));
+    expect_recoveries(&s, 1); /* no other one waits for reports */
     holdfast_set_epoch(s.service, 0);
     struct holdfast_hydration again = {.restore = restore, .context = &s};
     expect_refused(&s, holdfast_hydrate(s.service, &again, &recovery, &s.err), "forbidden");
@@ -410,7 +497,9 @@ END_TEST
 HF_TEST_MAIN("coming_back", a_new_system_has_nothing_and_its_epoch_comes_with_the_first_receipt,
              components_come_back_after_what_they_need_and_are_reported,
              some_components_come_back_with_what_they_need_and_those_without_a_state_are_told,
-             after_a_restore_the_old_epoch_is_refused_until_hydration, a_restore_whose_answer_is_lost_is_not_repeated,
+             after_a_restore_the_old_epoch_is_refused_until_hydration, a_restore_whose_answer_is_lost_is_done_once,
+             a_plan_whose_application_was_not_answered_is_applied_once,
+             a_restore_that_is_given_up_is_unknown_and_its_key_takes_it_up_again,
              hydration_survives_lost_answers_and_keeps_the_epoch_out_until_it_is_through,
              a_damaged_state_is_not_given_and_one_that_does_not_match_ends_the_hydration,
              an_agents_token_brings_the_present_back_in_the_same_order,
