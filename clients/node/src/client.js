@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { checkDone } from './answers.js';
 import { orNull } from './errors.js';
 import { followEvents } from './events.js';
@@ -168,6 +169,9 @@ export class Holdfast {
   /**
    * Restores: from a snapshot ({snapshot: id or 'latest'}) or a moment ({at}); components, includeDependencies,
    * maxAgeMs, salvage, reason. With dryRun it is a plan, which apply() carries out.
+   *
+   * All attempts of a call have one key, so that it is done once. With an `idempotencyKey` of your own the same call may be
+   * made again within a day, by any process, and gets what it did the first time; so it is with apply and startRecovery.
    */
   restore(request = {}, options = {}) {
     const { snapshot, at, components, includeDependencies, maxAgeMs, dryRun, salvage, reason } = request;
@@ -182,7 +186,7 @@ export class Holdfast {
       salvage,
       reason,
     };
-    return this.#json('POST', ['recoveries'], { json, timeout: NO_TIMEOUT, ...options });
+    return this.#recover(['recoveries'], json, options);
   }
 
   /** What a restore would bring back, and lose. Changes nothing. */
@@ -193,14 +197,12 @@ export class Holdfast {
   /** Carries a plan out, as it was planned; plan_changed if the system moved on since, unless `force`. */
   apply(plan, { force, reason, ...options } = {}) {
     const id = typeof plan === 'string' ? plan : plan.id;
-    const call = { json: { force, reason }, timeout: NO_TIMEOUT, ...options };
-    return this.#json('POST', ['recoveries', id, 'apply'], call);
+    return this.#recover(['recoveries', id, 'apply'], { force, reason }, options);
   }
 
   /** Opens a recovery with the source `head`: a start from the present states. */
-  startRecovery({ reason, components, signal } = {}) {
-    const json = { source: 'head', reason, components };
-    return this.#json('POST', ['recoveries'], { json, timeout: NO_TIMEOUT, signal });
+  startRecovery({ reason, components, signal, idempotencyKey } = {}) {
+    return this.#recover(['recoveries'], { source: 'head', reason, components }, { signal, idempotencyKey });
   }
 
   recovery(id, options = {}) {
@@ -281,6 +283,11 @@ export class Holdfast {
   /** The events of the system as they happen, from now or after an id ({after}); see events.js. */
   events(options = {}) {
     return followEvents(this.#transport, this.system, options);
+  }
+
+  #recover(rest, json, { idempotencyKey, ...options }) {
+    const headers = { 'Idempotency-Key': idempotencyKey ?? randomUUID() };
+    return this.#json('POST', rest, { json, headers, safe: true, timeout: NO_TIMEOUT, ...options });
   }
 
   #path(...rest) {

@@ -18,7 +18,7 @@ export interface RetryPolicy {
   /** The pause after the first attempt; it doubles up to maxMs. */
   minMs?: number;
   maxMs?: number;
-  /** No attempt begins later than this after the first. */
+  /** No attempt begins later than this after the first; of calls without a timeout, after the first failure. */
   totalMs?: number;
 }
 
@@ -416,10 +416,18 @@ export class Holdfast {
   changeSnapshot(id: string, change: { label?: string; pinned?: boolean }, options?: CallOptions): Promise<Snapshot>;
   validate(id?: string, options?: CallOptions & { deep?: boolean }): Promise<ValidationResult>;
 
-  restore(request?: RestoreRequest, options?: CallOptions): Promise<Recovery>;
-  planRestore(request?: RestoreRequest, options?: CallOptions): Promise<Recovery>;
-  apply(plan: string | Recovery, options?: CallOptions & { force?: boolean; reason?: string }): Promise<Recovery>;
-  startRecovery(options?: { reason?: string; components?: string[]; signal?: AbortSignal }): Promise<Recovery>;
+  restore(request?: RestoreRequest, options?: CallOptions & { idempotencyKey?: string }): Promise<Recovery>;
+  planRestore(request?: RestoreRequest, options?: CallOptions & { idempotencyKey?: string }): Promise<Recovery>;
+  apply(
+    plan: string | Recovery,
+    options?: CallOptions & { force?: boolean; reason?: string; idempotencyKey?: string },
+  ): Promise<Recovery>;
+  startRecovery(options?: {
+    reason?: string;
+    components?: string[];
+    signal?: AbortSignal;
+    idempotencyKey?: string;
+  }): Promise<Recovery>;
   recovery(id: string, options?: CallOptions): Promise<Recovery>;
   recoveries(options?: PageOptions): AsyncGenerator<Recovery, void>;
   report(

@@ -15,11 +15,12 @@ export const DEFAULT_RETRY = Object.freeze({ attempts: 8, minMs: 100, maxMs: 500
  *
  * @template T
  * @param {(attempt: number) => Promise<T>} attempt
- * @param {object} options policy; mayRepeat(error); signal
+ * @param {object} options policy; mayRepeat(error); lasting: the work may take longer than all tries should, which
+ *     are counted from the first failure; signal
  * @returns {Promise<T>}
  */
-export async function withRetries(attempt, { policy, mayRepeat, signal }) {
-  const giveUpAt = Date.now() + policy.totalMs;
+export async function withRetries(attempt, { policy, mayRepeat, lasting = false, signal }) {
+  let giveUpAt = Date.now() + policy.totalMs;
   let uncertain = false;
   for (let number = 1; ; number += 1) {
     throwIfAborted(signal);
@@ -27,6 +28,7 @@ export async function withRetries(attempt, { policy, mayRepeat, signal }) {
       return await attempt(number);
     } catch (error) {
       if (signal?.aborted) throw error;
+      if (lasting && number === 1) giveUpAt = Date.now() + policy.totalMs;
       const pauseMs = Math.max(backoff(number, policy), error.retryAfterMs ?? 0);
       if (number >= policy.attempts || !mayRepeat(error) || Date.now() + pauseMs > giveUpAt) {
         if (error.name === 'HoldfastError') Object.assign(error, { attempts: number, uncertain });

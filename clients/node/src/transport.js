@@ -108,7 +108,7 @@ export class Transport {
       return reply;
     };
     const mayRepeat = (error) => error instanceof HoldfastError && (error.nothingDone || (safe && isPassing(error)));
-    return withRetries(attempt, { policy: this.#retry, mayRepeat, signal });
+    return withRetries(attempt, { policy: this.#retry, mayRepeat, lasting: call.timeoutMs === 0, signal });
   }
 
   #urlOf(path, query = {}) {

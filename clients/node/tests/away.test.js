@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Holdfast } from '../src/index.js';
 import { hashOf } from '../src/digest.js';
+import { withRetries } from '../src/retry.js';
 import { proxy, service } from './support/proxied.js';
 import { answerOf, refusal } from './support/proxy.js';
 import { Service, collect, hasFaultPoints, until } from './support/service.js';
@@ -158,7 +159,7 @@ test('what would do its work twice is sent again only when nothing was done', ()
     const kept = proxy.connections;
     await client.save('agent', 2);
     assert.equal(proxy.connections, kept, 'a connection is kept');
-    await client.apply('rec-none').catch(() => {});
+    await client.deleteComponent('none').catch(() => {});
     assert.equal(proxy.connections, kept + 1, 'one that may have died is not used');
     proxy.answer = refusal('overloaded');
     proxy.refusals = 2;
@@ -170,9 +171,63 @@ test('what would do its work twice is sent again only when nothing was done', ()
     proxy.answer = refusal('outcome_unknown');
     proxy.refusals = 1;
     await assert.rejects(client.snapshot(), { code: 'outcome_unknown', attempts: 1 });
+  }));
+
+test('a recovery whose answer was lost is asked for again, and made once', () =>
+  withClient({ system: 'once' }, async (client) => {
+    await client.save('agent', 1);
+    const { id } = await client.snapshot();
+    await client.save('agent', 2);
+    const keysOf = () =>
+      proxy.heads.map((head) => /^Idempotency-Key: (.*)$/im.exec(head)?.[1]).filter((key) => key !== undefined);
+    const losing = async (call) => {
+      Object.assign(proxy, { heads: [], cuts: 1 });
+      const recovery = await call();
+      const [first, second, ...more] = keysOf();
+      assert.ok(first && first === second && more.length === 0, `${keysOf()}`);
+      return { recovery, key: first };
+    };
+    const restored = await losing(() => client.restore({ snapshot: id }));
+    assert.deepEqual([restored.recovery.status, restored.recovery.epoch], ['applied', 2]);
+    const planned = await losing(() => client.planRestore({ snapshot: id }));
+    const applied = await losing(() => client.apply(planned.recovery));
+    assert.deepEqual([applied.recovery.id, applied.recovery.epoch], [planned.recovery.id, 3]);
+    const started = await losing(() => client.startRecovery());
+    assert.equal(started.recovery.status, 'pending');
+    const keys = [restored, planned, applied, started].map(({ key }) => key);
+    assert.equal(new Set(keys).size, 4, 'each call has a key of its own');
+    assert.deepEqual(
+      (await collect(client.recoveries())).map((recovery) => recovery.id).sort(),
+      [restored.recovery.id, planned.recovery.id, started.recovery.id].sort(),
+    );
+    assert.equal((await client.systemInfo()).epoch, 3);
+  }));
+
+test('what may take long is tried again for as long from its first failure on', async () => {
+  const policy = { ...QUICK, attempts: 3, totalMs: 200 };
+  const run = async (lasting) => {
+    let attempts = 0;
+    const attempt = async () => {
+      attempts += 1;
+      if (attempts > 1) return attempts;
+      await new Promise((resolve) => setTimeout(resolve, 300)); // a lower bound holds on any machine
+      throw new Error('lost');
+    };
+    return withRetries(attempt, { policy, mayRepeat: () => true, lasting });
+  };
+  assert.equal(await run(true), 2);
+  await assert.rejects(run(false), { message: 'lost' });
+});
+
+test('a key of its own makes a recovery once, in whichever call', () =>
+  withClient({ system: 'keyed', retry: false }, async (client) => {
+    await client.save('agent', 1);
+    const { id } = await client.snapshot();
     proxy.cuts = 1;
-    await assert.rejects(client.restore({ snapshot: snapshot.id }), { code: 'connection_lost', attempts: 1 });
-    assert.equal((await client.systemInfo()).epoch, 2, 'the restore was done, once');
+    await assert.rejects(client.restore({ snapshot: id }, { idempotencyKey: 'back' }), { outcomeUnknown: true });
+    const { epoch } = await client.restore({ snapshot: id }, { idempotencyKey: 'back' });
+    assert.equal(epoch, 2);
+    await assert.rejects(client.startRecovery({ idempotencyKey: 'back' }), { code: 'idempotency_key_reused' });
   }));
 
 test('a slow answer is waited for as long as the timeout allows', () =>
