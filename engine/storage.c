@@ -18,7 +18,8 @@
 #define LOOK_EVERY_NS (5 * HF_SECOND_NS)
 #define LOOK_OLD_NS   (60 * HF_SECOND_NS) /* a look that did not come back for so long says nothing any more */
 #define STOP_NS       HF_SECOND_NS
-#define LOW_SHARE     20 /* low: less than a twentieth is free */
+#define LOW_SHARE     20                 /* low: less than a twentieth is free */
+#define LOW_MAX_BYTES (INT64_C(2) << 30) /* and less than this: a twentieth of a large disk is plenty */
 #define NEED_FACTOR   2
 
 struct look {
@@ -56,6 +57,7 @@ static const struct description {
 
 static struct place *start_place(const char *path, struct hf_error *err);
 static void *run(void *context);
+static int64_t low_below(int64_t total_bytes);
 static struct look look_at(const char *path);
 static void stop_place(struct place *place, uint64_t until_ns);
 static void free_place(struct place *place);
@@ -117,6 +119,12 @@ static void *run(void *context)
     return NULL;
 }
 
+static int64_t low_below(int64_t total_bytes)
+{
+    int64_t share = total_bytes / LOW_SHARE;
+    return share < LOW_MAX_BYTES ? share : LOW_MAX_BYTES;
+}
+
 /* The only thing here that may take for ever. */
 static struct look look_at(const char *path)
 {
@@ -130,7 +138,7 @@ static struct look look_at(const char *path)
     look.total_bytes = (int64_t)((uint64_t)room.f_blocks * room.f_frsize);
     look.device = status.st_dev;
     if (hf_fault("storage_low"))
-        look.free_bytes = look.total_bytes / (2 * LOW_SHARE);
+        look.free_bytes = low_below(look.total_bytes) / 2;
     return look;
 }
 
@@ -199,7 +207,7 @@ static int read_all(struct hf_engine *engine, int64_t needed, struct hf_storage_
         *figures = (struct hf_storage_figures){.place = descriptions[i].name, .holds = descriptions[i].holds};
         if (!read_place(place, figures))
             continue;
-        bool few = figures->free_bytes < figures->total_bytes / LOW_SHARE;
+        bool few = figures->free_bytes < low_below(figures->total_bytes);
         figures->low_by_need = !few && descriptions[i].takes_fulls && figures->free_bytes / NEED_FACTOR < needed;
         figures->low = few || figures->low_by_need;
     }

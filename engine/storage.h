@@ -22,7 +22,7 @@ struct hf_storage_figures {
     bool known;          /* false: not asked yet, not there, or it does not answer */
     int64_t free_bytes;  /* for everybody, without what is kept for root */
     int64_t total_bytes; /* above 0 when known */
-    bool low;            /* below a twentieth, or twice what the newest full snapshots took */
+    bool low;            /* below a twentieth and 2 GiB, or below twice what the newest full snapshots took */
     uint64_t device;     /* the same for places on one file system */
     bool low_by_need;    /* why it is low */
 };
