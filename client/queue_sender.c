@@ -233,7 +233,8 @@ static bool read_file(struct holdfast_queue *queue, struct hf_queue_entry *entry
         return false;
     }
     /* A saver has replaced the file meanwhile, or is about to: that is what is sent then. One that was replaced in
-     * vain, as its directory could not be written, holds all that there is of the component. */
+     * vain, as its directory could not be written, holds all that there is of the component: but it has an epoch and an
+     * event of its own, and was picked by those of another. */
     bool replaced = state->epoch != listed->epoch || state->queued_at_ms != listed->queued_at_ms ||
                     state->bytes != listed->bytes || strcmp(state->event, listed->event) != 0;
     pthread_mutex_lock(&queue->lock);
@@ -245,9 +246,9 @@ static bool read_file(struct holdfast_queue *queue, struct hf_queue_entry *entry
     }
     pthread_mutex_unlock(&queue->lock);
     hf_queue_state_free(awaited ? state : listed);
-    if (awaited)
+    if (replaced)
         hf_queue_put_back(queue, &entry, 1, false);
-    return !awaited;
+    return !replaced;
 }
 
 /* One bad state must not fail the others: what fails together, and is not the service's trouble, is sent singly. A

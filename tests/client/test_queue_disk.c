@@ -262,6 +262,30 @@ START_TEST(what_an_earlier_process_left_is_sent_though_a_newer_one_could_not_be_
 }
 END_TEST
 
+static void leave_states_of_epoch_one(void)
+{
+    service.epoch = 1;
+    leave_states();
+}
+
+/* What was replaced in vain is of this process, which knows of no epoch yet. */
+START_TEST(what_an_earlier_process_left_is_sent_with_its_epoch_beside_one_that_was_replaced_in_vain)
+{
+    in_a_process(leave_states_of_epoch_one);
+    set_fault("outbox_directory_sync:error");
+    fake_gate(true);
+    open_queue(with_outbox);
+    fake_await_inside();
+    ck_assert(refuses("a", "22", "outbox_failed"));
+    fake_gate(false);
+    flush();
+    HF_AUTO(free) char *story = fake_story();
+    ck_assert_msg(strstr(story, "b=1@1") && strstr(story, "c=1@1"), "%s", story);
+    ck_assert_msg(strstr(story, "a=22") && !strstr(story, "a=22@"), "%s", story);
+    close_balanced();
+}
+END_TEST
+
 START_TEST(a_save_that_failed_is_not_sent_by_the_next_process)
 {
     set_fault("outbox_directory_sync:error");
@@ -308,6 +332,7 @@ END_TEST
         a_dropped_state_whose_file_cannot_be_removed_is_told,                                                          \
         a_waiting_state_is_sent_after_the_writing_of_a_newer_one_failed,                                               \
         what_an_earlier_process_left_is_sent_though_a_newer_one_could_not_be_made_to_last,                             \
+        what_an_earlier_process_left_is_sent_with_its_epoch_beside_one_that_was_replaced_in_vain,                      \
         a_save_that_failed_is_not_sent_by_the_next_process,                                                            \
         a_directory_that_cannot_be_written_after_something_was_stored_is_told_once,                                    \
         a_state_that_cannot_be_read_for_now_is_told_and_kept,
