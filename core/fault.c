@@ -54,6 +54,7 @@ static const char *const fault_names[] = {
     "outline_before_rename",
     "storage_look",
     "storage_low",
+    "storage_thread",
     "outbox_parent_sync",
     "outbox_read",
     "outbox_no_space",

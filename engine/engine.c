@@ -173,7 +173,7 @@ static bool start_parts(struct hf_engine *engine, struct hf_error *err)
     if (!hf_committer_start(&engine->committer, engine, err) || !hf_tracking_check(engine, err) ||
         !hf_snapshots_adopt(engine, err) || !hf_behind_bring_forward(engine, err) || !hf_mirror_start(engine, err) ||
         !hf_scrubber_start(&engine->scrubber, engine, err) || !hf_driller_start(&engine->driller, engine, err) ||
-        !hf_scheduler_start(&engine->scheduler, engine, err) || !hf_storage_start(&engine->storage, engine, err))
+        !hf_storage_start(&engine->storage, engine, err) || !hf_scheduler_start(&engine->scheduler, engine, err))
         return false;
     hf_event_emit(engine, 0, "", HF_EV_SERVICE_STARTED, NULL, "holdfast " HF_VERSION " started%s",
                   rebuilt ? "; the database was rebuilt from snapshot files" : "");

@@ -79,8 +79,10 @@ bool hf_scheduler_start(struct hf_scheduler **out, struct hf_engine *engine, str
     hf_cond_init(&scheduler->wake);
     *out = scheduler; /* before the thread runs: it asks for its own times through the engine */
     int failure = pthread_create(&scheduler->thread, NULL, run, scheduler);
-    if (failure == 0)
+    if (failure == 0) {
+        pthread_setname_np(scheduler->thread, "hf-scheduler");
         return true;
+    }
     *out = NULL;
     pthread_cond_destroy(&scheduler->wake);
     pthread_mutex_destroy(&scheduler->mutex);

@@ -10,6 +10,7 @@
 #include "engine/catalog.h"
 #include "engine/snapshot.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -88,7 +89,7 @@ static struct place *start_place(const char *path, struct hf_error *err)
     place->path = hf_strdup(path);
     pthread_mutex_init(&place->mutex, NULL);
     hf_cond_init(&place->wake);
-    int failure = pthread_create(&place->thread, NULL, run, place);
+    int failure = hf_fault("storage_thread") ? EAGAIN : pthread_create(&place->thread, NULL, run, place);
     if (failure == 0) {
         pthread_setname_np(place->thread, "hf-storage");
         return place;

@@ -8,6 +8,8 @@
 #include "tests/support/engine.h"
 #include "tests/support/temp.h"
 
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -146,7 +148,42 @@ START_TEST(a_file_system_that_hangs_holds_up_neither_the_figures_nor_the_end)
 }
 END_TEST
 
+static bool has_thread(const char *name)
+{
+    bool found = false;
+    DIR *tasks = opendir("/proc/self/task");
+    ck_assert_ptr_nonnull(tasks);
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        char line[64] = "";
+        HF_AUTO(free) char *path = hf_format("/proc/self/task/%s/comm", entry->d_name);
+        FILE *file = entry->d_name[0] == '.' ? NULL : fopen(path, "r"); /* it may have ended meanwhile */
+        if (file) {
+            found = found || (fgets(line, sizeof(line), file) && strncmp(line, name, strlen(name)) == 0);
+            fclose(file);
+        }
+    }
+    closedir(tasks);
+    return found;
+}
+
+/* One of the last things that can fail at the start. */
+START_TEST(a_start_that_fails_for_want_of_threads_leaves_no_scheduler_behind)
+{
+    struct hf_error err;
+    open_with_fault("storage_thread:error:4"); /* three for the first start */
+    ck_assert(has_thread("hf-scheduler"));
+    hf_test_service_stop(&service);
+    ck_assert(!hf_engine_start(&service.engine, &service.config, &err));
+    for (int i = 0; i < LOOKS && has_thread("hf-scheduler"); i++) /* what was joined is still listed for a moment */
+        usleep(10000);
+    ck_assert(!has_thread("hf-scheduler"));
+    hf_test_service_close(&service);
+    unsetenv("HOLDFAST_FAULT");
+}
+END_TEST
+
 HF_TEST_MAIN("storage", every_place_that_is_written_to_has_figures, a_mirror_that_is_away_has_no_figures_until_it_comes,
              a_disk_that_fills_up_is_warned_about_once_for_all_that_is_on_it,
              a_file_system_that_does_not_say_it_is_no_problem,
-             a_file_system_that_hangs_holds_up_neither_the_figures_nor_the_end);
+             a_file_system_that_hangs_holds_up_neither_the_figures_nor_the_end,
+             a_start_that_fails_for_want_of_threads_leaves_no_scheduler_behind);
