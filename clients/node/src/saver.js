@@ -51,6 +51,7 @@ export class Saver extends EventEmitter {
   #saved = new Map();
   #sending = new Set();
   #room = new Waiting();
+  #line = new Set();
   #idle = new Waiting();
   #schedule;
   #timer;
@@ -217,19 +218,30 @@ export class Saver extends EventEmitter {
 
   /** Puts an entry into the queue, as the policy says; gives a receipt when there is nothing to save. */
   async #accept(entry, { signal }) {
+    try {
+      return await this.#enter(entry, signal);
+    } finally {
+      if (this.#line.delete(entry)) this.#room.wake();
+    }
+  }
+
+  /** First come, first served: a small state must not slip by an older one of its component, which then replaced it. */
+  async #enter(entry, signal) {
     for (;;) {
       throwIfAborted(signal);
       if (this.#closed) throw new HoldfastError('closed', 'the saver is closed');
       if (this.#fence) throw this.#fence;
       if (entry.generation !== this.#generation) throw fromBefore();
-      const busy = this.#sending.has(entry.component) || this.#queue.has(entry.component);
+      const first = this.#line.size === 0 || this.#line.values().next().value === entry;
+      const busy = !first || this.#sending.has(entry.component) || this.#queue.has(entry.component);
       const same = busy ? null : this.#unchanged(entry);
       if (same) return same;
-      if (this.#queue.offer(entry)) break;
+      if (first && this.#queue.offer(entry)) break;
       if (this.#options.policy === 'fail') {
         throw new HoldfastError('queue_full', `${this.#queue.size} states wait already`, { retryable: true });
       }
       if (this.#options.policy === 'block') {
+        this.#line.add(entry);
         const room = this.#room.wait({ signal });
         this.#holdProcess();
         await room;

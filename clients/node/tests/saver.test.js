@@ -48,6 +48,20 @@ test('what did not change is not sent, unless it is forced', () =>
     assert.deepEqual((await Promise.all(both)).at(-1).hash, (await saver.save('agent', { step: 1 })).hash);
   }));
 
+test('a state that waits for room is not passed by a newer one of its component', () =>
+  withSaver('line', { coalesceMs: 0, maxQueuedBytes: 80, concurrency: 1 }, async (saver, client) => {
+    const long = 'x'.repeat(40);
+    const saves = [
+      saver.save('on-its-way', { long }),
+      saver.save('waiting', { long }),
+      saver.save('agent', { step: 1, long }),
+      saver.save('agent', { step: 2 }),
+      saver.save('other', { step: 3 }),
+    ];
+    await Promise.all(saves);
+    assert.equal((await client.load('agent')).value.step, 2);
+  }));
+
 test('a state that is on its way is followed by the newer one, in this order', () =>
   withSaver('order', { coalesceMs: 0 }, async (saver, client) => {
     proxy.delayMs = 50;
