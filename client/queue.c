@@ -30,6 +30,7 @@ static struct hf_queue_state *copy_capture(void *context, const char *component,
                                            uint64_t mark);
 static void put_capture(void *context, struct hf_queue_state *state);
 static bool flush(struct holdfast_queue *queue, uint64_t deadline_ns, bool at_end, struct holdfast_error *err);
+static void end_pauses(struct holdfast_queue *queue);
 static bool is_outstanding(const struct holdfast_queue *queue, uint64_t order);
 static bool await_end(struct holdfast_queue *queue, bool at_exit, uint64_t deadline_ns);
 static bool report_held_up(struct holdfast_queue *queue, struct holdfast_error *err);
@@ -382,7 +383,9 @@ static bool flush(struct holdfast_queue *queue, uint64_t deadline_ns, bool at_en
     bool ok = true, captured = false;
     pthread_mutex_lock(&queue->lock);
     queue->hurrying++;
-    queue->retry_at_ns = at_end ? 0 : queue->told_until_ns; /* at the end it is now or never */
+    queue->retry_at_ns = queue->told_until_ns;
+    if (at_end)
+        end_pauses(queue);
     pthread_cond_signal(&queue->work);
     while (ok && (!captured || is_outstanding(queue, order))) {
         if (hf_queue_is_cancelled(queue) || (queue->closing && !at_end))
@@ -403,6 +406,15 @@ static bool flush(struct holdfast_queue *queue, uint64_t deadline_ns, bool at_en
     queue->hurrying--;
     pthread_mutex_unlock(&queue->lock);
     return ok;
+}
+
+/* At the end it is now or never, whatever the service asked for. The lock is held. */
+static void end_pauses(struct holdfast_queue *queue)
+{
+    struct hf_queue_entry *entry;
+    queue->retry_at_ns = 0;
+    TAILQ_FOREACH(entry, &queue->table.waiting, link)
+    entry->retry_at_ns = 0;
 }
 
 /* Whether anything that was queued up to this one is not done with. */

@@ -93,6 +93,19 @@ START_TEST(what_cannot_be_sent_together_for_a_proxy_is_sent_singly)
 }
 END_TEST
 
+START_TEST(a_close_tries_a_last_time_what_the_service_had_no_room_for)
+{
+    open_queue((struct holdfast_queue_options){0});
+    fake_fail((struct failing){
+        .code = "storage_full", .status = 507, .retryable = true, .times = 1, .retry_after_ms = 3600000});
+    save("a", "1");
+    while (counts().retried == 0)
+        usleep(1000);
+    ck_assert_msg(holdfast_queue_close(queue, &err), "%s", err.text);
+    ck_assert_story("a=1");
+}
+END_TEST
+
 START_TEST(nothing_is_sent_before_retry_after_but_the_last_attempt_of_a_close)
 {
     open_queue((struct holdfast_queue_options){.flush_ms = 50});
@@ -169,5 +182,6 @@ HF_TEST_MAIN("queue failures", one_bad_state_does_not_fail_the_others,
              what_fails_while_the_service_is_away_is_tried_until_it_is_back,
              what_is_no_word_of_the_service_is_no_refusal, what_cannot_be_sent_together_for_a_proxy_is_sent_singly,
              nothing_is_sent_before_retry_after_but_the_last_attempt_of_a_close,
+             a_close_tries_a_last_time_what_the_service_had_no_room_for,
              an_event_outlives_a_failure_of_the_state_that_it_came_with,
              a_state_that_fails_for_now_lets_the_others_pass, states_of_an_epoch_that_is_over_are_given_up_and_told);
