@@ -244,7 +244,7 @@ static void add_trouble(struct hf_search *search, enum hf_code code, const char 
     struct hf_error *trouble = &search->trouble;
     size_t used = strlen(trouble->text);
     char place[TROUBLE_BYTES];
-    snprintf(place, sizeof(place), "%s", text);
+    snprintf(place, sizeof(place), "%.*s", (int)sizeof(place) - 1, text);
     if (trouble->code == HF_OK)
         trouble->code = code;
     else if (strstr(trouble->text, place))
