@@ -49,6 +49,7 @@ static bool take_turn(enum hf_heal_patience patience);
 static void give_turn(void);
 static bool heal_row(struct healing *healing, struct hf_error *err);
 static bool find_only(struct healing *healing, struct hf_blob **out, struct hf_error *err);
+static bool take_own(struct healing *healing);
 static bool find_content(struct healing *healing);
 static bool examine(struct healing *healing, struct hf_error *err);
 static void look_at_head(struct healing *healing);
@@ -133,9 +134,9 @@ static bool heal_row(struct healing *healing, struct hf_error *err)
     if (healing->condition == HF_ROW_SOUND) /* somebody else has healed it meanwhile */
         return true;
     /* That may have been a short look, which is not enough for those who have time. */
-    if (healing->patience == HF_HEAL_SOON && was_just_lost(healing))
-        return tell_lost(healing, err);
-    if (!find_content(healing))
+    bool found =
+        take_own(healing) || ((healing->patience != HF_HEAL_SOON || !was_just_lost(healing)) && find_content(healing));
+    if (!found)
         return tell_lost(healing, err);
 
     struct hf_error why;
@@ -158,6 +159,16 @@ static bool find_only(struct healing *healing, struct hf_blob **out, struct hf_e
                             "version %lld of component %s is damaged (%s), and no other copy can be read",
                             (long long)healing->row.version, healing->component, healing->damage);
     *out = healing->blob;
+    return true;
+}
+
+/* Only what the row says of its bytes is wrong: nothing has to be looked for. */
+static bool take_own(struct healing *healing)
+{
+    if (!healing->blob)
+        return false;
+    snprintf(healing->origin, sizeof(healing->origin), "the row itself");
+    healing->row.bytes = (int64_t)healing->blob->bytes;
     return true;
 }
 

@@ -3,16 +3,15 @@
 #include "core/auto.h"
 #include "store/rows.h"
 #include "store/shared.h"
+#include "store/states_private.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define INSERT_COLUMNS  13
-#define CHUNK_COLUMNS   4
-#define CHUNKS_AT_ONCE  16                 /* 8 MiB of content in one statement */
-#define TRIM_ROWS_MAX   1000000            /* in one call */
-#define CONTENT_COLUMN  11                 /* after the metadata */
-#define STATE_BYTES_MAX (INT64_C(4) << 30) /* more than any state may have: such a length is damage */
+#define INSERT_COLUMNS 13
+#define CHUNK_COLUMNS  4
+#define CHUNKS_AT_ONCE 16      /* 8 MiB of content in one statement */
+#define TRIM_ROWS_MAX  1000000 /* in one call */
 
 struct insertion {
     const struct hf_state_row *rows;
@@ -30,21 +29,6 @@ struct kept {
     struct hf_state_row *row;
     struct hf_state_text *storage;
     bool found;
-};
-
-/* One row being read with its content. */
-struct reading {
-    int64_t system_id;
-    int64_t sequence;
-    int64_t holder_system_id, holder_sequence; /* whose chunks they are: another row's where contents are shared */
-    struct hf_state_row *row;
-    struct hf_state_text *storage;
-    struct hf_blob *blob; /* owns until it is handed over */
-    bool found;
-    bool in_chunks;
-    bool no_memory;
-    bool too_long;
-    bool complete; /* all of it was read, whatever it is */
 };
 
 struct sequences {
@@ -70,14 +54,8 @@ struct trim {
 static bool insert_rows(struct hf_session *session, void *context, struct hf_error *err);
 static void fill_row(struct hf_value *params, const struct hf_state_row *row);
 static bool insert_chunks(struct hf_session *session, const struct hf_state_row *row, struct hf_error *err);
-static void read_metadata(int64_t system_id, const struct hf_value *values, struct hf_state_row *row);
-static void keep_metadata(const struct hf_state_row *row, struct hf_state_row *out, struct hf_state_text *storage);
 static bool read_listed(void *context, const struct hf_value *values, int count);
 static bool keep_row(void *context, const struct hf_state_row *row);
-static bool read_whole(struct hf_session *session, void *context, struct hf_error *err);
-static bool read_state(void *context, const struct hf_value *values, int count);
-static bool read_chunk(void *context, const struct hf_value *values, int count);
-static bool check_content(const struct reading *reading, struct hf_error *err);
 static bool replace_row(struct hf_session *session, void *context, struct hf_error *err);
 static bool note_sequence(void *context, const struct hf_value *values, int count);
 static bool read_replaced(void *context, const struct hf_value *values, int count);
@@ -189,7 +167,7 @@ bool hf_states_tail(struct hf_session *session, int64_t system_id, int64_t after
                           HF_INT(up_to));
 }
 
-static void read_metadata(int64_t system_id, const struct hf_value *values, struct hf_state_row *row)
+void hf_state_read_metadata(int64_t system_id, const struct hf_value *values, struct hf_state_row *row)
 {
     struct hf_columns columns = {values};
     *row = (struct hf_state_row){.system_id = system_id};
@@ -212,137 +190,17 @@ static bool read_listed(void *context, const struct hf_value *values, int count)
     (void)count;
     struct list *list = context;
     struct hf_state_row row;
-    read_metadata(list->system_id, values, &row);
+    hf_state_read_metadata(list->system_id, values, &row);
     return list->each(list->context, &row);
 }
 
-static void keep_metadata(const struct hf_state_row *row, struct hf_state_row *out, struct hf_state_text *storage)
+void hf_state_keep_metadata(const struct hf_state_row *row, struct hf_state_row *out, struct hf_state_text *storage)
 {
     *out = *row;
     snprintf(storage->content_type, sizeof(storage->content_type), "%s", row->content_type);
     snprintf(storage->event, sizeof(storage->event), "%s", row->event ? row->event : "");
     out->content_type = storage->content_type;
     out->event = row->event ? storage->event : NULL;
-}
-
-/* The row and its chunks are read as of one moment, or a trim in between would look like damage. */
-bool hf_states_get(struct hf_session *session, int64_t system_id, int64_t sequence, struct hf_state_row *row_out,
-                   struct hf_state_text *storage, struct hf_blob **blob_out, struct hf_error *err)
-{
-    struct hf_state_row row;
-    struct reading reading = {.system_id = system_id, .sequence = sequence, .row = &row, .storage = storage};
-    if (!hf_session_transaction(session, read_whole, &reading, err)) {
-        hf_blob_unref(reading.blob);
-        return false;
-    }
-    *row_out = row;
-    row_out->content = reading.blob ? reading.blob->data : NULL;
-    *blob_out = reading.blob;
-    return true;
-}
-
-static bool read_whole(struct hf_session *session, void *context, struct hf_error *err)
-{
-    struct reading *reading = context;
-    hf_blob_unref(reading->blob); /* of an attempt before this one */
-    reading->blob = NULL;
-    reading->found = reading->in_chunks = reading->no_memory = reading->too_long = reading->complete = false;
-    if (!hf_session_run(session, HF_STMT_STATE_GET, read_state, reading, NULL, err, HF_INT(reading->system_id),
-                        HF_INT(reading->sequence)))
-        return false;
-    if (!reading->found)
-        return hf_error_set(err, HF_NOT_FOUND, "history no longer holds the state of sequence %lld",
-                            (long long)reading->sequence);
-    if (reading->in_chunks && !reading->no_memory && !reading->too_long &&
-        !hf_session_run(session, HF_STMT_CHUNKS_GET, read_chunk, reading, NULL, err, HF_INT(reading->holder_system_id),
-                        HF_INT(reading->holder_sequence)))
-        return false;
-    reading->complete = true;
-    return check_content(reading, err);
-}
-
-bool hf_states_examine(struct hf_session *session, const struct hf_state_row *expected,
-                       enum hf_row_condition *condition_out, struct hf_blob **blob_out, struct hf_error *err)
-{
-    struct hf_state_row row;
-    struct hf_state_text storage;
-    struct reading reading = {.system_id = expected->system_id,
-                              .sequence = expected->sequence,
-                              .row = &row,
-                              .storage = &storage};
-    bool read = hf_session_transaction(session, read_whole, &reading, err);
-    HF_AUTO(blob) struct hf_blob *blob = reading.blob;
-    if (!read && err->code != HF_NOT_FOUND && err->code != HF_DAMAGED)
-        return false;
-    if (!read) {
-        *condition_out = err->code == HF_NOT_FOUND ? HF_ROW_MISSING
-                         : reading.complete        ? HF_ROW_ALTERED
-                                                   : HF_ROW_UNREADABLE;
-    } else if (!blob || row.component_id != expected->component_id || row.version != expected->version ||
-               !hf_hash_equal(&row.hash, &expected->hash)) {
-        *condition_out = HF_ROW_ALTERED;
-    } else {
-        *condition_out = HF_ROW_SOUND;
-        *blob_out = blob;
-        blob = NULL;
-    }
-    return true;
-}
-
-static bool read_state(void *context, const struct hf_value *values, int count)
-{
-    (void)count;
-    struct reading *reading = context;
-    struct hf_state_row row;
-    read_metadata(reading->system_id, values, &row);
-    keep_metadata(&row, reading->row, reading->storage);
-    reading->found = true;
-    if (row.deleted)
-        return false;
-    if (row.bytes < 0 || row.bytes > STATE_BYTES_MAX) {
-        reading->too_long = true;
-        return false;
-    }
-    const struct hf_value *content = &values[CONTENT_COLUMN];
-    reading->holder_system_id = hf_value_int(&content[1]);
-    reading->holder_sequence = hf_value_int(&content[2]);
-    reading->in_chunks = content->type == HF_VALUE_NULL;
-    reading->blob = reading->in_chunks ? hf_blob_new((size_t)row.bytes) : hf_blob_copy(content->data, content->bytes);
-    reading->no_memory = !reading->blob;
-    return false;
-}
-
-static bool read_chunk(void *context, const struct hf_value *values, int count)
-{
-    (void)count;
-    struct reading *reading = context;
-    struct hf_blob *blob = reading->blob;
-    if (values[0].bytes > blob->capacity - blob->bytes) {
-        reading->too_long = true;
-        return false;
-    }
-    if (values[0].bytes > 0)
-        memcpy(blob->data + blob->bytes, values[0].data, values[0].bytes);
-    blob->bytes += values[0].bytes;
-    return true;
-}
-
-static bool check_content(const struct reading *reading, struct hf_error *err)
-{
-    const struct hf_state_row *row = reading->row;
-    if (row->deleted)
-        return true;
-    if (reading->no_memory)
-        return hf_error_set(err, HF_OVERLOADED, "no memory for a state of %lld bytes", (long long)row->bytes);
-    struct hf_hash hash;
-    if (!reading->too_long && reading->blob->bytes == (size_t)row->bytes) {
-        hf_hash_of(reading->blob->data, reading->blob->bytes, &hash);
-        if (hf_hash_equal(&hash, &row->hash))
-            return true;
-    }
-    return hf_error_set(err, HF_DAMAGED,
-                        "the stored state of sequence %lld (version %lld) does not match its hash or length",
-                        (long long)row->sequence, (long long)row->version);
 }
 
 bool hf_states_find_version(struct hf_session *session, int64_t system_id, int64_t head_sequence, int64_t version,
@@ -374,7 +232,7 @@ bool hf_states_find_at(struct hf_session *session, int64_t system_id, int64_t he
 static bool keep_row(void *context, const struct hf_state_row *row)
 {
     struct kept *kept = context;
-    keep_metadata(row, kept->row, kept->storage);
+    hf_state_keep_metadata(row, kept->row, kept->storage);
     kept->found = true;
     return false;
 }
@@ -431,7 +289,7 @@ bool hf_states_replaced(struct hf_session *session, int64_t system_id, int64_t a
 static bool read_replaced(void *context, const struct hf_value *values, int count)
 {
     const struct hf_value *next =
-        &values[CONTENT_COLUMN]; /* component_id, version, previous_sequence of the newer row */
+        &values[HF_STATE_METADATA_COLUMNS]; /* component_id, version, previous_sequence of the newer row */
     if (values[0].type != HF_VALUE_NULL)
         return read_listed(context, values, count);
     if (hf_value_int(&next[1]) != 1 || hf_value_int(&next[2]) != 0)

@@ -52,7 +52,8 @@ HF_MUST_USE bool hf_states_get(struct hf_session *session, int64_t system_id, in
                                struct hf_error *err);
 
 /* Is the row of expected (system_id, sequence) what it was: component_id, version, hash, present, and its content? A
- * verdict is no failure; *blob_out owns its content when it is sound. */
+ * verdict is no failure. *blob_out owns its content when it is sound, and also when it is altered but its bytes are
+ * those of the hash that is expected: then only what the row says of them is wrong. Else it stays as it is. */
 enum hf_row_condition {
     HF_ROW_SOUND,
     HF_ROW_ALTERED, /* it can be read and says or holds something else */

@@ -1,4 +1,5 @@
 /* Where the good copy of a row comes from that was damaged behind the service's back, on SQLite. */
+#include "core/auto.h"
 #include "engine/heal.h"
 #include "tests/support/altered_rows.h"
 #include "tests/support/check_main.h"
@@ -75,6 +76,41 @@ START_TEST(old_version_with_an_altered_length_is_healed_where_a_copy_is_left)
         ck_assert_int_eq(count_events("state.healed"), 1);
         hf_test_service_close(&service);
     }
+}
+END_TEST
+
+/* Nothing else has a copy: only what the row says of its bytes is wrong. */
+static void check_own_bytes(const char *text, const char *alteration)
+{
+    open_service();
+    hf_test_put(&service, "a", text);
+    int64_t sequence = hf_test_sequence_of(&service, "a");
+    hf_test_alter(&service, hf_arena_format(&service.arena, "UPDATE component_states SET %s WHERE sequence = %lld",
+                                            alteration, (long long)sequence));
+    ck_assert_int_eq(hf_test_row_condition(&service, sequence, "a", 1, text), HF_ROW_ALTERED);
+    const char *read = hf_test_get(&service, "a");
+    ck_assert_msg(read, "%s", alteration);
+    ck_assert_str_eq(read, text);
+    ck_assert_int_eq(hf_test_row_condition(&service, sequence, "a", 1, text), HF_ROW_SOUND);
+    ck_assert_int_eq(count_events("state.healed"), 1);
+    ck_assert_int_eq(count_events("state.damaged"), 0);
+    ck_assert(!is_damaged("a"));
+    hf_test_service_close(&service);
+}
+
+#define LARGE_BYTES (3 * HF_STATE_CHUNK_BYTES / 2)
+
+START_TEST(row_that_says_wrong_of_its_own_bytes_is_healed_from_them)
+{
+    static const char *const alterations[] = {"bytes = 1", "bytes = bytes + 1", "bytes = -1", "bytes = 1099511627776",
+                                              "hash = zeroblob(32)"};
+    char *large = hf_alloc(LARGE_BYTES + 1);
+    memset(large, '7', LARGE_BYTES);
+    for (size_t i = 0; i < sizeof(alterations) / sizeof(alterations[0]); i++) {
+        check_own_bytes("{\"a\":\"only here\"}", alterations[i]);
+        check_own_bytes(large, alterations[i]);
+    }
+    free(large);
 }
 END_TEST
 
@@ -166,5 +202,6 @@ START_TEST(primary_is_a_source_of_contents)
 END_TEST
 
 HF_TEST_MAIN("heal_copies", old_version_is_healed_where_a_copy_is_left,
-             old_version_with_an_altered_length_is_healed_where_a_copy_is_left, copy_may_be_another_row,
-             copy_may_be_in_memory, copy_may_be_in_the_mirror, primary_is_a_source_of_contents);
+             old_version_with_an_altered_length_is_healed_where_a_copy_is_left,
+             row_that_says_wrong_of_its_own_bytes_is_healed_from_them, copy_may_be_another_row, copy_may_be_in_memory,
+             copy_may_be_in_the_mirror, primary_is_a_source_of_contents);
