@@ -9,7 +9,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-#define ENTRIES_MAX   ((size_t)1 << 19) /* of one index, and of all others together */
 #define INDEXES_MAX   8
 #define RELATIVES_MAX 64 /* of a family; the others are not looked at */
 #define SOON_NS       HF_SECOND_NS
@@ -42,6 +41,7 @@ struct hf_copies {
     struct hf_copy_index indexes[INDEXES_MAX];
     uint64_t uses;
     int64_t readings;
+    size_t entries_max;
     _Atomic int64_t changes;
 };
 
@@ -72,15 +72,16 @@ static hf_own_state_fn add_row;
 static bool add_file_content(void *context, const struct hf_hash *hash);
 static bool add(struct building *building, const struct hf_hash *hash, int64_t sequence);
 static void note_missed(struct building *building, enum hf_code code, const char *format, ...) HF_PRINTF(3, 4);
-static size_t first_from(const struct hf_copy_index *index, uint64_t start);
+static size_t first_behind(const struct hf_copy_index *index, const struct entry *last);
 static uint64_t start_of(const struct hf_hash *hash);
 static int compare(const void *a, const void *b);
 static void tidy(struct hf_copy_index *index);
 static void shrink(struct hf_copy_index *index);
 
-struct hf_copies *hf_copies_new(void)
+struct hf_copies *hf_copies_new(size_t entries_max)
 {
     struct hf_copies *copies = hf_alloc(sizeof(*copies));
+    copies->entries_max = entries_max;
     pthread_mutex_init(&copies->mutex, NULL);
     return copies;
 }
@@ -144,7 +145,8 @@ int hf_copies_find(struct hf_engine *engine, const struct hf_copies_wanted *want
     }
     const struct hf_copy_index *index = current_index(engine, wanted);
     uint64_t start = start_of(wanted->hash);
-    for (size_t i = first_from(index, start); i < index->count && index->entries[i].start == start && found < limit;
+    const struct entry last = {start, wanted->after ? *wanted->after : (struct hf_copy_place){INT64_MIN, INT64_MIN}};
+    for (size_t i = first_behind(index, &last); i < index->count && index->entries[i].start == start && found < limit;
          i++) {
         if (!wanted->relatives || index->entries[i].place.system_id != wanted->system_id)
             out[found++] = index->entries[i].place;
@@ -219,7 +221,7 @@ static void make_room(struct hf_copies *copies, const struct hf_copy_index *inde
             if (!oldest || other->last_use < oldest->last_use)
                 oldest = other;
         }
-        if (total <= ENTRIES_MAX)
+        if (total <= copies->entries_max)
             return;
         free_index(oldest);
     }
@@ -348,17 +350,18 @@ static bool add_file_content(void *context, const struct hf_hash *hash)
 static bool add(struct building *building, const struct hf_hash *hash, int64_t sequence)
 {
     struct hf_copy_index *index = building->index;
-    if (index->count == ENTRIES_MAX) {
+    size_t entries_max = building->engine->copies->entries_max;
+    if (index->count == entries_max) {
         tidy(index); /* most of what many files hold is the same */
-        if (index->count > ENTRIES_MAX / 4 * 3)
+        if (index->count > entries_max / 4 * 3)
             building->full = true;
     }
     if (building->full)
         return false;
     if (index->count == index->capacity) {
         index->capacity = index->capacity ? 2 * index->capacity : 1024;
-        if (index->capacity > ENTRIES_MAX)
-            index->capacity = ENTRIES_MAX;
+        if (index->capacity > entries_max)
+            index->capacity = entries_max;
         index->entries = hf_realloc(index->entries, index->capacity * sizeof(index->entries[0]));
     }
     index->entries[index->count++] = (struct entry){start_of(hash), {building->system_id, sequence}};
@@ -378,12 +381,12 @@ static void note_missed(struct building *building, enum hf_code code, const char
     va_end(arguments);
 }
 
-static size_t first_from(const struct hf_copy_index *index, uint64_t start)
+static size_t first_behind(const struct hf_copy_index *index, const struct entry *last)
 {
     size_t low = 0, high = index->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (index->entries[middle].start < start)
+        if (compare(&index->entries[middle], last) <= 0)
             low = middle + 1;
         else
             high = middle;

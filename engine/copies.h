@@ -7,8 +7,11 @@
 
 #include "engine/heal.h"
 
+#define HF_COPIES_ENTRIES_MAX ((size_t)1 << 19)
+
+/* entries_max: of one index, and of all others together; 24 bytes each. */
 struct hf_copies;
-struct hf_copies *hf_copies_new(void);
+struct hf_copies *hf_copies_new(size_t entries_max);
 void hf_copies_free(struct hf_copies *copies); /* accepts NULL */
 
 #define HF_COPY_IN_FILES  INT64_C(0) /* of the repository or the mirror */
@@ -23,11 +26,12 @@ struct hf_copies_wanted {
     bool relatives; /* theirs, not its own */
     const struct hf_hash *hash;
     enum hf_heal_patience patience;
+    const struct hf_copy_place *after; /* NULL: from the first on; else what comes behind this one */
 };
 
-/* Places with a content of this hash, at most limit. SOON reads for a second at most, and not while another thread
- * reads; THOROUGH for half a minute. *missed_out HF_OK: everything was read; HF_KEY_MISSING: everything for which there
- * is a key; else not even that. Its text says for people what was not read. */
+/* Places with a content of this hash, in order, at most limit. SOON reads for a second at most, and not while another
+ * thread reads; THOROUGH for half a minute. *missed_out HF_OK: everything was read; HF_KEY_MISSING: everything for
+ * which there is a key; else not even that. Its text says for people what was not read. */
 int hf_copies_find(struct hf_engine *engine, const struct hf_copies_wanted *wanted, struct hf_copy_place *out,
                    int limit, struct hf_error *missed_out);
 

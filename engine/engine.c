@@ -187,7 +187,7 @@ bool hf_engine_start(struct hf_engine **out, const struct hf_config *config, str
     engine->directory_lock = -1;
     engine->started_at_ms = hf_clock_now_ms();
     engine->events = hf_event_queue_new();
-    engine->copies = hf_copies_new();
+    engine->copies = hf_copies_new(HF_COPIES_ENTRIES_MAX);
     hf_metric_set(HF_M_START_TIME, (double)engine->started_at_ms / 1000);
     if (!start_parts(engine, err)) {
         free_parts(engine);

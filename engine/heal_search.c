@@ -8,7 +8,8 @@
 
 #define COPIES_MAX    16  /* rows with the content that are tried */
 #define TROUBLE_BYTES 200 /* of one place that could not be looked at */
-#define PLACES_MAX    128 /* at relatives: many may share the name of a content, and few have it */
+#define PLACES_MAX    128 /* that are asked for at a time: many may share the name of a content, and few have it */
+#define TIMES_MAX     64  /* who has time asks again that often; whatever is behind is not searched */
 
 static bool find_in_primary(void *context, const struct hf_hash *hash, int64_t bytes, struct hf_blob **out,
                             char origin[HF_ORIGIN_BYTES]);
@@ -105,12 +106,21 @@ static bool look_at_relatives(struct hf_search *search, int64_t system_id)
 
 static bool look_in_places(struct hf_search *search, int64_t system_id, bool relatives, struct hf_error *missed_out)
 {
-    const struct hf_copies_wanted wanted = {system_id, relatives, search->hash, search->patience};
-    struct hf_copy_place places[PLACES_MAX];
-    int count = hf_copies_find(search->engine, &wanted, places, PLACES_MAX, missed_out);
-    bool found = false;
-    for (int i = 0; i < count && !found; i++)
-        found = look_in_place(search, &places[i], relatives);
+    struct hf_copies_wanted wanted = {system_id, relatives, search->hash, search->patience, NULL};
+    struct hf_copy_place places[PLACES_MAX], last;
+    int count, times = search->patience == HF_HEAL_THOROUGH ? TIMES_MAX : 1;
+    bool found = false, more;
+    do {
+        count = hf_copies_find(search->engine, &wanted, places, PLACES_MAX, missed_out);
+        for (int i = 0; i < count && !found; i++)
+            found = look_in_place(search, &places[i], relatives);
+        more = !found && count == PLACES_MAX;
+        if (more)
+            last = places[count - 1];
+        wanted.after = &last;
+    } while (more && --times > 0 && !search->engine->breaking_off);
+    if (more && (missed_out->code == HF_OK || missed_out->code == HF_KEY_MISSING))
+        hf_error_set(missed_out, HF_OVERLOADED, "all the many places that have had the same content");
     return found;
 }
 

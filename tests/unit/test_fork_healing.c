@@ -60,6 +60,25 @@ START_TEST(an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork)
 }
 END_TEST
 
+START_TEST(the_one_copy_is_found_among_many_rows_that_have_lost_theirs)
+{
+    static const int many = 150; /* more than are looked at in one go */
+    share_one_content();
+    for (int i = 0; i < many; i++) {
+        hf_test_put(&service, "a", "{\"shared\":false}");
+        hf_test_put(&service, "a", "{\"shared\":true}");
+    }
+    struct hf_fork fork = hf_test_fork_now(&service, FORK);
+    hf_test_fork_now(&service, "another");
+    hf_test_full_of(&service, "another");
+    damage_shared_content();
+    ck_assert(hf_system_delete(service.engine, HF_TEST_NAME, false, &err));
+    ck_assert_int_eq(hf_test_count_events(&service, fork.system.id, "state.damaged"), 0);
+    ck_assert_str_eq(hf_test_text_of(&service, FORK, "a"), "{\"shared\":true}");
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(what_one_fork_has_heals_all_at_once)
 {
     share_one_content();
@@ -418,7 +437,8 @@ START_TEST(the_last_snapshot_waits_for_no_relatives)
 END_TEST
 
 HF_TEST_MAIN("fork_healing", a_fork_is_healed_from_the_snapshots_of_its_origin,
-             an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork, what_one_fork_has_heals_all_at_once,
+             an_origin_and_another_fork_are_healed_from_the_snapshots_of_a_fork,
+             the_one_copy_is_found_among_many_rows_that_have_lost_theirs, what_one_fork_has_heals_all_at_once,
              an_old_version_with_an_altered_length_is_healed_from_its_relatives,
              what_a_deleted_origin_hands_on_is_healed_first, what_no_copy_is_left_of_is_named_when_it_is_handed_on,
              names_that_an_event_has_no_room_for_are_marked,
