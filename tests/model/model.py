@@ -72,6 +72,7 @@ class System:
         self.snapshots = {}        # id: Snapshot, those that are there
         self.plans = []            # dry runs that were not applied
         self.keys = []             # (Idempotency-Key, body, answer)
+        self.recovery_keys = []    # (path, body, headers, status, id)
         self.recoveries = {}       # id: status
 
     # ---- what is ----

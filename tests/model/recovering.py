@@ -28,11 +28,10 @@ class Recovering(Comparing):
             body.update(components=chosen, includeDependencies=along)
         self.note(f"recovery of {system.name}: {body}")
         self.restoring = system
-        reply = self.send("POST", f"/v1/systems/{system.name}/recoveries", body)
-        answer = self.outcome(system, reply, 201, body["dryRun"] or body["source"] == "head")
-        if answer:
-            self.check_recovery(system, answer, moment, chosen, bool(chosen) and along, body, reply is not None)
-        elif reply is not None:
+        reply, heard = self.make(system, f"/v1/systems/{system.name}/recoveries", body, 201)
+        if reply.status == 201:
+            self.check_recovery(system, reply.json(), moment, chosen, bool(chosen) and along, body, heard)
+        else:
             self.recovery_refused(system, moment, chosen, reply)
 
     def recovery_refused(self, system, moment, chosen, reply):
@@ -42,16 +41,51 @@ class Recovering(Comparing):
         self.expect_nothing(f"recovery of {system.name} from {moment}", system, moment, moment.sequence(system),
                             lambda cut: not set(chosen or ()) <= set(cut))
 
-    def outcome(self, system, reply, status, changes_nothing):
-        """What the server answered, or when that was lost, recorded; None: it was refused, or is not in."""
+    def make(self, system, path, body, status):
+        """The reply, and whether it came at once. Lost, it is asked for again with its key: then it is what the first
+        request made, where that is in."""
+        headers = {"Idempotency-Key": f"recovery-{self.step}"}
+        reply = self.send("POST", path, body, headers)
         if reply is not None:
-            return reply.json() if reply.status == status else None
+            if reply.status == status:
+                system.recovery_keys.append((path, body, headers, status, reply.json()["id"]))
+            return reply, True
         self.counts["lost answers"] += 1
-        found = self.get_json(f"/v1/systems/{system.name}")
-        if changes_nothing or (found["sequence"], found["epoch"]) == (system.sequence, system.epoch):
-            return None
-        self.counts["in although the answer was lost"] += 1
-        return self.get_json(f"/v1/systems/{system.name}/recoveries?limit=1")["recoveries"][0]
+        before = self.get_all(f"/v1/systems/{system.name}/recoveries", "recoveries")
+        epoch = self.get_json(f"/v1/systems/{system.name}")["epoch"]
+        reply = self.client.request("POST", path, body, headers)
+        if reply.status != status:
+            expect(f"epoch where {path} was refused", epoch, system.epoch)
+            return reply, False
+        answer = reply.json()
+        system.recovery_keys.append((path, body, headers, status, answer["id"]))
+        made = [recovery for recovery in before if recovery["reason"] == body["reason"]]
+        if epoch > system.epoch or (made and made[0]["status"] != "planned"):
+            expect(f"the recovery that {path} made", (answer["id"], answer["status"]),
+                   (made[0]["id"], made[0]["status"]))
+            self.counts["in although the answer was lost"] += 1
+        elif made:
+            expect(f"the plan that {path} made or applied", answer["id"], made[0]["id"])
+        return reply, False
+
+    def repeat_recovery(self, rng):
+        """The same key and body get the same recovery and change nothing; another body is refused."""
+        system = self.system(rng)
+        known = pick(rng, system.recovery_keys) if system else None
+        other = rng.random() < 0.3
+        if not known:
+            return
+        path, body, headers, status, made = known
+        self.note(f"{path} with {headers['Idempotency-Key']} again, another body: {other}")
+        if other:
+            self.refused(("POST", path, {**body, "reason": "another"}, headers), 422, "idempotency_key_reused")
+            return
+        reply = self.send("POST", path, body, headers)
+        if reply is not None:
+            expect(f"{path} again", (reply.status, reply.json()["id"]), (status, made))
+            self.counts["repeated recoveries"] += 1
+        self.check_system(system)
+        self.check_components(system)
 
     def check_recovery(self, system, answer, moment, chosen, along, body, heard):
         what = f"recovery {answer['id']} of {system.name}"
@@ -132,30 +166,27 @@ class Recovering(Comparing):
         path = f"/v1/systems/{system.name}/recoveries/{plan['id']}"
         self.note(f"apply {path}, moved {moved}, force {force}, {plan['moment']}")
         self.restoring = system
-        reply = self.send("POST", f"{path}/apply", {"force": force})
-        if reply is not None and moved and not force:
+        reply, heard = self.make(system, f"{path}/apply", {"force": force, "reason": f"step {self.step}"}, 200)
+        if moved and not force:
             expect(f"apply of {path}", (reply.status, reply.code), (409, "plan_changed"))
             self.counts["plans refused"] += 1
             return
-        answer = self.outcome(system, reply, 200, False)
-        if not answer:
+        if reply.status != 200:
             self.plan_refused(system, plan, reply)
             return
-        if reply is None and answer["id"] != plan["id"]:  # another began within the same millisecond
-            answer = self.get_json(path)
+        answer = reply.json()
+        expect(f"apply of {path}", answer["id"], plan["id"])
         cut, cut_ms = self.used_cut(f"plan {plan['id']}", system, plan["moment"], answer["cut"])
         system.plans.remove(plan)
         self.applied(f"plan {plan['id']} of {system.name}", system, answer,
-                     Plan(system, cut, cut_ms, plan["selected"]), reply is not None)
+                     Plan(system, cut, cut_ms, plan["selected"]), heard)
         self.counts["plans applied"] += 1
-        if reply is not None:
+        if heard:
             self.refused(("POST", f"{path}/apply", {"force": force}), 409, "conflict")
 
     def plan_refused(self, system, plan, reply):
         """Its history may have been trimmed since."""
         moment = plan["moment"]
-        if reply is None:
-            return
         sequence = moment.sequence(system)
         if moment.kind == "at" and self.may_have_left_history(system, moment, sequence) and \
                 (reply.code == "plan_changed" or reply.status == 404):

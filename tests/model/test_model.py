@@ -24,8 +24,9 @@ COMPARE_EVERY = 50
 TOGETHER_EVERY = 200
 MIX = ((30, Steps.upload), (7, Steps.batch), (2, Steps.repeat_batch), (6, Steps.patch), (5, Steps.delete),
        (4, Steps.register), (1, Steps.heartbeat), (1, Steps.set_intervals), (6, Steps.take_snapshot),
-       (3, Steps.keep_snapshot), (7, Steps.recover), (4, Steps.apply_plan), (2, Steps.report), (2, Steps.fork),
-       (1, Steps.delete_system), (8, Steps.look_back), (4, Steps.compare_moments), (2, Steps.crash))
+       (3, Steps.keep_snapshot), (7, Steps.recover), (4, Steps.apply_plan), (2, Steps.repeat_recovery),
+       (2, Steps.report), (2, Steps.fork), (1, Steps.delete_system), (8, Steps.look_back), (4, Steps.compare_moments),
+       (2, Steps.crash))
 # What must have happened in a run that is worth its name: once in so many steps at least.
 WORTH = {"uploads": 8, "batches": 60, "patches": 150, "deletions": 100, "registrations": 100, "snapshots taken": 80,
          "snapshots full": 100, "snapshots incremental": 100, "snapshots deleted": 1000, "recoveries planned": 200,
@@ -33,7 +34,7 @@ WORTH = {"uploads": 8, "batches": 60, "patches": 150, "deletions": 100, "registr
          "states restored": 50, "forks": 500, "systems deleted": 500, "differences": 100,
          "patches of differences": 1000, "refused precondition_failed": 120, "refused stale_epoch": 300,
          "refused dependency_cycle": 1500, "unchanged": 100, "repeated batches": 500, "starts": 150,
-         "uploads together": 20, "states read": 3, "events": 100, "trimmed versions": 1000,
+         "repeated recoveries": 250, "uploads together": 20, "states read": 3, "events": 100, "trimmed versions": 1000,
          "moments from snapshots": 1000, "in although the answer was lost": 2000}
 
 
