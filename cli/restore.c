@@ -158,6 +158,8 @@ static int apply(struct hf_cli *cli, const json_t *plan)
         return hf_cli_failed(cli, hf_exit_of(&err),
                              "interrupted; the plan may have been applied: holdfast --system %s recoveries %s tells",
                              cli->settings.system, id);
+    if (!recovery && strcmp(err.code, "outcome_unknown") == 0)
+        return hf_cli_fail(cli, &err, "nobody can tell whether the plan %s was applied", id);
     if (!recovery)
         return hf_cli_fail(cli, &err, "the plan %s was not applied", id);
     if (cli->json)

@@ -29,6 +29,7 @@ static bool pause_before_next(struct holdfast *service, const struct attempts *a
 static bool say_elsewhere(const struct hf_wire_request *request, const struct hf_wire_answer *answer,
                           struct holdfast_error *err);
 static bool is_unanswered(const struct hf_wire_answer *answer, const struct holdfast_error *err);
+static bool tells_of_key(const struct hf_wire_answer *answer, const struct holdfast_error *err);
 static bool say_unknown(struct holdfast_error *err);
 static bool give_up(struct holdfast *service, const struct attempts *attempts, const atomic_bool *stop,
                     struct holdfast_error *err);
@@ -54,9 +55,11 @@ bool hf_call_send(struct holdfast *service, const struct hf_call *call, struct h
         bool was_refused = !ok && was_not_processed(answer, err);
         bool arrived_before = attempts.may_have_arrived;
         attempts.may_have_arrived = arrived_before || answer->maybe_twice || (!ok && !was_refused);
+        attempts.unanswered = attempts.unanswered || answer->maybe_twice;
         if (ok || !is_worth_repeating(answer, err)) {
             answer->maybe_twice = answer->maybe_twice || arrived_before;
-            return ok;
+            bool is_unknown = !ok && call->keyed && attempts.unanswered && !tells_of_key(answer, err);
+            return is_unknown ? say_unknown(err) : ok;
         }
         attempts.unanswered = attempts.unanswered || is_unanswered(answer, err);
         if (!was_refused && !call->repeatable)
@@ -201,6 +204,13 @@ static bool is_unanswered(const struct hf_wire_answer *answer, const struct hold
     bool arrived = answer->status != 0 || answer->may_have_arrived;
     return arrived && (by_other || hf_problem_is(err, HF_PROBLEM_UNREACHABLE) ||
                        hf_problem_is(err, HF_PROBLEM_TIMED_OUT) || hf_problem_is(err, HF_PROBLEM_UNKNOWN));
+}
+
+/* The service looked the key up and found nothing done: whom it does not let in, it does not tell. */
+static bool tells_of_key(const struct hf_wire_answer *answer, const struct holdfast_error *err)
+{
+    bool let_in = answer->is_problem && answer->status != 401 && answer->status != 403;
+    return let_in || hf_problem_is(err, HF_PROBLEM_CANCELLED);
 }
 
 static bool say_unknown(struct holdfast_error *err)

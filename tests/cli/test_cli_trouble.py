@@ -331,6 +331,21 @@ def check_lost_answers(checks, binary):
             checks.check(f"a_restore_whose_answer_is_lost_and_that_was_{name}", done.status == wanted and
                          len(applied) > 1, (done, applied))
 
+    for name, then in (("stays_away", b""), ("has_no_room", problem(503, "overloaded")),
+                       ("turns_us_away", problem(401, "unauthorized"))):
+        tries = []
+
+        def answer_no_more(_method, path, _body, _count, then=then, tries=tries):
+            if path.endswith("/apply"):
+                tries.append(path)
+            return (201, {}, plan) if not tries else b"" if len(tries) == 1 else then
+
+        with FakeService(answer_no_more) as fake:
+            done = Command(binary, fake.url).run("--timeout", "2s", "restore", "latest", "--yes")
+            checks.check(f"a_restore_whose_answer_is_lost_by_a_service_that_{name}_may_have_been_done",
+                         done.status != 0 and len(tries) > 1 and "nobody can tell" in done.err and
+                         "was not applied" not in done.err, (done, tries))
+
 
 def check_others_snapshots(checks, binary):
     """A snapshot that was asked for while another waited is that other one: it is asked for again."""

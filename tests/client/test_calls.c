@@ -161,6 +161,38 @@ START_TEST(a_post_with_a_key_is_sent_again_and_given_up_it_is_unknown)
 }
 END_TEST
 
+/* Who is turned away at the door does not hear what became of the first attempt; who is told of the key does. */
+START_TEST(a_refusal_that_says_nothing_of_the_key_leaves_the_outcome_unknown)
+{
+#define LOST_THEN(answer)                                                                                              \
+    {                                                                                                                  \
+        {HF_FAULTY_CLOSE, NULL},                                                                                       \
+        {                                                                                                              \
+            HF_FAULTY_ANSWER, answer                                                                                   \
+        }                                                                                                              \
+    }
+    static const struct {
+        struct hf_faulty_step steps[2];
+        const char *code;
+    } cases[] = {
+        {LOST_THEN(PROBLEM("401", "unauthorized", "false", "")), "outcome_unknown"},
+        {LOST_THEN(PROBLEM("403", "forbidden", "false", "")), "outcome_unknown"},
+        {LOST_THEN("HTTP/1.1 404 x\r\nContent-Type: text/html\r\nConnection: close\r\n\r\nno"), "outcome_unknown"},
+        {LOST_THEN("HTTP/1.1 302 x\r\nLocation: http://login/\r\nConnection: close\r\n\r\n"), "outcome_unknown"},
+        {LOST_THEN(PROBLEM("409", "plan_changed", "false", "")), "plan_changed"},
+        {LOST_THEN(PROBLEM("422", "idempotency_key_reused", "false", "")), "idempotency_key_reused"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct scene s;
+        start(&s, cases[i].steps);
+        ck_assert(!post_with(&s, "Idempotency-Key: k", "recoveries"));
+        ck_assert_int_eq(hf_faulty_requests(s.faulty), 2);
+        ck_assert_str_eq(s.err.code, cases[i].code);
+        stop(&s);
+    }
+}
+END_TEST
+
 START_TEST(the_time_for_trying_again_with_a_key_begins_with_the_first_failure)
 {
     static const struct hf_faulty_step steps[] = {{HF_FAULTY_SILENCE, NULL}, {HF_FAULTY_ANSWER, OK}};
@@ -585,6 +617,7 @@ END_TEST
 
 HF_TEST_MAIN("calls", a_503_is_sent_again_until_it_works, a_post_is_sent_again_where_it_changed_nothing_for_certain,
              a_post_that_may_have_arrived_is_not_sent_again, a_post_with_a_key_is_sent_again_and_given_up_it_is_unknown,
+             a_refusal_that_says_nothing_of_the_key_leaves_the_outcome_unknown,
              the_time_for_trying_again_with_a_key_begins_with_the_first_failure,
              a_post_is_not_repeated_unseen_on_a_connection_that_was_kept,
              what_may_be_repeated_survives_lost_connections, refusals_are_told_and_not_sent_again,
