@@ -116,8 +116,10 @@ static bool restore(struct scratch *scratch, struct hf_error *err)
     struct hf_store_options options = {.data_directory = scratch->directory,
                                        .timeout_ms = timeout_ms > TIMEOUT_MS_MIN ? timeout_ms : TIMEOUT_MS_MIN};
     uint64_t started_ns = hf_clock_monotonic_ns();
+    int verdict;
     if (!hf_store_open(&scratch->store, &options, NULL, err) ||
         !hf_chain_load(&scratch->chain, drill->engine->repository, drill->system.name, drill->snapshot.id, err) ||
+        !hf_repository_check_signature(drill->engine->repository, scratch->chain, &verdict, err) ||
         !write_all(scratch, err) || !load(scratch, err))
         return false;
     int64_t ms = (int64_t)((hf_clock_monotonic_ns() - started_ns) / HF_MS_NS);

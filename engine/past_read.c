@@ -88,8 +88,16 @@ static bool try_chain(struct hf_past *past, const char *id, struct hf_past_salva
         salvage ? hf_chain_salvage(&past->chain, repository, past->system.name, id, &salvage->whole, salvage->why, err)
                 : hf_chain_load(&past->chain, repository, past->system.name, id, err);
     int verdict;
-    if (!ok || hf_repository_check_signature(repository, past->chain, &verdict, err))
-        return ok;
+    if (!ok)
+        return false;
+    bool proven = hf_repository_check_signature(repository, past->chain, &verdict, err);
+    if (proven && salvage && !salvage->whole && past->engine->config->require_signatures)
+        proven = hf_error_set(err, HF_DAMAGED,
+                              "no signature vouches for a part of a list, and signatures are required; what is left of "
+                              "snapshot %s can be had without PERSISTENCE_REQUIRE_SIGNATURES: %.160s",
+                              id, salvage->why);
+    if (proven)
+        return true;
     hf_chain_free(past->chain); /* forged, or not proven where proof is required: not even named by its id */
     past->chain = NULL;
     return false;

@@ -19,6 +19,7 @@ struct naming {
 };
 
 static bool load_previous(struct hf_making *making, struct hf_error *err);
+static bool is_proven(struct hf_making *making, bool whole, struct hf_error *err);
 static void take_older(struct hf_manifest_entry *entry, const struct hf_manifest_entry *older);
 static void name_one(struct naming *naming, const struct hf_view_entry *known);
 static void word_reason(struct hf_making *making, const struct naming *naming);
@@ -57,13 +58,29 @@ static bool load_previous(struct hf_making *making, struct hf_error *err)
     if (making->previous_tried || !making->has_previous)
         return true;
     if (!hf_chain_salvage(&making->chain, making->engine->repository, making->header.system, making->previous.id,
-                          &whole, why, err)) {
+                          &whole, why, err) ||
+        !is_proven(making, whole, err)) {
         if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND && err->code != HF_KEY_MISSING)
             return false;
         hf_log(HF_LOG_WARNING, "snapshot_parent_unusable", err->text, HF_LOG_TEXT("system", making->header.system));
     }
     making->previous_tried = true;
     return true;
+}
+
+/* This snapshot is signed: what it holds must not come from one that nobody signed. */
+static bool is_proven(struct hf_making *making, bool whole, struct hf_error *err)
+{
+    int verdict;
+    bool required = making->engine->config->require_signatures;
+    bool ok = hf_repository_check_signature(making->engine->repository, making->chain, &verdict, err);
+    if (ok && (whole || !required))
+        return true;
+    if (ok)
+        hf_error_set(err, HF_DAMAGED, "no signature vouches for what is left of snapshot %s", making->previous.id);
+    hf_chain_free(making->chain);
+    making->chain = NULL;
+    return false;
 }
 
 /* The registration stays as it is now. */

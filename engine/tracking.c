@@ -181,8 +181,15 @@ static bool add_snapshot(void *context, const struct hf_snapshot_row *row)
 static bool find_witness(struct check *check, struct hf_chain **chain_out, struct hf_error *err)
 {
     for (int i = 0; i < check->snapshot_count; i++) {
-        if (hf_chain_load(chain_out, check->engine->repository, check->system.name, check->snapshots[i], err))
+        struct hf_repository *repository = check->engine->repository;
+        struct hf_chain *chain = NULL;
+        int verdict;
+        if (hf_chain_load(&chain, repository, check->system.name, check->snapshots[i], err) &&
+            hf_repository_check_signature(repository, chain, &verdict, err)) {
+            *chain_out = chain;
             return true;
+        }
+        hf_chain_free(chain);
         if (err->code != HF_DAMAGED && err->code != HF_NOT_FOUND)
             return false;
     }

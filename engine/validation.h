@@ -55,7 +55,8 @@ bool hf_validation_mend(struct hf_engine *engine, const char *system, const char
 void hf_validation_mend_later(struct hf_engine *engine, const char *system, const char *id);
 
 /* The chain of a snapshot whose row is there: mended where it can be, and else as it is, if the list of its components
- * is exact. HF_DAMAGED: it is not. *out owns (hf_chain_free). Not from a loop thread. */
+ * is exact. HF_DAMAGED: it is not, or its signature does not fit, or is required and missing. *out owns
+ * (hf_chain_free). Not from a loop thread. */
 HF_MUST_USE bool hf_validation_load_chain(struct hf_engine *engine, const char *system, const char *id,
                                           struct hf_chain **out, struct hf_error *err);
 

@@ -11,6 +11,8 @@
 #define LOOK_AGAIN_MS 60000 /* what was found damaged less long ago is not examined again for each reader */
 
 static bool is_due(struct hf_engine *engine, const char *system, const char *id);
+static bool load_chain(struct hf_engine *engine, const char *system, const char *id, struct hf_chain **out,
+                       struct hf_error *err);
 
 bool hf_validation_mend(struct hf_engine *engine, const char *system, const char *id)
 {
@@ -46,6 +48,22 @@ static bool is_due(struct hf_engine *engine, const char *system, const char *id)
 
 bool hf_validation_load_chain(struct hf_engine *engine, const char *system, const char *id, struct hf_chain **out,
                               struct hf_error *err)
+{
+    struct hf_chain *chain = NULL;
+    int verdict;
+    if (!load_chain(engine, system, id, &chain, err))
+        return false;
+    if (!hf_repository_check_signature(engine->repository, chain, &verdict, err)) {
+        hf_chain_free(chain);
+        hf_validation_mend_later(engine, system, id); /* so that it is known to be refused */
+        return false;
+    }
+    *out = chain;
+    return true;
+}
+
+static bool load_chain(struct hf_engine *engine, const char *system, const char *id, struct hf_chain **out,
+                       struct hf_error *err)
 {
     if (hf_chain_load(out, engine->repository, system, id, err))
         return true;

@@ -31,6 +31,7 @@ struct extracting {
 
 static int extract(struct extracting *extracting, struct hf_error *err);
 static bool open_chain(struct extracting *extracting, struct hf_error *err);
+static bool check_signature(const struct extracting *extracting, struct hf_error *err);
 static bool check_components(const struct extracting *extracting, struct hf_error *err);
 static bool open_output(struct extracting *extracting, struct hf_error *err);
 static bool publish(struct extracting *extracting, struct hf_error *err);
@@ -54,6 +55,8 @@ int hf_offline_extract(int argc, char *argv[])
         fputs("holdfast-server: extract needs --output DIRECTORY, and has no --json; try --help\n", stderr);
         return HF_OFFLINE_USAGE;
     }
+    if (!hf_offline_check_signing(&options))
+        return HF_OFFLINE_USAGE;
     struct extracting extracting = {.options = &options, .output = -1, .states = -1, .whole = true};
     struct hf_error err;
     int exit_code = extract(&extracting, &err);
@@ -75,7 +78,7 @@ static int extract(struct extracting *extracting, struct hf_error *err)
         !check_components(extracting, err) || !open_output(extracting, err) || !write_states(extracting, err) ||
         !write_manifest(extracting, err) || !publish(extracting, err)) {
         fprintf(stderr, "holdfast-server: %s\n", err->text);
-        if (err->code == HF_DAMAGED && !extracting->options->salvage)
+        if (err->code == HF_DAMAGED && !extracting->options->salvage && !extracting->options->require_signatures)
             fputs("What is left can be written with --salvage.\n", stderr);
         return exit_code_of(err->code);
     }
@@ -92,16 +95,31 @@ static bool open_chain(struct extracting *extracting, struct hf_error *err)
     const struct hf_offline_place *place = &extracting->place;
     if (!place->id[0])
         return hf_error_set(err, HF_INVALID_REQUEST, "extract takes one snapshot file, not a directory");
-    if (hf_chain_load(&extracting->chain, place->repository, place->system, place->id, err))
-        return true;
-    if (err->code != HF_DAMAGED || !extracting->options->salvage)
+    bool may_salvage = extracting->options->salvage;
+    bool loaded = hf_chain_load(&extracting->chain, place->repository, place->system, place->id, err);
+    if (!loaded && (err->code != HF_DAMAGED || !may_salvage))
         return false;
     char why[480];
-    if (!hf_chain_salvage(&extracting->chain, place->repository, place->system, place->id, &extracting->whole, why,
-                          err))
+    if (!loaded && !hf_chain_salvage(&extracting->chain, place->repository, place->system, place->id,
+                                     &extracting->whole, why, err))
         return false;
+    if (!extracting->whole && extracting->options->require_signatures)
+        return hf_error_set(err, HF_DAMAGED, "no signature vouches for a part of a list of components: %.160s", why);
     if (!extracting->whole)
         fprintf(stderr, "holdfast-server: the list of components may not be whole: %s\n", why);
+    return check_signature(extracting, err);
+}
+
+/* What does not fit can be had by who goes on past damage; what is required cannot be had without. */
+static bool check_signature(const struct extracting *extracting, struct hf_error *err)
+{
+    const struct hf_offline_options *options = extracting->options;
+    int verdict;
+    if (hf_repository_check_signature(extracting->place.repository, extracting->chain, &verdict, err))
+        return true;
+    if (!options->salvage || options->require_signatures)
+        return false;
+    fprintf(stderr, "holdfast-server: %s\n", err->text);
     return true;
 }
 

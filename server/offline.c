@@ -50,10 +50,8 @@ int hf_offline_verify(int argc, char *argv[])
         fputs("holdfast-server: verify has no such option; try --help\n", stderr);
         return HF_OFFLINE_USAGE;
     }
-    if (options.require_signatures && !options.public_key) {
-        fputs("holdfast-server: --require-signatures needs --public-key FILE; try --help\n", stderr);
+    if (!hf_offline_check_signing(&options))
         return HF_OFFLINE_USAGE;
-    }
     struct verifying verifying = {.options = &options};
     struct hf_error err;
     if (!hf_offline_open(&verifying.place, &options, &err)) {
@@ -102,6 +100,14 @@ bool hf_offline_read_options(int argc, char *argv[], struct hf_offline_options *
         fprintf(stderr, "holdfast-server: %s needs the path of a snapshot file%s; try --help\n", argv[0],
                 strcmp(argv[0], "verify") == 0 ? " or a directory of them" : "");
     return out->path;
+}
+
+bool hf_offline_check_signing(const struct hf_offline_options *options)
+{
+    if (!options->require_signatures || options->public_key)
+        return true;
+    fputs("holdfast-server: --require-signatures needs --public-key FILE; try --help\n", stderr);
+    return false;
 }
 
 static bool set_option(struct hf_offline_options *out, const char *name, size_t bytes, const char *value, bool *known)

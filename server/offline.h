@@ -27,6 +27,9 @@ struct hf_offline_options {
 /* Options of the commands that have them; says on stderr what is wrong. */
 HF_MUST_USE bool hf_offline_read_options(int argc, char *argv[], struct hf_offline_options *out);
 
+/* Says on stderr what is wrong with the options about signatures. */
+HF_MUST_USE bool hf_offline_check_signing(const struct hf_offline_options *options);
+
 /* Where snapshot files are, found from the path of one of them or of a directory. */
 struct hf_offline_place {
     struct hf_repository *repository;

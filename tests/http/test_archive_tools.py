@@ -269,7 +269,25 @@ def check_offline(checks, binary, data, snapshot, body):
                  ["manifest.json", "states/model:v2", "states/twin-a"])
     checks.equal("an_unknown_component_is_told", run(str(binary), "extract", str(file), "--output", str(
         some.parent / "none"), "--component", "nobody").returncode, 2)
+    check_unsigned(checks, binary, file)
     check_damaged(checks, binary, file, verify, count)
+
+
+def check_unsigned(checks, binary, file):
+    """Who requires a signature gets nothing out of a file that has none, salvage or not."""
+    below = harness.new_directory("unsigned")
+    key = below / "signing.pub"
+    key.write_text("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAL/vdWKKv+om4H6mrF0qgVpmX8XGhbsgRegrlOgJPE/A=\n"
+                   "-----END PUBLIC KEY-----\n", encoding="ascii")
+    for more in ([], ["--salvage"]):
+        done = run(str(binary), "extract", str(file), "--output", str(below / "out"), "--public-key", str(key),
+                   "--require-signatures", *more)
+        checks.equal("what_is_not_signed_is_not_extracted_" + ("by_salvage_either" if more else "where_it_must_be"),
+                     (done.returncode, "it is not signed" in done.stderr, os.listdir(below)),
+                     (1, True, ["signing.pub"]))
+    checks.equal("a_signature_needs_a_key_to_be_required",
+                 run(str(binary), "extract", str(file), "--output", str(below / "out"),
+                     "--require-signatures").returncode, 2)
 
 
 def check_damaged(checks, binary, file, verify, count):
