@@ -221,7 +221,7 @@ END_TEST
 START_TEST(a_missing_row_is_healed_on_the_way)
 {
     /* Nothing else heals it before the fork comes: no validation, of those that a stop broke off neither. */
-    fill_with((const char *const[]){"--enable-state-validation", "false", "--scrub-interval", "0", NULL});
+    fill_with((const char *const[]){"--enable-state-validation", "false", NULL});
     hf_test_full(&service);
     hf_test_service_stop(&service);
     hf_test_service_start(&service); /* nothing is in memory */
