@@ -14,12 +14,7 @@ static struct hf_api_test t;
 
 static void put(const char *component, const char *text)
 {
-    HF_AUTO(free) char *path = hf_format(SYSTEM "/components/%s/state", component);
-    struct hf_client_request request = {.method = "PUT", .path = path, .body = text, .body_bytes = strlen(text)};
-    struct hf_answer answer;
-    ck_assert(hf_client_send(t.client, &request, &answer));
-    ck_assert_msg(answer.status == 200 || answer.status == 201, "%s", answer.body);
-    hf_answer_done(&answer);
+    hf_api_put_state(&t, SYSTEM, component, text);
 }
 
 static void start(int postgres, const char *timeout)

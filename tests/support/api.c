@@ -62,6 +62,16 @@ json_t *hf_api_send(struct hf_api_test *test, int status, const char *method, co
     return test->json;
 }
 
+void hf_api_put_state(struct hf_api_test *test, const char *system_path, const char *component, const char *text)
+{
+    HF_AUTO(free) char *path = hf_format("%s/components/%s/state", system_path, component);
+    struct hf_client_request request = {.method = "PUT", .path = path, .body = text, .body_bytes = strlen(text)};
+    struct hf_answer answer;
+    ck_assert(hf_client_send(test->client, &request, &answer));
+    ck_assert_msg(answer.status == 200 || answer.status == 201, "%s", answer.body);
+    hf_answer_done(&answer);
+}
+
 json_t *hf_api_refused(struct hf_api_test *test, int status, const char *code, const char *method, const char *path,
                        const char *body)
 {

@@ -30,6 +30,9 @@ json_t *hf_api_call(struct hf_api_test *test, int status, const char *method, co
 json_t *hf_api_send(struct hf_api_test *test, int status, const char *method, const char *path,
                     const char *const headers[], const void *body, size_t body_bytes);
 
+/* Uploads a state, the first of its component or not; the last answer stays as it is. */
+void hf_api_put_state(struct hf_api_test *test, const char *system_path, const char *component, const char *text);
+
 /* A call that must be refused with this problem code; returns the problem. */
 json_t *hf_api_refused(struct hf_api_test *test, int status, const char *code, const char *method, const char *path,
                        const char *body);
