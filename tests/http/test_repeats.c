@@ -2,7 +2,6 @@
 #include "tests/support/api.h"
 
 #include "core/auto.h"
-#include "core/buf.h"
 #include "core/json.h"
 
 #include <pthread.h>
