@@ -27,10 +27,10 @@ static const struct check {
 };
 #define CHECK_COUNT ((int)(sizeof(checks) / sizeof(checks[0])))
 
-/* Warned about, never failed for: taking the service away would make it worse. */
 static void write_exposure(const struct hf_api *api, struct hf_engine *engine, struct hf_buf *out);
 static void write_storage(const struct hf_api *api, struct hf_engine *engine, struct hf_buf *out);
 
+/* Warned about, never failed for: taking the service away would make it worse. */
 static const struct warning {
     const char *name;
     void (*write)(const struct hf_api *api, struct hf_engine *engine, struct hf_buf *out);

@@ -278,7 +278,8 @@ static void judge_storage(struct collection *collection)
 {
     const char *warnings[HF_STORAGE_PLACES_MAX];
     collection->out->storage_count = hf_storage_read(collection->engine, collection->out->storage);
-    int count = hf_storage_warnings(collection->engine, collection->arena, warnings);
+    int count =
+        hf_storage_warnings(collection->out->storage, collection->out->storage_count, collection->arena, warnings);
     for (int i = 0; i < count; i++)
         warn(collection->out, warnings[i]);
 }

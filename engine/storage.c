@@ -66,7 +66,7 @@ static bool read_place(struct place *place, struct hf_storage_figures *out);
 static int64_t needed_bytes(struct hf_engine *engine);
 static int read_all(struct hf_engine *engine, int64_t needed, struct hf_storage_figures out[HF_STORAGE_PLACES_MAX]);
 static const char *warning_of(const struct hf_storage_figures *figures, const struct hf_storage_figures *end,
-                              int64_t needed, struct hf_arena *arena);
+                              struct hf_arena *arena);
 static bool is_told_with(const struct hf_storage_figures *one, const struct hf_storage_figures *other);
 
 bool hf_storage_start(struct hf_storage **out, struct hf_engine *engine, struct hf_error *err)
@@ -205,7 +205,9 @@ static int read_all(struct hf_engine *engine, int64_t needed, struct hf_storage_
         if (!place)
             continue;
         struct hf_storage_figures *figures = &out[count++];
-        *figures = (struct hf_storage_figures){.place = descriptions[i].name, .holds = descriptions[i].holds};
+        *figures = (struct hf_storage_figures){.place = descriptions[i].name,
+                                               .holds = descriptions[i].holds,
+                                               .needed = needed};
         if (!read_place(place, figures))
             continue;
         bool few = figures->free_bytes < low_below(figures->total_bytes);
@@ -245,17 +247,16 @@ static int64_t needed_bytes(struct hf_engine *engine)
     return bytes;
 }
 
-int hf_storage_warnings(struct hf_engine *engine, struct hf_arena *arena, const char *out[HF_STORAGE_PLACES_MAX])
+int hf_storage_warnings(const struct hf_storage_figures figures[], int count, struct hf_arena *arena,
+                        const char *out[HF_STORAGE_PLACES_MAX])
 {
-    struct hf_storage_figures figures[HF_STORAGE_PLACES_MAX];
-    int64_t needed = needed_bytes(engine);
-    int count = read_all(engine, needed, figures), warnings = 0;
+    int warnings = 0;
     for (int i = 0; i < count; i++) {
         bool told = !figures[i].low;
         for (int k = 0; k < i; k++)
             told = told || is_told_with(&figures[k], &figures[i]);
         if (!told)
-            out[warnings++] = warning_of(&figures[i], &figures[count], needed, arena);
+            out[warnings++] = warning_of(&figures[i], &figures[count], arena);
     }
     return warnings;
 }
@@ -267,12 +268,12 @@ static bool is_told_with(const struct hf_storage_figures *one, const struct hf_s
 
 /* Names the other places on the same file system too. */
 static const char *warning_of(const struct hf_storage_figures *figures, const struct hf_storage_figures *end,
-                              int64_t needed, struct hf_arena *arena)
+                              struct hf_arena *arena)
 {
     char free_size[HF_SIZE_BYTES], total[HF_SIZE_BYTES], newest[HF_SIZE_BYTES];
     hf_size_format(figures->free_bytes, free_size);
     hf_size_format(figures->total_bytes, total);
-    hf_size_format(needed, newest);
+    hf_size_format(figures->needed, newest);
     const char *holds = figures->holds;
     for (const struct hf_storage_figures *other = figures + 1; other < end; other++) {
         if (is_told_with(figures, other))
@@ -288,8 +289,9 @@ void hf_storage_write(struct hf_engine *engine, struct hf_buf *out)
 {
     HF_AUTO(arena) struct hf_arena arena;
     hf_arena_init(&arena);
+    struct hf_storage_figures figures[HF_STORAGE_PLACES_MAX];
     const char *warnings[HF_STORAGE_PLACES_MAX];
-    int count = hf_storage_warnings(engine, &arena, warnings);
+    int count = hf_storage_warnings(figures, hf_storage_read(engine, figures), &arena, warnings);
     for (int i = 0; i < count; i++)
         hf_buf_add_format(out, "[!]storage: %s\n", warnings[i]);
 }

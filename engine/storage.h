@@ -24,14 +24,16 @@ struct hf_storage_figures {
     int64_t total_bytes; /* above 0 when known */
     bool low;            /* below a twentieth and 2 GiB, or below twice what the newest full snapshots took */
     uint64_t device;     /* the same for places on one file system */
-    bool low_by_need;    /* why it is low */
+    bool low_by_need;    /* why it is low: */
+    int64_t needed;      /* what the newest full snapshots of all systems took */
 };
 
 /* How many of out were set. From memory: any thread, never blocks. */
 int hf_storage_read(struct hf_engine *engine, struct hf_storage_figures out[HF_STORAGE_PLACES_MAX]);
 
-/* A sentence for each file system that is low and why. Texts live in the arena. Returns how many. */
-int hf_storage_warnings(struct hf_engine *engine, struct hf_arena *arena, const char *out[HF_STORAGE_PLACES_MAX]);
+/* A sentence for each file system that is low by the figures, and why. Texts live in the arena. Returns how many. */
+int hf_storage_warnings(const struct hf_storage_figures figures[], int count, struct hf_arena *arena,
+                        const char *out[HF_STORAGE_PLACES_MAX]);
 
 /* The same as lines "[!]storage: …". Any thread, never blocks. */
 void hf_storage_write(struct hf_engine *engine, struct hf_buf *out);
