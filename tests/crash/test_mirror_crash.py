@@ -162,6 +162,10 @@ def make_old(data, generation):
     return changed
 
 
+def is_valid(client, snapshot):
+    return client.get_json(f"/v1/systems/{SYSTEM}/snapshots/{snapshot}")["validation"]["status"] == "valid"
+
+
 def names(data):
     return {path.stem for path in data.rglob("*.snapshot")}
 
@@ -181,7 +185,7 @@ def dies_in_retention(checks, binary):
         for number in range(3):
             put_state(client, SYSTEM, "component-0", {"round": number})
             take_snapshot(client, SYSTEM, "incremental")
-        wait_until(lambda d=data, m=mirror: is_even(d, m), 30)
+        checks.check(f"{name}: the_mirror_has_the_old", wait_until(lambda d=data, m=mirror: is_even(d, m), 60))
         old = names(data)
         server.kill9()
         server = Server(binary, data, "--mirror-directory", str(mirror), "--anchor-interval", "0")
@@ -190,7 +194,9 @@ def dies_in_retention(checks, binary):
         last = take_snapshot(client, SYSTEM, "full")
         states = read_states(client, SYSTEM)
         checks.check(f"{name}: the_last_is_a_generation_of_its_own", last["generation"] != first["generation"], last)
-        wait_until(lambda d=data, m=mirror: is_even(d, m), 30)
+        # What retention deletes has to be older than what proved whole; killed earlier, the server might not have looked.
+        checks.check(f"{name}: the_last_is_proved_whole", wait_until(lambda c=client, l=last: is_valid(c, l["id"]), 60))
+        checks.check(f"{name}: the_mirror_has_them_all", wait_until(lambda d=data, m=mirror: is_even(d, m), 60))
         server.kill9()
         checks.equal(f"{name}: four_are_old", make_old(data, first["generation"]), 4)
 
