@@ -8,7 +8,7 @@ TESTED = -DHF_FAULTS=ON -DHF_TESTS=ON
 build = cmake -S . -B $(1) -G Ninja $(2) >$(1).log 2>&1 || { cat $(1).log; rm -f $(1).log; exit 1; }; \
         rm -f $(1).log; ninja -C $(1) -j $(JOBS)
 
-.PHONY: run build demo test test-tsan test-long test-docker bench docs format clean help
+.PHONY: run build demo test test-tsan test-late test-long test-docker bench docs format clean help
 
 run: build ## build and start the service on 127.0.0.1:8080 with its files in ./data
 	@exec build/holdfast-server $(ARGS)
@@ -29,6 +29,11 @@ test-tsan: ## the same programs with the thread sanitizer
 	@scripts/install-deps --test
 	@( $(call build,build-tsan,-DHF_TSAN=ON $(TESTED)) ) || { echo "0 passed, 1 failed"; exit 1; }
 	@tests/run --programs-only build-tsan
+
+test-late: ## every test on a machine whose threads and disk are late, for what takes a quick machine for granted
+	@scripts/install-deps --test
+	@( $(call build,build-late,$(TESTED)) ) || { echo "0 passed, 1 failed"; exit 1; }
+	@CK_TIMEOUT_MULTIPLIER=10 tests/run --timeout 3600 --late 1 build-late
 
 test-long: ## every test, with many more rounds of killing the service, of damage, of fuzzing and against the model
 	@scripts/install-deps --test
