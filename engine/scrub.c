@@ -4,24 +4,27 @@
  * a mirror, its copy is compared with the file that was just found sound. */
 #include "engine/validation_private.h"
 
+#include "core/auto.h"
 #include "core/clock.h"
 #include "core/cond.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "engine/events.h"
 #include "engine/mirror.h"
+#include "engine/name_table.h"
 
 #include <string.h>
 #include <time.h>
 
-#define LOOK_AGAIN_MS 60000 /* at the latest, for snapshots that came and went */
-#define PAUSE_MS_MIN  10
-#define TRIED_MAX     128 /* snapshots without a verdict that are remembered, so that they do not hold up the others */
+#define LOOK_AGAIN_MS  60000 /* at the latest, for snapshots that came and went */
+#define PAUSE_MS_MIN   10
+#define TRIED_NAME_MAX (HF_SNAPSHOT_ID_MAX + 24)
 
+/* A snapshot that there was no verdict of: without its key, say. It waits its turn like those that have one. */
 struct tried {
-    int64_t system_id;
-    char id[HF_SNAPSHOT_ID_MAX];
+    char *name; /* first: it is what the name table looks at; as tried_name makes it */
     int64_t at_ms;
+    uint64_t met_in; /* the walk that met it last */
 };
 
 struct hf_scrubber {
@@ -31,8 +34,8 @@ struct hf_scrubber {
     pthread_cond_t wake;
     atomic_bool stopping;
     struct hf_pacer pacer;
-    struct tried tried[TRIED_MAX]; /* a ring */
-    int tried_next;
+    struct hf_name_table tried; /* of those that still are; owns */
+    uint64_t walks;
 };
 
 /* A sound snapshot, or all damaged ones of a generation. */
@@ -67,7 +70,10 @@ static bool choose(struct hf_scrubber *scrubber, struct choice *out);
 static hf_snapshot_row_fn consider;
 static void consider_damaged(struct choosing *choosing, const struct hf_snapshot_row *row, int64_t looked_at_ms);
 static struct unit *new_unit(struct choosing *choosing, const struct hf_snapshot_row *row, int64_t looked_at_ms);
-static int64_t when_tried(const struct hf_scrubber *scrubber, const struct hf_snapshot_row *row);
+static int64_t when_tried(struct hf_scrubber *scrubber, const struct hf_snapshot_row *row);
+static void note_tried(struct hf_scrubber *scrubber, const struct choice *choice);
+static void forget_tried(struct hf_scrubber *scrubber, uint64_t met_before);
+static void tried_name(char *name, int64_t system_id, const char *id);
 static int64_t pause_ms(const struct hf_scrubber *scrubber, const struct choice *choice, bool first);
 static bool sleep_ms(struct hf_scrubber *scrubber, int64_t ms);
 static void scrub_one(struct hf_scrubber *scrubber, const struct choice *choice);
@@ -121,6 +127,8 @@ void hf_scrubber_stop(struct hf_scrubber *scrubber)
         return;
     hf_scrubber_break_off(scrubber);
     pthread_join(scrubber->thread, NULL);
+    forget_tried(scrubber, UINT64_MAX);
+    hf_name_table_done(&scrubber->tried);
     pthread_cond_destroy(&scrubber->wake);
     pthread_mutex_destroy(&scrubber->mutex);
     free(scrubber);
@@ -167,11 +175,14 @@ static bool choose(struct hf_scrubber *scrubber, struct choice *out)
     int count = 0;
     struct hf_system_info *systems = hf_catalog_list_systems(engine->catalog, &arena, &count);
     bool ok = true;
+    scrubber->walks++;
     for (int i = 0; ok && i < count; i++) {
         choosing.system = systems[i].name;
         ok = hf_snapshots_list(session, systems[i].id, NULL, INT64_MAX, "", INT64_MAX, consider, &choosing, &err);
     }
     hf_sessions_give(engine->sessions, session);
+    if (ok)
+        forget_tried(scrubber, scrubber->walks);
     const struct unit *chosen = choosing.sound;
     for (const struct unit *unit = choosing.damaged; unit; unit = unit->next) {
         if (!chosen || unit->looked_at_ms < chosen->looked_at_ms)
@@ -235,13 +246,51 @@ static struct unit *new_unit(struct choosing *choosing, const struct hf_snapshot
 }
 
 /* 0: not that we know. */
-static int64_t when_tried(const struct hf_scrubber *scrubber, const struct hf_snapshot_row *row)
+static int64_t when_tried(struct hf_scrubber *scrubber, const struct hf_snapshot_row *row)
 {
-    for (int i = 0; i < TRIED_MAX; i++) {
-        if (scrubber->tried[i].system_id == row->system_id && strcmp(scrubber->tried[i].id, row->id) == 0)
-            return scrubber->tried[i].at_ms;
+    char name[TRIED_NAME_MAX];
+    tried_name(name, row->system_id, row->id);
+    struct tried *tried = hf_name_table_find(&scrubber->tried, name);
+    if (!tried)
+        return 0;
+    tried->met_in = scrubber->walks;
+    return tried->at_ms;
+}
+
+static void note_tried(struct hf_scrubber *scrubber, const struct choice *choice)
+{
+    char name[TRIED_NAME_MAX];
+    tried_name(name, choice->system_id, choice->id);
+    struct tried *tried = hf_name_table_find(&scrubber->tried, name);
+    if (!tried) {
+        tried = hf_alloc(sizeof(*tried));
+        tried->name = hf_strdup(name);
+        hf_name_table_add(&scrubber->tried, tried);
     }
-    return 0;
+    tried->at_ms = hf_clock_now_ms();
+    tried->met_in = scrubber->walks;
+}
+
+/* What the walk did not meet was deleted. */
+static void forget_tried(struct hf_scrubber *scrubber, uint64_t met_before)
+{
+    HF_AUTO(free) struct tried **gone = hf_alloc((scrubber->tried.count + 1) * sizeof(gone[0]));
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < scrubber->tried.slot_count; i++) {
+        struct tried *tried = scrubber->tried.slots[i];
+        if (tried && tried->met_in < met_before)
+            gone[count++] = tried;
+    }
+    for (uint32_t i = 0; i < count; i++) { /* not above: removal moves what is in other slots */
+        hf_name_table_remove(&scrubber->tried, gone[i]);
+        free(gone[i]->name);
+        free(gone[i]);
+    }
+}
+
+static void tried_name(char *name, int64_t system_id, const char *id)
+{
+    snprintf(name, TRIED_NAME_MAX, "%lld/%s", (long long)system_id, id);
 }
 
 /* From the one before to the next: an equal share of the interval. The first after a start comes when it is due, so
@@ -284,9 +333,7 @@ static void scrub_one(struct hf_scrubber *scrubber, const struct choice *choice)
     }
     if (scrubber->stopping)
         return;
-    struct tried *tried = &scrubber->tried[scrubber->tried_next++ % TRIED_MAX];
-    *tried = (struct tried){.system_id = choice->system_id, .at_ms = hf_clock_now_ms()};
-    snprintf(tried->id, sizeof(tried->id), "%s", choice->id);
+    note_tried(scrubber, choice);
     if (err.code != HF_NOT_FOUND) /* it was deleted meanwhile */
         hf_log(HF_LOG_WARNING, "snapshot_not_validated", err.text, HF_LOG_TEXT("system", choice->system_name),
                HF_LOG_TEXT("snapshot", choice->id));

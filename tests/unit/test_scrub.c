@@ -3,6 +3,7 @@
 #include "core/metrics.h"
 #include "engine/validation_ask.h"
 #include "engine/validation_private.h"
+#include "tests/support/keys.h"
 #include "tests/support/stores.h"
 #undef HF_TEST_SYSTEM
 #include "tests/support/snapshots.h"
@@ -296,9 +297,44 @@ START_TEST(the_scrub_takes_the_damaged_snapshots_of_a_generation_as_one)
 }
 END_TEST
 
+#define KEYLESS 130
+
+static void restart_with_keys(const char *text, int64_t scrub_interval_ms)
+{
+    struct hf_config *config = &hf_judging.service.config;
+    hf_test_service_stop(&hf_judging.service);
+    free(config->encryption_key_file);
+    config->encryption_key_file = text ? hf_test_key_file(hf_judging.service.directory, "keys", text) : NULL;
+    config->scrub_interval_ms = scrub_interval_ms;
+    hf_test_service_start(&hf_judging.service);
+}
+
+/* There is no verdict of them, so they would be the ones that were looked at longest ago for ever. */
+START_TEST(snapshots_whose_key_is_lost_do_not_keep_the_scrub_from_the_others)
+{
+    hf_test_service_open(&hf_judging.service, scrub_flags);
+    restart_with_keys(HF_TEST_KEY_ONE "\n", 0);
+    for (int i = 0; i < KEYLESS; i++) {
+        hf_test_put(&hf_judging.service, "a", hf_arena_format(&hf_judging.service.arena, "{\"a\":%d}", i));
+        hf_judging_incremental();
+    }
+    restart_with_keys(NULL, 100);
+    hf_test_put(&hf_judging.service, "a", "{\"a\":true}");
+    struct hf_snapshot_row readable = hf_test_full(&hf_judging.service);
+    hf_judging_await_valid(&readable);
+    int64_t first_ms = hf_judging_row(&readable).validated_at_ms;
+    for (int waited_ms = 0; hf_judging_row(&readable).validated_at_ms == first_ms; waited_ms += 10) {
+        ck_assert_int_lt(waited_ms, HF_JUDGING_PATIENCE_MS);
+        usleep(10000);
+    }
+    hf_test_service_close(&hf_judging.service);
+}
+END_TEST
+
 HF_TEST_MAIN("scrub", a_slow_validation_hurries_when_a_deletion_waits,
              what_was_asked_for_breaks_off_at_a_stop_without_a_verdict, the_scrub_finds_and_heals_a_flipped_byte,
              the_scrub_mends_the_copy_in_the_mirror, a_scrub_under_way_is_broken_off_at_the_end,
              a_look_at_a_damaged_generation_reads_it_a_few_times_and_not_once_for_each_snapshot,
              what_is_whole_again_is_read_once_for_all_snapshots, what_a_reader_found_damaged_is_read_again,
-             the_scrub_takes_the_damaged_snapshots_of_a_generation_as_one);
+             the_scrub_takes_the_damaged_snapshots_of_a_generation_as_one,
+             snapshots_whose_key_is_lost_do_not_keep_the_scrub_from_the_others);
