@@ -1,6 +1,7 @@
 /* A program for tests that kill it: saves numbers through a queue with an outbox, and says which ones it may rely on.
  *
  *     queue_agent URL OUTBOX run FIRST       counts up from FIRST in each component until it is killed
+ *     queue_agent URL OUTBOX settle FIRST    the same, and waits after each number until it is stored
  *     queue_agent URL OUTBOX fill COUNT      queues COUNT components once, says "full", and waits to be killed
  *     queue_agent URL OUTBOX drain           sends what is there, and ends with 0 when nothing is left
  *
@@ -17,6 +18,7 @@
 
 static struct holdfast_queue *queue;
 static int first;
+static bool settles;
 
 static _Noreturn void fail(const struct holdfast_error *err)
 {
@@ -36,8 +38,12 @@ static void save(const char *component, int number)
 
 static void *count_up(void *component)
 {
-    for (int number = first;; number++)
+    for (int number = first;; number++) {
+        struct holdfast_error err;
         save(component, number);
+        if (settles && !holdfast_queue_flush(queue, 0, &err))
+            fail(&err);
+    }
     return NULL;
 }
 
@@ -87,7 +93,8 @@ int main(int argc, char **argv)
     if (!holdfast_open(&options, &service, &err) || !holdfast_queue_open(service, &queue_options, &queue, &err))
         fail(&err);
     first = argc > 4 ? atoi(argv[4]) : 0;
-    if (strcmp(argv[3], "run") == 0)
+    settles = strcmp(argv[3], "settle") == 0;
+    if (strcmp(argv[3], "run") == 0 || settles)
         run();
     else if (strcmp(argv[3], "fill") == 0)
         fill(first);

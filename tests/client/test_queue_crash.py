@@ -67,7 +67,13 @@ class Agent:
         self.errors = self.process.stderr.read()
 
     def wait(self):
-        status = self.process.wait(harness.PATIENCE_SECONDS)
+        """Its exit status; None when it hung (and was killed)."""
+        try:
+            status = self.process.wait(harness.PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            status = None
         for reader in self.readers:
             reader.join()
         return status
@@ -126,7 +132,9 @@ def killed_at_random_moments(checks, binary):
             fault = f"{FAULTS[number // 4 % len(FAULTS)]}:exit:{rng.randrange(40)}"
         if fault and "remove" in fault or not machine.server and rng.random() < 0.3:
             machine.up()
-        agent = Agent(binary, machine.port, outbox, "run", first, fault=fault)
+        # While a newer state waits, as it always may, the file stays: who is to die when it is removed has to settle.
+        command = "settle" if fault and "remove" in fault else "run"
+        agent = Agent(binary, machine.port, outbox, command, first, fault=fault)
         agent.spoken.wait(harness.PATIENCE_SECONDS)
         time.sleep(rng.uniform(0, 0.2))
         if rng.random() < 0.2 and not fault:
