@@ -82,7 +82,7 @@ START_TEST(nobody_there_is_unreachable_and_silence_times_out)
 {
     static const struct hf_faulty_step steps[] = {{HF_FAULTY_SILENCE, NULL}};
     struct scene s;
-    start(&s, steps, .retry_ms = -1, .timeout_ms = 50);
+    start(&s, steps, .retry_ms = -1, .timeout_ms = 1500);
     ck_assert(!call(&s, "GET", "status"));
     expect_error(&s, "timed_out", true);
     ck_assert(!call(&s, "POST", "snapshots"));

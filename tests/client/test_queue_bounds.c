@@ -1,4 +1,5 @@
 /* What a queue refuses, and what it does when it is full. */
+#include "client/queue_parts.h"
 #include "tests/client/queue_fixture.h"
 
 #include "tests/support/check_main.h"
@@ -83,14 +84,24 @@ static void *save_later(void *argument)
     return NULL;
 }
 
-/* A thread that is known to wait for room. */
+/* From then on it waits for room: who came later would save to a queue that is closed. */
+static void await_saver(void)
+{
+    for (int callers = 0; callers == 0; usleep(1000)) {
+        pthread_mutex_lock(&queue->lock);
+        callers = queue->callers;
+        pthread_mutex_unlock(&queue->lock);
+    }
+}
+
+/* A thread that is known to wait for room, or is about to. */
 static pthread_t block_a_saver(struct holdfast_error *failure)
 {
     pthread_t thread;
     open_queue((struct holdfast_queue_options){.states_max = 1, .flush_ms = 50});
     hold_up();
     ck_assert_int_eq(pthread_create(&thread, NULL, save_later, failure), 0);
-    usleep(20000); /* so that it usually does wait; the tests are right without */
+    await_saver();
     return thread;
 }
 

@@ -227,7 +227,7 @@ START_TEST(a_waiting_state_is_sent_after_the_writing_of_a_newer_one_failed)
 {
     pthread_t thread;
     struct holdfast_error failure;
-    set_fault("outbox_midway:sleep=500:2,outbox_before_rename:error:2");
+    set_fault("outbox_midway:sleep=4000:2,outbox_before_rename:error:2");
     open_queue(with_outbox);
     hold_up();
     save("a", "1");
@@ -317,11 +317,12 @@ START_TEST(a_state_that_cannot_be_read_for_now_is_told_and_kept)
     set_fault("outbox_read:error:4"); /* the scan reads each of them, and held */
     fake_gate(false);
     open_queue((struct holdfast_queue_options){.outbox_directory = outbox, .flush_ms = 50});
+    while (!is_told(".state:outbox_failed"))
+        usleep(1000);
     ck_assert(!holdfast_queue_close(queue, &err));
     ck_assert_str_eq(err.code, "timed_out");
     ck_assert_int_eq(count_files(), 4);
     ck_assert_int_eq(count_aside(".damaged"), 0);
-    ck_assert(is_told(".state:outbox_failed"));
     ck_assert_story("");
 }
 END_TEST

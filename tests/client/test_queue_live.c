@@ -10,10 +10,10 @@
 #include "tests/support/check_main.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define THREADS   4
-#define SAVES     150
 #define COUNT(of) ((int)(sizeof(of) / sizeof((of)[0])))
 #define OVERLOADED                                                                                                     \
     "HTTP/1.1 503 x\r\nContent-Type: application/problem+json\r\nRetry-After: 0\r\nConnection: close\r\n\r\n"          \
@@ -65,10 +65,20 @@ static bool save(const char *component, int number)
     return holdfast_queue_save(queue, component, text, strlen(text), NULL, &err);
 }
 
+/* By a handle that waits, unlike that of the queue. */
+static void load(const char *component, struct holdfast_state *out)
+{
+    struct holdfast *reader = NULL;
+    HF_AUTO(free) char *url = hf_format("http://127.0.0.1:%d", hf_test_server_port(server));
+    must(holdfast_open(&(struct holdfast_options){.url = url}, &reader, &err));
+    must(holdfast_load(reader, component, NULL, out, &err));
+    holdfast_close(reader);
+}
+
 static void expect_present(const char *component, const char *text, int64_t version)
 {
     struct holdfast_state state = {0};
-    must(holdfast_load(service, component, NULL, &state, &err));
+    load(component, &state);
     ck_assert_str_eq(state.data, text);
     if (version)
         ck_assert_int_eq(state.version, version);
@@ -111,7 +121,7 @@ START_TEST(a_batch_holds_any_bytes_and_one_bad_state_fails_alone)
     expect_present("a", "1", 1);
     expect_present("spaced", " [1] ", 1);
     expect_present("event", "2", 1);
-    must(holdfast_load(service, "bytes", NULL, &state, &err));
+    load("bytes", &state);
     ck_assert_uint_eq(state.bytes, sizeof(bytes));
     ck_assert_mem_eq(state.data, bytes, sizeof(bytes));
     ck_assert_str_eq(state.content_type, "text/plain");
@@ -120,14 +130,22 @@ START_TEST(a_batch_holds_any_bytes_and_one_bad_state_fails_alone)
 }
 END_TEST
 
+static atomic_bool enough;
+
+struct saver {
+    int number;
+    int last; /* that it saved */
+};
+
 static void *save_numbers(void *argument)
 {
+    struct saver *saver = argument;
     char name[16];
-    snprintf(name, sizeof(name), "own%d", *(int *)argument);
-    for (int i = 1; i <= SAVES; i++) {
+    snprintf(name, sizeof(name), "own%d", saver->number);
+    while (!atomic_load(&enough)) {
         char text[24];
         struct holdfast_error failure;
-        snprintf(text, sizeof(text), "%d", i);
+        snprintf(text, sizeof(text), "%d", ++saver->last);
         ck_assert_msg(holdfast_queue_save(queue, name, text, strlen(text), NULL, &failure), "%s", failure.text);
         usleep(2000);
     }
@@ -137,11 +155,11 @@ static void *save_numbers(void *argument)
 START_TEST(many_threads_save_while_the_server_is_killed_and_comes_back)
 {
     pthread_t threads[THREADS];
-    int numbers[THREADS];
+    struct saver savers[THREADS] = {0};
     start(pass_on, 1, (struct holdfast_queue_options){.states_max = 2, .outbox_directory = outbox});
     for (int i = 0; i < THREADS; i++) {
-        numbers[i] = i;
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, save_numbers, &numbers[i]), 0);
+        savers[i].number = i;
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, save_numbers, &savers[i]), 0);
     }
     for (int i = 0; i < 2; i++) {
         hf_faulty_await(faulty, hf_faulty_requests(faulty) + 3);
@@ -150,14 +168,16 @@ START_TEST(many_threads_save_while_the_server_is_killed_and_comes_back)
         hf_test_server_start_again(server);
         hf_faulty_pass_on_to(faulty, hf_test_server_port(server));
     }
+    hf_faulty_await(faulty, hf_faulty_requests(faulty) + 3);
+    atomic_store(&enough, true);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     must(holdfast_queue_flush(queue, 0, &err));
     ck_assert_str_eq(told, "");
     for (int i = 0; i < THREADS; i++) {
-        char name[16], last[16];
+        char name[16], last[24];
         snprintf(name, sizeof(name), "own%d", i);
-        snprintf(last, sizeof(last), "%d", SAVES);
+        snprintf(last, sizeof(last), "%d", savers[i].last);
         expect_present(name, last, 0);
     }
     ck_assert_int_eq(count_files(), 0);

@@ -171,6 +171,8 @@ static void *serve(void *argument)
             hf_raw_send(connection.fd, step->answer, step->answer_bytes ? step->answer_bytes : strlen(step->answer));
         if (step->action == HF_FAULTY_PASS_ON && answer)
             hf_raw_send(connection.fd, answer, answer_bytes);
+        if (step->action == HF_FAULTY_CLOSE)
+            usleep((useconds_t)step->after_ms * 1000);
         open = step->action == HF_FAULTY_ANSWER_AND_KEEP;
     }
     close(connection.fd);

@@ -20,6 +20,7 @@ struct hf_faulty_step {
     enum hf_faulty_action action;
     const char *answer;  /* all of it, from the status line on; borrowed */
     size_t answer_bytes; /* 0: up to its NUL */
+    int after_ms;        /* HF_FAULTY_CLOSE: not before so many milliseconds have passed */
 };
 
 struct hf_faulty; /* opaque */
