@@ -3,6 +3,7 @@
 pipes that nobody fills, terminals where somebody typed ahead. It never does more than it was told, and never says that
 something was done when it does not know."""
 import base64
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -65,7 +66,7 @@ def check_answers(checks, binary):
         with FakeService(lambda method, path, body, count, made=made: made) as fake:
             cli = Command(binary, fake.url)
             for name, arguments in commands:
-                done = cli.run("--timeout", "2s", *arguments)
+                done = cli.run(*arguments)
                 told = made[0] == 200 or (str(made[0]) in done.err and "login.example" in done.err)
                 checks.check(f"{name}_answered_by_{kind}_is_a_failure", done.status == 1 and told and done.out == "", done)
 
@@ -161,7 +162,7 @@ def start(cli, *arguments, **more):
 
 def end(cli, process):
     try:
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=harness.PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         out, err = process.communicate()
@@ -235,7 +236,9 @@ def minds_interrupts(process):
 
 def is_asleep(process):
     threads = list(pathlib.Path(f"/proc/{process.pid}/task").iterdir())
-    return all("(sleeping)" in (thread / "status").read_text(encoding="ascii") for thread in threads)
+    with contextlib.suppress(OSError):  # one of them ended meanwhile
+        return all("(sleeping)" in (thread / "status").read_text(encoding="ascii") for thread in threads)
+    return False
 
 
 def check_question(checks, binary):
@@ -268,7 +271,7 @@ def check_follow(checks, binary):
     first = process.stdout.readline()
     process.stdout.close()
     try:
-        status = process.wait(20)
+        status = process.wait(harness.PATIENCE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         status = process.wait()

@@ -5,6 +5,7 @@ import hashlib
 import pathlib
 import signal
 import sys
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -13,6 +14,7 @@ from commanding import ESCAPE, Command, FakeService, check_no_reports, url_of  #
 import harness  # noqa: E402
 from harness import Server, put_state  # noqa: E402
 
+BAR_PARTS = ("Archive [=", "/s", "left")
 HOSTILE = "bad\x1b]0;title\x07\x1b[2J\u009b31m\u202eend"
 
 
@@ -80,16 +82,26 @@ def check_watch(checks, cli):
 
 
 def check_progress(checks, cli):
-    """An archive that comes slowly enough for its progress to be drawn, however fast the machine is."""
+    """An archive that comes slowly enough for its progress to be drawn, however fast or slow the machine is: its second
+    half waits until the first is seen."""
+    watched = []  # the terminal that is to show it, once it is there
+    waits = threading.Event()
+
+    def is_seen():
+        return not waits.is_set() or (watched and all(part in watched[0].text() for part in BAR_PARTS))
+
     content = harness.random.randbytes(1 << 20)
     digest = base64.b64encode(hashlib.sha256(content).digest())
 
     def trickle():
         yield (b"HTTP/1.1 200 OK\r\nContent-Type: application/x-tar\r\nTransfer-Encoding: chunked\r\n"
                b"Trailer: Content-Digest\r\n\r\n")
-        for at in range(0, len(content), 1 << 16):
+        at = 0
+        while at < len(content):
+            piece = content[at:at + (1 << 16 if at < len(content) // 2 or is_seen() else 64)]
+            at += len(piece)
             time.sleep(0.03)
-            yield b"%x\r\n" % (1 << 16) + content[at:at + (1 << 16)] + b"\r\n"
+            yield b"%x\r\n" % len(piece) + piece + b"\r\n"
         yield b"0\r\nContent-Digest: sha-256=:" + digest + b":\r\n\r\n"
 
     def answer(_method, path, _body, _count):
@@ -99,10 +111,14 @@ def check_progress(checks, cli):
     directory = harness.new_directory("slow")
     with FakeService(answer) as fake:
         slow = Command(str(pathlib.Path(cli.path).parent / "holdfast-server"), fake.url)
-        shown = show(slow, "archive", "latest", "-o", directory / "a.tar", columns=120)
+        waits.set()
+        shown = slow.terminal("archive", "latest", "-o", directory / "a.tar", columns=120)
+        watched.append(shown)
+        status = shown.end()
         text = shown.text()
-        checks.check("an_archive_comes_with_a_bar", shown.status == 0 and "Archive [=" in text and "/s" in text
-                     and "left" in text and (directory / "a.tar").read_bytes() == content, text)
+        checks.check("an_archive_comes_with_a_bar", status == 0 and all(part in text for part in BAR_PARTS)
+                     and (directory / "a.tar").read_bytes() == content, text)
+        waits.clear()
         checks.check("the_bar_is_taken_away_at_the_end", "\r\x1b[K" in text[text.rindex("Archive ["):], text)
         widest = max(len(piece) for piece in ESCAPE.sub("", text).split("\r") if "Archive [" in piece)
         checks.check("the_bar_fits", widest <= 120, widest)

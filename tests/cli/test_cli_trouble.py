@@ -13,12 +13,15 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from commanding import Command, FakeService, check_no_reports, problem, url_of  # noqa: E402
 import harness  # noqa: E402
 from harness import Server, put_state, take_snapshot  # noqa: E402
+
+SEVERAL_TRIES = "8s"  # long enough for them, also where each comes late
 
 
 def free_port():
@@ -143,7 +146,7 @@ def check_away(checks, binary):
         done = Command(binary, fake.url).run("systems")
         checks.check("it_waits_for_a_service_that_is_starting", done.status == 0 and len(fake.asked) == 3, done)
     with FakeService(lambda method, path, body, count: starting) as fake:
-        done = Command(binary, fake.url).run("--timeout", "1s", "systems")
+        done = Command(binary, fake.url).run("--timeout", "6s", "systems")
         checks.check("it_gives_up_on_one_that_stays_away", done.status == 3 and "this is starting" in done.err, done)
     port = free_port()
     started = []
@@ -154,13 +157,16 @@ def check_away(checks, binary):
     checks.check("it_waits_for_a_service_that_comes_back", done.status == 0, done)
     started[0].stop()
 
-    def slow(_method, _path, _body, _count):
-        time.sleep(1.5)
+    over = threading.Event()
+
+    def slow(_method, _path, _body, count):
+        over.wait(1.5 if count == 1 else harness.PATIENCE_SECONDS)
         return good
 
     with FakeService(slow) as fake:
         checks.equal("a_slow_service_is_waited_for", Command(binary, fake.url).run("systems").status, 0)
         done = Command(binary, fake.url).run("--timeout", "1s", "systems")
+        over.set()
         checks.check("but_not_for_longer_than_said", done.status == 3, done)
     with FakeService(lambda method, path, body, count: problem(404, "not_found")) as fake:
         checks.equal("what_is_not_there", Command(binary, fake.url).run("show", "x").status, 4)
@@ -185,7 +191,7 @@ def check_damaged(checks, binary):
         target = directory / f"{name}.tar"
         target.write_bytes(b"what was there before")
         with FakeService(answer) as fake:
-            done = Command(binary, fake.url).run("--timeout", "1s", "archive", "latest", "-o", target)
+            done = Command(binary, fake.url).run("archive", "latest", "-o", target)
         if name == "sound":
             checks.check("a_sound_archive_is_kept", done.status == 0 and target.read_bytes() == content, done)
         else:
@@ -199,13 +205,13 @@ def check_damaged(checks, binary):
 
     with FakeService(state) as fake:
         cli = Command(binary, fake.url)
-        done = cli.run("--timeout", "1s", "get", "x", "-o", directory / "x")
+        done = cli.run("get", "x", "-o", directory / "x")
         checks.check("a_damaged_state_makes_no_file", done.status == 1 and not (directory / "x").exists(), done)
-        done = cli.run("--timeout", "1s", "get", "x")
+        done = cli.run("get", "x")
         checks.check("nor_is_it_written_to_a_pipe", done.status == 1 and done.out == "", done)
     for name, made in (("no_json", b"<html>"), ("another_value", [1]), ("another_shape", {"snapshots": 1})):
         with FakeService(lambda method, path, body, count, made=made: (200, {}, made)) as fake:
-            done = Command(binary, fake.url).run("--timeout", "1s", "snapshots")
+            done = Command(binary, fake.url).run("snapshots")
             checks.check(f"an_answer_of_{name}_is_a_failure", done.status == 1 and "holdfast service" in done.err, done)
 
 
@@ -317,34 +323,39 @@ def check_lost_answers(checks, binary):
         other = fake.asked[-1][2].get("Idempotency-Key")
         checks.check("another_restore_has_another_key", done.status == 0 and other and other not in keys, (done, other))
 
-    for name, status, wanted in (("applied", "applied", 0), ("not_applied", "planned", 1)):
+    def ask_in_vain(name, status, wanted):
         applied = []
 
-        def answer(method, path, _body, _count, status=status, applied=applied):
+        def answer(method, path, _body, _count):
             if path.endswith("/apply"):
                 applied.append(path)
                 return b""
             return (201, {}, plan) if method == "POST" else (200, {}, dict(plan, status=status, epoch=2))
 
         with FakeService(answer) as fake:
-            done = Command(binary, fake.url).run("--timeout", "2s", "restore", "latest", "--yes")
+            done = Command(binary, fake.url).run("--timeout", SEVERAL_TRIES, "restore", "latest", "--yes")
             checks.check(f"a_restore_whose_answer_is_lost_and_that_was_{name}", done.status == wanted and
                          len(applied) > 1, (done, applied))
 
-    for name, then in (("stays_away", b""), ("has_no_room", problem(503, "overloaded")),
-                       ("turns_us_away", problem(401, "unauthorized"))):
+    def lose_it(name, then):
         tries = []
 
-        def answer_no_more(_method, path, _body, _count, then=then, tries=tries):
+        def answer_no_more(_method, path, _body, _count):
             if path.endswith("/apply"):
                 tries.append(path)
             return (201, {}, plan) if not tries else b"" if len(tries) == 1 else then
 
         with FakeService(answer_no_more) as fake:
-            done = Command(binary, fake.url).run("--timeout", "2s", "restore", "latest", "--yes")
+            done = Command(binary, fake.url).run("--timeout", SEVERAL_TRIES, "restore", "latest", "--yes")
             checks.check(f"a_restore_whose_answer_is_lost_by_a_service_that_{name}_may_have_been_done",
                          done.status != 0 and len(tries) > 1 and "nobody can tell" in done.err and
                          "was not applied" not in done.err, (done, tries))
+
+    with ThreadPoolExecutor() as pool:  # each mostly waits
+        for ended in [pool.submit(ask_in_vain, "applied", "applied", 0), pool.submit(ask_in_vain, "not_applied", "planned", 1),
+                      pool.submit(lose_it, "stays_away", b""), pool.submit(lose_it, "has_no_room", problem(503, "overloaded")),
+                      pool.submit(lose_it, "turns_us_away", problem(401, "unauthorized"))]:
+            ended.result()
 
 
 def check_others_snapshots(checks, binary):
