@@ -3,7 +3,7 @@ import { after, before, test } from 'node:test';
 import { Holdfast } from '../src/index.js';
 import { parseEvents } from '../src/sse.js';
 import { Proxy } from './support/proxy.js';
-import { Service, collect } from './support/service.js';
+import { Service, collect, until } from './support/service.js';
 
 let service;
 let proxy;
@@ -85,10 +85,14 @@ test('a stream that shows no sign of life is opened again', async () => {
 test('a stream ends with its system, its signal, or a failure that stays', async () => {
   const client = new Holdfast(service.url, { system: 'gone' });
   await client.save('agent', 1);
-  const types = (async () => (await collect(client.events({ after: 0 }))).map((event) => event.type))();
-  await waitForStream(client);
+  const types = [];
+  const ending = (async () => {
+    for await (const event of client.events({ after: 0 })) types.push(event.type);
+  })();
+  await until(() => types.length > 0);
   await client.deleteSystem();
-  assert.equal((await types).at(-1), 'system.deleted');
+  await ending;
+  assert.equal(types.at(-1), 'system.deleted');
   await assert.rejects(collect(client.events()), { code: 'not_found' });
 
   await client.save('agent', 1);
@@ -98,8 +102,3 @@ test('a stream ends with its system, its signal, or a failure that stays', async
   await assert.rejects(ended, { name: 'AbortError' });
   client.close();
 });
-
-async function waitForStream(client) {
-  await collect(client.events({ after: 0 }), 1);
-  await new Promise((resolve) => setTimeout(resolve, 200));
-}

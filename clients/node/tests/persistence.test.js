@@ -283,8 +283,8 @@ test('nothing is saved over a state that is just being given back', async () => 
   });
   const run = newRun('turn', { incrementalSaveInterval: 5, configureSystem: false });
   run.persistence.registerComponent('agent', slow(run));
+  run.agent.step = 1; // before the first interval can be over
   await run.persistence.initialize();
-  run.agent.step = 1;
   const backup = await run.persistence.saveFullBackup();
   run.agent.step = 2;
   await run.persistence.restoreSystemState(backup.id);

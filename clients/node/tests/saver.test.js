@@ -123,7 +123,7 @@ test('a full queue waits, gives up the oldest, or refuses', async () => {
     proxy.refusals = 0;
     await waiting;
   });
-  await withSaver('bytes', { maxQueuedBytes: 100, policy: 'fail', coalesceMs: 1000 }, async (saver) => {
+  await withSaver('bytes', { maxQueuedBytes: 100, policy: 'fail', coalesceMs: 1e6 }, async (saver) => {
     await saver.enqueue('large', 'x'.repeat(500));
     await assert.rejects(saver.enqueue('more', 'y'), { code: 'queue_full' });
   });

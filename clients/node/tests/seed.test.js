@@ -8,6 +8,9 @@ import { Holdfast } from '../src/index.js';
 import { SystemStatePersistence } from '../src/core/SystemStatePersistence.js';
 import { Service, collect, until } from './support/service.js';
 
+/** All of it, to its last line. */
+const STATUS = /SYSTEM STATUS:[^]*System Health: .*\n/;
+
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 
 /** Asks for a backup, reads how the system is, restores a backup by its id. */
@@ -110,11 +113,11 @@ test('node startfullsyndicate.js starts, ends with a final backup, and recovers'
     child.stdout.setEncoding('utf8').on('data', (part) => {
       child.text += part;
     });
-    child.ended = once(child, 'exit');
+    child.ended = once(child, 'close'); // not before all of its text is here
     return child;
   };
   const first = run();
-  await until(() => first.text.includes('SYSTEM STATUS:'));
+  await until(() => STATUS.test(first.text));
   assert.match(first.text, /Step 8: Initializing State Persistence System\.\.\.\n/);
   assert.match(first.text, /\[x\] State Persistence System operational with hourly backups\n/);
   assert.match(first.text, /Active Agents: 1\n {3}Total Judgments: 50\n/);
@@ -127,7 +130,7 @@ test('node startfullsyndicate.js starts, ends with a final backup, and recovers'
   const saved = (await client.load('central-nervous-system')).value;
   assert.equal(saved.judgments.length, Math.min(100, saved.total));
   const second = run();
-  await until(() => second.text.includes('SYSTEM STATUS:'));
+  await until(() => STATUS.test(second.text));
   assert.match(
     second.text,
     new RegExp(

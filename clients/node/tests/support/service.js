@@ -108,7 +108,7 @@ export class Service {
 }
 
 /** Waits until `what` gives something true; fails the test when that never comes. */
-export async function until(what, patienceMs = 30000) {
+export async function until(what, patienceMs = 60000) {
   for (const end = Date.now() + patienceMs; Date.now() < end;) {
     const found = await what();
     if (found) return found;
