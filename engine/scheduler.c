@@ -22,6 +22,11 @@
 #define WALK_PORTION    4096 /* components looked at under one hold of the catalogue's lock */
 #define TRANSITIONS_MAX 1000 /* told of in one round; the rest in the next */
 
+/* What a system's intervals count from. The intervals may change at any time, and hold at once. */
+struct since {
+    int64_t full_ms, incremental_ms; /* 0: not looked at yet */
+};
+
 /* What is known of one system's times. */
 struct schedule {
     char *name; /* first: it is what the name table looks at */
@@ -30,7 +35,7 @@ struct schedule {
     int64_t retained_at_ms, trimmed_at_ms;
     int64_t validated_at_ms;
     int64_t journal_at_ms; /* 0: not yet since the start */
-    struct hf_schedule next;
+    struct since since;
 };
 
 struct hf_scheduler {
@@ -58,9 +63,10 @@ static bool wait_for_tick(struct hf_scheduler *scheduler);
 static void do_round(struct hf_scheduler *scheduler);
 static void do_system(struct hf_scheduler *scheduler, const struct hf_system_info *system, struct hf_arena *arena);
 static struct schedule *schedule_of(struct hf_scheduler *scheduler, const struct hf_system_info *system);
-static void compute_next(struct hf_engine *engine, const struct hf_system_info *system,
-                         const struct hf_snapshot_newest *newest, const struct schedule *schedule,
-                         struct hf_schedule *out);
+static struct since look_since(const struct hf_system_info *system, const struct hf_snapshot_newest *newest,
+                               const struct schedule *schedule);
+static struct hf_schedule next_after(const struct hf_engine *engine, const struct hf_system_info *system,
+                                     struct since since);
 static bool take_due(struct hf_scheduler *scheduler, const struct hf_system_info *system, struct schedule *schedule,
                      struct hf_arena *arena);
 static void keep_house(struct hf_scheduler *scheduler, const struct hf_system_info *system, struct schedule *schedule,
@@ -124,21 +130,21 @@ void hf_scheduler_on_tick(struct hf_scheduler *scheduler, void (*tick)(void *con
 
 struct hf_schedule hf_scheduler_next(struct hf_engine *engine, const char *system)
 {
-    struct hf_schedule next = {0};
+    struct since since = {0};
+    struct hf_system_info info;
     struct hf_scheduler *scheduler = engine->scheduler;
-    bool known = false;
+    if (!hf_catalog_read_system(engine->catalog, system, &info))
+        return (struct hf_schedule){0};
     if (scheduler) {
         pthread_mutex_lock(&scheduler->mutex);
         const struct schedule *schedule = hf_name_table_find(&scheduler->schedules, system);
-        known = schedule && schedule->next.next_full_at_ms;
-        if (known)
-            next = schedule->next;
+        if (schedule && schedule->system_id == info.id)
+            since = schedule->since;
         pthread_mutex_unlock(&scheduler->mutex);
     }
-    struct hf_system_info info;
-    if (!known && hf_catalog_read_system(engine->catalog, system, &info)) /* younger than the last round */
-        compute_next(engine, &info, &(struct hf_snapshot_newest){0}, &(struct schedule){0}, &next);
-    return next;
+    if (!since.full_ms) /* younger than the last round */
+        since = look_since(&info, &(struct hf_snapshot_newest){0}, &(struct schedule){0});
+    return next_after(engine, &info, since);
 }
 
 static void *run(void *context)
@@ -217,10 +223,9 @@ static void do_system(struct hf_scheduler *scheduler, const struct hf_system_inf
     struct hf_snapshot_newest newest;
     hf_snapshot_read_newest(engine, system->id, arena, &newest);
     look_at_components(engine, system);
-    struct hf_schedule next;
-    compute_next(engine, system, &newest, schedule, &next);
+    struct since since = look_since(system, &newest, schedule);
     pthread_mutex_lock(&scheduler->mutex);
-    schedule->next = next;
+    schedule->since = since;
     pthread_mutex_unlock(&scheduler->mutex);
 }
 
@@ -243,27 +248,35 @@ static struct schedule *schedule_of(struct hf_scheduler *scheduler, const struct
     return schedule;
 }
 
-static int64_t due_after(int64_t last_ms, int64_t tried_ms, int64_t interval_ms, int64_t now_ms)
+static int64_t later_of(int64_t one_ms, int64_t other_ms)
 {
-    int64_t base_ms = tried_ms > last_ms ? tried_ms : last_ms;
-    if (base_ms > now_ms) /* the clock was set back */
-        base_ms = now_ms;
-    return base_ms + interval_ms;
+    return one_ms > other_ms ? one_ms : other_ms;
 }
 
-static void compute_next(struct hf_engine *engine, const struct hf_system_info *system,
-                         const struct hf_snapshot_newest *newest, const struct schedule *schedule,
-                         struct hf_schedule *out)
+static struct since look_since(const struct hf_system_info *system, const struct hf_snapshot_newest *newest,
+                               const struct schedule *schedule)
+{
+    int64_t full_at_ms = newest->has_full ? newest->full.cut_at_ms : system->created_at_ms;
+    int64_t any_at_ms = newest->has_newest ? newest->newest.cut_at_ms : system->created_at_ms;
+    return (struct since){later_of(full_at_ms, schedule->full_tried_at_ms),
+                          later_of(any_at_ms, schedule->incremental_tried_at_ms)};
+}
+
+static int64_t due_after(int64_t since_ms, int64_t interval_ms, int64_t now_ms)
+{
+    return (since_ms > now_ms ? now_ms : since_ms) + interval_ms; /* later than now: the clock was set back */
+}
+
+static struct hf_schedule next_after(const struct hf_engine *engine, const struct hf_system_info *system,
+                                     struct since since)
 {
     const struct hf_config *config = engine->config;
     int64_t now_ms = hf_clock_now_ms();
     int64_t full_ms = system->backup_interval_ms >= 0 ? system->backup_interval_ms : config->backup_interval_ms;
     int64_t incremental_ms =
         system->incremental_interval_ms >= 0 ? system->incremental_interval_ms : config->incremental_interval_ms;
-    int64_t full_at_ms = newest->has_full ? newest->full.cut_at_ms : system->created_at_ms;
-    int64_t any_at_ms = newest->has_newest ? newest->newest.cut_at_ms : system->created_at_ms;
-    out->next_full_at_ms = due_after(full_at_ms, schedule->full_tried_at_ms, full_ms, now_ms);
-    out->next_incremental_at_ms = due_after(any_at_ms, schedule->incremental_tried_at_ms, incremental_ms, now_ms);
+    return (struct hf_schedule){due_after(since.full_ms, full_ms, now_ms),
+                                due_after(since.incremental_ms, incremental_ms, now_ms)};
 }
 
 static bool take(struct hf_engine *engine, const struct hf_system_info *system, bool full, struct hf_arena *arena)
@@ -284,8 +297,7 @@ static bool take_due(struct hf_scheduler *scheduler, const struct hf_system_info
     struct hf_engine *engine = scheduler->engine;
     struct hf_snapshot_newest newest;
     hf_snapshot_read_newest(engine, system->id, arena, &newest);
-    struct hf_schedule next;
-    compute_next(engine, system, &newest, schedule, &next);
+    struct hf_schedule next = next_after(engine, system, look_since(system, &newest, schedule));
     int64_t now_ms = hf_clock_now_ms();
     bool full = next.next_full_at_ms <= now_ms;
     if ((!full && next.next_incremental_at_ms > now_ms) || !hf_committer_store_is_up(engine->committer))

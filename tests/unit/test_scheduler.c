@@ -104,6 +104,28 @@ START_TEST(the_next_times_follow_the_last_snapshot_also_after_a_restart)
 }
 END_TEST
 
+START_TEST(a_change_of_the_intervals_holds_at_once)
+{
+    hf_test_service_open(&service, NULL);
+    hf_test_put(&service, "a", "1");
+    int64_t since_ms = hf_test_full(&service).cut_at_ms;
+    while (hf_scheduler_next(service.engine, HF_TEST_NAME).next_full_at_ms != since_ms + 86400000)
+        usleep(10000); /* until the scheduler has seen it */
+    for (int minutes = 1; minutes <= 3; minutes++) {
+        struct hf_system_settings settings = {.backup_interval_ms = minutes * 120000,
+                                              .incremental_interval_ms = minutes * 60000,
+                                              .max_retention_hours = -1};
+        struct hf_error err;
+        bool created;
+        ck_assert_msg(hf_system_put(service.engine, HF_TEST_NAME, &settings, &created, &err), "%s", err.text);
+        struct hf_schedule next = hf_scheduler_next(service.engine, HF_TEST_NAME);
+        ck_assert_int_eq(next.next_full_at_ms, since_ms + minutes * 120000);
+        ck_assert_int_eq(next.next_incremental_at_ms, since_ms + minutes * 60000);
+    }
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_silent_component_is_told_of_once_and_once_more_when_it_is_back)
 {
     hf_test_service_open(&service, NULL);
@@ -148,4 +170,5 @@ END_TEST
 
 HF_TEST_MAIN("scheduler", fulls_and_incrementals_are_taken_by_themselves_while_something_changes,
              nothing_is_taken_where_nothing_changes, the_next_times_follow_the_last_snapshot_also_after_a_restart,
-             a_silent_component_is_told_of_once_and_once_more_when_it_is_back, the_tick_is_called_again_and_again);
+             a_change_of_the_intervals_holds_at_once, a_silent_component_is_told_of_once_and_once_more_when_it_is_back,
+             the_tick_is_called_again_and_again);
