@@ -116,7 +116,8 @@ def check_history(checks, name, client, queued):
     for component, last in queued.items():
         stored = [numbers.get(version["hash"]) for version in harness.read_versions(client, SYSTEM, component)]
         if None in stored or stored != sorted(set(stored)):
-            wrong.append(f"{component}: not in order, or twice: {stored[-20:]}")
+            at = next(i for i, number in enumerate(stored) if number is None or i > 0 and number <= (stored[i - 1] or 0))
+            wrong.append(f"{component}: not in order, or twice: {stored[max(0, at - 10):at + 10]}")
         elif not stored or not last <= stored[-1] <= last + 1:
             wrong.append(f"{component}: {last} was queued, {stored[-1:]} is there")
     checks.check(f"{name}: the_last_queued_state_of_each_component_is_stored_in_order_and_once", not wrong, wrong)
