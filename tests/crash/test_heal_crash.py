@@ -45,7 +45,7 @@ def dies_while_healing(checks, binary):
         put_state(client, SYSTEM, "component-0", {"number": 0, "later": True})
         second = take_snapshot(client, SYSTEM, "full")
         for snapshot in (first, second):
-            wait_until(lambda s=snapshot: is_validated(client, s), 60)
+            checks.check(f"{point}: they_were_looked_at", wait_until(lambda s=snapshot: is_validated(client, s)))
         states = read_states(client, SYSTEM)
         path = snapshot_path(data, first)
         whole = path.read_bytes()
@@ -65,7 +65,7 @@ def dies_while_healing(checks, binary):
         checks.check(f"{point}: the_next_validation_ends_the_work", result["status"] in ("healed", "valid"), result)
         checks.check(f"{point}: every_byte_is_right_again", path.read_bytes() == whole)
         checks.equal(f"{point}: the_other_is_valid", validate(client, second)["status"], "valid")
-        checks.equal(f"{point}: no_temporary_file_stays", harness.find_temporary(data), [])
+        checks.equal(f"{point}: no_temporary_file_stays", harness.find_left(data), [])
         restored = client.want(201, "POST", f"/v1/systems/{SYSTEM}/snapshots/{first['id']}/restore", {}).json()
         checks.equal(f"{point}: it_can_be_restored", restored["status"], "applied")
         checks.equal(f"{point}: it_stops_in_order", server.stop(), 0)

@@ -67,7 +67,7 @@ class Disk:
             os.close(fd)
 
     def unmount(self):
-        return wait_until(lambda: self.run("umount", str(self.place)), 20)
+        return wait_until(lambda: self.run("umount", str(self.place)))
 
 
 def power_is_cut(checks, binary):
@@ -102,7 +102,7 @@ def one_cut(checks, binary, disk, data, journal, number, rng):
     disk.cut_power()
     seen = load.acknowledged()
     time.sleep(0.5)  # what is answered now has nothing under it; but refusing must stay true
-    client = server.client(10)
+    client = server.client()
     with contextlib.suppress(harness.Lost):
         checks.equal(f"{name}: livez_answers_without_a_disk", client.request("GET", "/livez").status, 200)
     server.kill9()
@@ -119,7 +119,7 @@ def one_cut(checks, binary, disk, data, journal, number, rng):
     good = journal.verify(checks, client, name, 300, rng)
     good = verify_snapshots(checks, client, name, data, journal.names()) and good
     checks.equal(f"{name}: the_database_was_not_set_aside", list(data.glob("*damaged*")), [])
-    checks.equal(f"{name}: no_temporary_file_is_left", harness.find_temporary(data), [])
+    checks.equal(f"{name}: no_temporary_file_is_left", harness.find_left(data), [])
     server.kill9()
     return good
 

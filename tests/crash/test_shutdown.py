@@ -66,7 +66,7 @@ def stopped_with_ten_thousand_components(checks, binary):
         lines = "\n".join(json.dumps({"component": f"component-{number}", "state": {"number": number}})
                           for number in range(first, first + 1000))
         client.want(200, "POST", "/v1/systems/many/states", lines.encode(), {"Content-Type": "application/x-ndjson"})
-    checks.equal("ten_thousand_components: exit_status_is_0", server.stop(signal.SIGTERM, 60), 0)
+    checks.equal("ten_thousand_components: exit_status_is_0", server.stop(signal.SIGTERM), 0)
     server = Server(binary, data)
     client = server.client()
     final = client.get_json("/v1/systems/many/snapshots/latest")
@@ -83,13 +83,13 @@ def stopped_with_ten_thousand_components(checks, binary):
 def half_sent_requests_do_not_hold_up_the_stop(checks, binary):
     """A supervisor waits some seconds, then kills: the final snapshot must not come after the slowest client."""
     data = harness.new_directory()
-    server = Server(binary, data)
+    server = Server(binary, data, "--request-timeout", "3600000")
     harness.put_state(server.client(), "alpha", "a", {"n": 1})
     halves = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
     halves[0].sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n")
     halves[1].sendall(b"PUT /v1/systems/alpha/components/b/state HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{")
     time.sleep(0.2)
-    checks.equal("half_sent_requests: the_stop_does_not_wait_for_their_timeout", server.stop(timeout=20), 0)
+    checks.equal("half_sent_requests: the_stop_does_not_wait_for_their_timeout", server.stop(timeout=27), 0)
     for half in halves:
         half.close()
     server = Server(binary, data)

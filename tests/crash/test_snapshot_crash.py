@@ -40,7 +40,7 @@ def die_in_a_snapshot(checks, binary, point, fate, kind):
     server = Server(binary, data)
     client = server.client()
     checks.equal(f"{name}: nothing_acknowledged_is_lost", read_states(client, SYSTEM), states)
-    checks.equal(f"{name}: no_temporary_file_is_left", harness.find_temporary(data), [])
+    checks.equal(f"{name}: no_temporary_file_is_left", harness.find_left(data), [])
     snapshots = harness.list_snapshots(client, SYSTEM)
     files = sorted(path.stem for path in data.rglob("*.snapshot"))
     checks.equal(f"{name}: files_and_rows_match", sorted(snapshot["id"] for snapshot in snapshots), files)
@@ -53,7 +53,7 @@ def die_in_a_snapshot(checks, binary, point, fate, kind):
     checks.check(f"{name}: the_log_says_so", told, server.log()[-800:])
     if fate == "adopted":
         checks.check(f"{name}: an_event_says_so",
-                     wait_until(lambda: harness.list_events(client, SYSTEM, word), 20))
+                     wait_until(lambda: harness.list_events(client, SYSTEM, word)))
     latest = client.get_json(f"/v1/systems/{SYSTEM}/snapshots/latest")
     checks.equal(f"{name}: latest_is_the_newest_there_is", latest["id"], snapshots[0]["id"])
     checks.equal(f"{name}: latest_is_complete", latest["state"], "complete")
@@ -98,8 +98,8 @@ def failing_snapshot_is_an_event(checks, binary):
     reply = client.request("POST", f"/v1/systems/{SYSTEM}/snapshots", {"kind": "full"})
     checks.check("a_failing_snapshot_is_an_error_of_its_request", reply.status >= 500 and reply.code, reply)
     checks.check("a_failing_snapshot_is_an_event",
-                 wait_until(lambda: harness.list_events(client, SYSTEM, "snapshot.failed"), 20))
-    checks.equal("a_failing_snapshot_leaves_no_temporary_file", harness.find_temporary(data), [])
+                 wait_until(lambda: harness.list_events(client, SYSTEM, "snapshot.failed")))
+    checks.equal("a_failing_snapshot_leaves_no_temporary_file", harness.find_left(data), [])
     latest = client.get_json(f"/v1/systems/{SYSTEM}/snapshots/latest")
     checks.equal("a_failing_snapshot_leaves_the_one_before", latest["id"], first["id"])
     checks.equal("a_failing_snapshot_leaves_uploads_working", put_state(client, SYSTEM, "component", {"n": 3})["version"],

@@ -13,6 +13,7 @@ import harness  # noqa: E402
 from harness import Lost, Server, put_state, wait_until  # noqa: E402
 
 MIB = 1024 * 1024
+NO_HURRY = ("--request-timeout", "3600000")
 STATE = b"/v1/systems/alpha/components/victim/state"
 
 
@@ -73,7 +74,8 @@ def slow_clients(checks, binary):
         checks.check(f"slow_clients: a_client_that_sends_{name}_gets_no_success", 200 not in statuses(received), received)
         connection.close()
     trickle(checks, server, b"PUT " + STATE + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n", "body")
-    checks.check("slow_clients: others_are_well", is_well(server))
+    # Their time is as short: on a slow machine one of them may have to come again.
+    checks.check("slow_clients: others_are_well", wait_until(lambda: try_well(server)))
     reply = server.client().request("GET", STATE.decode())
     checks.equal("slow_clients: nothing_half_was_written", reply.status, 404)
     server.stop()
@@ -84,7 +86,7 @@ def trickle(checks, server, start, what):
     with contextlib.closing(connect(server)) as connection:
         connection.sendall(start)
         connection.settimeout(0.2)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + harness.PATIENCE_SECONDS
         closed = False
         while not closed and time.monotonic() < deadline:
             try:
@@ -98,7 +100,8 @@ def trickle(checks, server, start, what):
 
 
 def broken_requests(checks, binary):
-    server = Server(binary, harness.new_directory(), "--request-timeout", "2000")
+    # Some are refused only when their time is over. It is enough for a good one on a slow machine.
+    server = Server(binary, harness.new_directory(), "--request-timeout", "10000")
     is_well(server)
     with contextlib.closing(connect(server)) as connection:
         connection.sendall(b"PUT " + STATE + b" HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{\"short\":1}")
@@ -185,7 +188,7 @@ def idle_crowd(checks, binary):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4096 if hard == resource.RLIM_INFINITY else min(hard, 4096)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    server = Server(binary, harness.new_directory())
+    server = Server(binary, harness.new_directory(), *NO_HURRY)
     crowd = []
     try:
         for _ in range(1000):
@@ -227,7 +230,8 @@ def try_well(server):
 
 def big_uploads_at_once(checks, binary):
     """A gigabyte is offered, 32 MiB are allowed in flight: the rest is told so, and memory does not grow with it."""
-    server = Server(binary, harness.new_directory(), "--max-inflight-bytes", "32MiB", "--max-state-bytes", "16MiB")
+    server = Server(binary, harness.new_directory(), "--max-inflight-bytes", "32MiB", "--max-state-bytes", "16MiB",
+                    *NO_HURRY)
     is_well(server)
     before = server.memory_kib()
     body = b"[" + b"1," * (7 * MIB) + b"1]"
@@ -236,7 +240,6 @@ def big_uploads_at_once(checks, binary):
     offered, refused = [], 0
     for number in range(64):
         connection = connect(server)
-        connection.settimeout(5)
         with contextlib.suppress(OSError):
             connection.sendall(head % (number, len(body)))
             connection.sendall(body[:-1])

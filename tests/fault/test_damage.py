@@ -26,7 +26,7 @@ def flip_stored_bit(data, options, component, sequence):
         middle = "length(content) / 2"
         return harness.run_psql(options["database_url"], f"UPDATE {table} SET content = set_byte(content, {middle}, "
                                                          f"get_byte(content, {middle}) # 1) {where} RETURNING 1")
-    database = sqlite3.connect(data / "holdfast.db")
+    database = sqlite3.connect(data / "holdfast.db", timeout=harness.PATIENCE_SECONDS)
     found = database.execute(f"SELECT content FROM {table} {where}").fetchone()[0]
     changed = database.execute(f"UPDATE {table} SET content = ? {where}", (flip(found),)).rowcount
     database.commit()
@@ -95,7 +95,7 @@ def alter(data, options, sql, *values):
     if options:
         literals = [f"'\\x{value.hex()}'::bytea" for value in values]
         return harness.run_psql(options["database_url"], sql.format(*literals))
-    database = sqlite3.connect(data / "holdfast.db", timeout=30)
+    database = sqlite3.connect(data / "holdfast.db", timeout=harness.PATIENCE_SECONDS)
     database.executescript(sql.format(*[f"x'{value.hex()}'" for value in values]))
     database.close()
     return ""
@@ -239,7 +239,7 @@ PAGE_BYTES = 16384
 
 def overwrite_a_page(data, text):
     """Of the database file, while the service runs: one leaf that holds the text."""
-    database = sqlite3.connect(data / "holdfast.db", timeout=30)
+    database = sqlite3.connect(data / "holdfast.db", timeout=harness.PATIENCE_SECONDS)
     # While the service reads, or moves the log itself, the answer is that it could not be moved whole: 1 for busy.
     if not wait_until(lambda: database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0):
         raise harness.Failure("the log could not be moved into the database file")

@@ -69,6 +69,7 @@ class Driver:
         self.events = collections.defaultdict(dict)   # system: {id: event} that were seen
         self.hoped_events = []      # (system, type, data): must come unless the server is killed before
         self.server = self.client = None
+        self.told_by = None         # the server that answered the last change
         self.start()
 
     def rng(self, *more):
@@ -139,10 +140,12 @@ class Driver:
     def send(self, method, path, body=None, headers=None):
         """A request that may change something: None when its answer was lost (and the server is there again)."""
         try:
-            return self.client.request(method, path, body, headers)
+            reply = self.client.request(method, path, body, headers)
         except Lost:
             self.came_back()
             return None
+        self.told_by = self.server
+        return reply
 
     def get(self, path, *statuses, headers=None):
         for _ in range(3):
@@ -305,7 +308,9 @@ class Driver:
     # ---- events ----
 
     def hope_for(self, system, event_type, **data):
-        self.hoped_events.append((system, event_type, data))
+        """Of the last change. The server may have died since, when it was asked what came of it."""
+        if self.told_by is self.server:
+            self.hoped_events.append((system, event_type, data))
 
     def read_events(self, name):
         known = self.events[name]

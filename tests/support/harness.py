@@ -24,7 +24,7 @@ import urllib.parse
 
 from private_postgres import Postgres
 
-PATIENCE_SECONDS = 60  # a bound that only a hang reaches
+PATIENCE_SECONDS = 120  # a bound that only a hang reaches
 KILLED = 137           # exit status of a fault point with the action exit
 REPORTS = ("Sanitizer: ", "runtime error: ", "assertion failed: ", "Assertion `")
 LISTENS = re.compile(r"listens on http://([^:\s]+|\[[^\]]+\]):(\d+)")
@@ -285,6 +285,15 @@ def enter_own_mounts():
 
 def find_temporary(data):
     return sorted(str(path) for path in pathlib.Path(data).rglob(".tmp-*"))
+
+
+def find_left(*directories):
+    """Temporary files that stay: what is being written at this moment, in the background too, has one that goes."""
+    def find():
+        return {path for directory in directories for path in find_temporary(directory)}
+    found = find()
+    wait_until(lambda: not found & find())
+    return sorted(found & find())
 
 
 def snapshot_path(data, snapshot):

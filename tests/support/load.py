@@ -10,7 +10,7 @@ import random
 import threading
 import time
 
-from harness import Client, Failure, Lost, etag_of, label, list_snapshots, read_versions, snapshot_path
+from harness import PATIENCE_SECONDS, Client, Failure, Lost, etag_of, label, list_snapshots, read_versions, snapshot_path
 
 SYSTEMS = ("alpha", "beta")
 OWN_COMPONENTS = 5  # of each thread in each system
@@ -25,13 +25,14 @@ class Upload:
         self.items = items        # {component: hash or None}
         self.outcome = outcome
         self.receipts = receipts  # {component: (version, sequence)} when acknowledged, but for deletions
+        self.asked_at = None  # when it was sent, once there is an answer
         self.answered_at = time.monotonic()
 
 
 class Load:
     """Threads that upload to the systems, until stop. Each thread has components of its own, and all share some."""
 
-    def __init__(self, port, seed, threads=5, pause_seconds=0.008, timeout=60, systems=SYSTEMS, big=True, deletes=True):
+    def __init__(self, port, seed, threads=5, pause_seconds=0.008, timeout=PATIENCE_SECONDS, systems=SYSTEMS, big=True, deletes=True):
         self.port = port
         self.seed = seed
         self.pause_seconds = pause_seconds
@@ -54,7 +55,7 @@ class Load:
             thread.start()
         return self
 
-    def stop(self, timeout=120):
+    def stop(self, timeout=2 * PATIENCE_SECONDS):
         self.stopping.set()
         deadline = time.monotonic() + timeout
         for thread in self.threads:
@@ -159,6 +160,7 @@ class Load:
         reply = None
         with contextlib.suppress(Lost):
             reply = client.request(method, path, body, headers)
+            reply.asked_at = began
         seconds = time.monotonic() - began
         if not reply:
             time.sleep(0.02)
@@ -184,6 +186,8 @@ class Load:
                             {receipt["component"]: (receipt["version"], receipt["sequence"]) for receipt in receipts})
         else:
             upload = Upload(system, items, REFUSED)
+        if reply is not None:
+            upload.asked_at = reply.asked_at
         with self.lock:
             self.uploads.append(upload)
         return upload
