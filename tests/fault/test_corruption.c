@@ -292,6 +292,15 @@ static bool holds(const struct hf_blob *blob, const struct version *version)
            memcmp(blob->data, version->content, version->bytes) == 0;
 }
 
+/* While something else is healed, in the background too, one is asked to come again soon. */
+static bool read_state(const char *name, const struct hf_moment *moment, struct hf_state *out, struct hf_error *err)
+{
+    bool ok;
+    while (!(ok = hf_state_read(service.engine, HF_TEST_NAME, name, moment, out, err)) && err->code == HF_OVERLOADED)
+        usleep(1000);
+    return ok;
+}
+
 /* Through the front door: the right bytes, or the error that belongs to what the validation said. */
 static void check_read(int number, int component, const struct hf_validation *validation)
 {
@@ -303,7 +312,7 @@ static void check_read(int number, int component, const struct hf_validation *va
     struct hf_error err;
     int64_t version = model.snapshots[number].version[component];
     bool damaged = strcmp(validation->status, "damaged") == 0;
-    if (hf_state_read(service.engine, HF_TEST_NAME, name, &moment, &state, &err)) {
+    if (read_state(name, &moment, &state, &err)) {
         ck_assert_msg(version > 0 && holds(state.body, &model.versions[component][version]),
                       "%s: %s of %s is not what it was", damage.text, name, id);
         ck_assert_msg(validation->lost_all || !is_lost(validation, name),
@@ -388,7 +397,7 @@ static void check_present(int component)
     bool database = damage.place[PLACE_DATABASE];
     bool files = damage.place[PLACE_FULL] || damage.place[PLACE_INCREMENTAL] || damage.place[PLACE_MIRROR];
     int64_t least = database && files ? 1 : least_version(component);
-    if (!hf_state_read(service.engine, HF_TEST_NAME, name, &moment, &state, &err)) {
+    if (!read_state(name, &moment, &state, &err)) {
         bool gone = !model.versions[component][model.newest[component]].content;
         bool was_gone = least == 0;
         ck_assert_msg((err.code == HF_NOT_FOUND && (gone || was_gone || (database && files))) ||
@@ -412,7 +421,7 @@ static void check_history(int component)
         struct hf_moment moment = {.kind = HF_MOMENT_VERSION, .version = v};
         struct hf_state state;
         struct hf_error err;
-        if (!hf_state_read(service.engine, HF_TEST_NAME, name, &moment, &state, &err)) {
+        if (!read_state(name, &moment, &state, &err)) {
             bool gone = !model.versions[component][v].content;
             ck_assert_msg(gone || damage.place[PLACE_DATABASE], "%s: version %lld of %s: %s", damage.text, (long long)v,
                           name, err.text);

@@ -39,13 +39,25 @@ def flip(content):
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1:]
 
 
+def read(client, path):
+    """While something else is healed, in the background too, 503 asks to come again soon."""
+    replies = []
+
+    def is_answered():
+        replies.append(client.request("GET", path))
+        return replies[-1].status != 503
+
+    wait_until(is_answered)
+    return replies[-1]
+
+
 def health_of(client, component):
     found = client.get_json(f"{BASE}/components/{component}")
     return found["damaged"], found["healthLabel"], found["health"]
 
 
 def check_told(checks, name, client, component):
-    reply = client.request("GET", f"{BASE}/components/{component}/state")
+    reply = read(client, f"{BASE}/components/{component}/state")
     checks.equal(f"{name}: reading_it_is_refused", (reply.status, reply.code), (500, "data_damaged"))
     checks.check(f"{name}: the_problem_names_the_fault", b"hash" in reply.body or b"chunk" in reply.body, reply)
     checks.equal(f"{name}: the_component_shows_as_damaged", health_of(client, component), (True, "failed", 0.0))
@@ -55,7 +67,7 @@ def check_told(checks, name, client, component):
         lambda: any(event["severity"] == "error" and component in event["text"]
                     for event in harness.list_events(client, SYSTEM, "state.damaged"))))
     checks.equal(f"{name}: others_are_not_touched",
-                 client.request("GET", f"{BASE}/components/other/state").body, b'{"other":1}')
+                 read(client, f"{BASE}/components/other/state").body, b'{"other":1}')
 
 
 def damage_states(checks, binary, engine):
@@ -79,7 +91,7 @@ def damage_states(checks, binary, engine):
         # What an agent does that knows nothing of it: it sends its state again.
         again = put_state(client, SYSTEM, component, body)
         checks.equal(f"{name}: the_same_content_again_is_written", (again["unchanged"], again["version"]), (False, 2))
-        reply = client.request("GET", f"{BASE}/components/{component}/state")
+        reply = read(client, f"{BASE}/components/{component}/state")
         checks.equal(f"{name}: it_is_whole_again", (reply.status, reply.body == body), (200, True))
         checks.equal(f"{name}: nothing_shows_as_damaged", health_of(client, component)[0], False)
         checks.equal(f"{name}: the_system_is_operational", client.get_json(f"{BASE}/status")["status"], "operational")
@@ -125,10 +137,10 @@ def heal_states(checks, binary, engine):
                      flip_stored_bit(data, options, component, at[component]), "1")
     checks.equal(f"{engine} twice: an_old_version_is_changed", flip_stored_bit(data, options, "small", old), "1")
     for component, body in bodies.items():
-        reply = client.request("GET", f"{BASE}/components/{component}/state")
+        reply = read(client, f"{BASE}/components/{component}/state")
         checks.equal(f"{engine} {component}: the_right_bytes_are_answered", (reply.status, reply.body == body), (200, True))
         checks.equal(f"{engine} {component}: nothing_shows_as_damaged", health_of(client, component)[0], False)
-    reply = client.request("GET", f"{BASE}/components/twice/state?version=1")
+    reply = read(client, f"{BASE}/components/twice/state?version=1")
     checks.equal(f"{engine}: the_old_version_is_answered", (reply.status, reply.body), (200, b'{"twice":1}'))
     healed = ("forged", "large", "lost", "small", "twice")
     checks.check(f"{engine}: an_event_tells_of_each_and_where_it_was_found", wait_until(
@@ -144,7 +156,7 @@ def heal_states(checks, binary, engine):
     checks.equal(f"{engine}: the_service_stops_in_order", server.wait(), 0)
     alter(data, options, forge, forgery, hashlib.sha256(forgery).digest())
     server = Server(binary, data, "--cache-bytes", "1", **options)
-    reply = server.client().request("GET", f"{BASE}/components/forged/state")
+    reply = read(server.client(), f"{BASE}/components/forged/state")
     checks.equal(f"{engine}: a_row_forged_while_stopped_is_healed", (reply.status, reply.body), (200, bodies["forged"]))
 
     # Without the files there is the database alone.
@@ -154,9 +166,9 @@ def heal_states(checks, binary, engine):
     server = Server(binary, data, **options)
     client = server.client()
     for component, body in bodies.items():
-        reply = client.request("GET", f"{BASE}/components/{component}/state")
+        reply = read(client, f"{BASE}/components/{component}/state")
         checks.equal(f"{engine} {component}: its_row_is_whole_again", (reply.status, reply.body == body), (200, True))
-    reply = client.request("GET", f"{BASE}/components/twice/state?version=1")
+    reply = read(client, f"{BASE}/components/twice/state?version=1")
     checks.equal(f"{engine}: so_is_the_old_version", (reply.status, reply.body), (200, b'{"twice":1}'))
     server.kill9()
 
@@ -271,7 +283,7 @@ def one_bad_page_costs_only_what_it_held(checks, binary):
     take_snapshot(client, SYSTEM)
     put_round(2)
     checks.equal("bad page: a_page_is_overwritten", overwrite_a_page(data, b"2 of agent-060"), 1)
-    replies = {name: client.request("GET", f"{BASE}/components/{name}/state") for name in names}
+    replies = {name: read(client, f"{BASE}/components/{name}/state") for name in names}
     lost = [name for name in names if replies[name].status != 200]
     checks.check("bad page: some_states_cannot_be_read", 0 < len(lost) < 60, lost)
     checks.equal("bad page: that_is_answered_as_damage", {replies[name].code for name in lost}, {"data_damaged"})
