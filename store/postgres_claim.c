@@ -10,7 +10,7 @@
 #include <poll.h>
 
 #define RETRY_MS          50
-#define FIRST_PATIENCE_MS 2000 /* for the backend of a server that has just ended */
+#define FIRST_PATIENCE_MS 4000 /* for the backend of a server that has just ended: it ends when its last commit has */
 
 /* "holdfast" as a number. */
 #define TAKE_TEXT                                                                                                      \
