@@ -157,6 +157,7 @@ class Server:
                        if not name.startswith("PERSISTENCE_")
                        and name not in ("DATABASE_URL", "POSTGRES_URL", "HOLDFAST_FAULT")}
         environment["PERSISTENCE_LOOPS"] = "2"  # also where processors are few
+        environment["PERSISTENCE_STORE_TIMEOUT"] = "60000"  # whose subject that is says another
         if fault:
             environment["HOLDFAST_FAULT"] = fault
         if database_url:
