@@ -62,6 +62,7 @@ struct hf_http {
     struct hf_service service;
     struct hf_listen_address address;
     atomic_bool stopping;
+    atomic_int listening; /* loops that do */
     int loop_count;
     struct loop loops[LOOPS_MAX];
 };
@@ -128,7 +129,8 @@ void hf_http_quiesce(struct hf_http *http, uint64_t deadline_ns)
     wake_all(http);
     const struct timespec pause = {.tv_nsec = 2 * (long)HF_MS_NS};
     uint64_t arrival_ns = hf_clock_monotonic_ns() + ARRIVAL_NS;
-    while (hf_service_is_busy(&http->service, arrival_ns) && hf_clock_monotonic_ns() < deadline_ns)
+    while ((atomic_load(&http->listening) > 0 || hf_service_is_busy(&http->service, arrival_ns)) &&
+           hf_clock_monotonic_ns() < deadline_ns)
         nanosleep(&pause, NULL);
 }
 
@@ -179,6 +181,7 @@ static bool start_loops(struct hf_http *http, struct hf_error *err)
                     .completions = {.eventfd = -1}},
         };
     http->loop_count = count;
+    atomic_store(&http->listening, count);
     for (int i = 0; i < count; i++)
         if (!hf_loop_init(&http->loops[i].own, err) || !start_daemon(&http->loops[i], err))
             return false;
@@ -298,6 +301,7 @@ static void stop_listening(struct loop *loop)
     if (fd != MHD_INVALID_SOCKET)
         close(fd);
     loop->listen_fd = -1;
+    atomic_fetch_sub(&loop->http->listening, 1);
 }
 
 /* What others still have is answered now; then the answers get a moment to leave. */

@@ -28,9 +28,9 @@ HF_MUST_USE bool hf_http_start(struct hf_http **out, const struct hf_http_option
 int hf_http_port(const struct hf_http *http); /* the real one when 0 was asked */
 
 /* Ordered stop. quiesce: no new connections, requests that arrive on open ones get 503 shutting_down; returns when
- * nothing is under way (requests that are not whole after a few seconds do not count) or the deadline (monotonic) has
- * passed. stop: resumes and answers what is left with 503, stops
- * the loops and workers, frees. */
+ * no loop listens any more and nothing is under way (requests that are not whole after a few seconds do not count), or
+ * the deadline (monotonic) has passed. stop: resumes and answers what is left with 503, stops the loops and workers,
+ * frees. */
 void hf_http_quiesce(struct hf_http *http, uint64_t deadline_ns);
 void hf_http_stop(struct hf_http *http);
 
