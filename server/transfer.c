@@ -54,16 +54,18 @@ void hf_transfer_produce(struct hf_transfer *transfer, const char *request_id)
 {
     const struct hf_writer to = {write_answer, transfer->pipe};
     struct hf_error err;
-    if (transfer->produce(transfer->produce_context, &to, &err)) {
+    bool whole = transfer->produce(transfer->produce_context, &to, &err);
+    if (whole)
         keep_trailer(transfer);
+    free_producer(transfer); /* before the end is told: who has a whole archive may delete its snapshot */
+    if (whole) {
         hf_pipe_finish(transfer->pipe);
-    } else {
-        bool client_left = hf_pipe_is_broken(transfer->pipe);
-        hf_log(client_left ? HF_LOG_INFO : HF_LOG_WARNING, "answer_broken_off", err.text,
-               HF_LOG_TEXT("requestId", request_id), HF_LOG_TEXT("code", hf_code_name(err.code)));
-        hf_pipe_break(transfer->pipe, err.code, err.text);
+        return;
     }
-    free_producer(transfer);
+    bool client_left = hf_pipe_is_broken(transfer->pipe);
+    hf_log(client_left ? HF_LOG_INFO : HF_LOG_WARNING, "answer_broken_off", err.text,
+           HF_LOG_TEXT("requestId", request_id), HF_LOG_TEXT("code", hf_code_name(err.code)));
+    hf_pipe_break(transfer->pipe, err.code, err.text);
 }
 
 static bool read_body(void *context, void *out, size_t bytes_max, size_t *got_out, struct hf_error *err)

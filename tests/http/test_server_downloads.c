@@ -71,8 +71,9 @@ START_TEST(head_sends_the_head_alone_and_runs_no_producer)
     ck_assert_str_eq(hf_answer_header(&answer, "X-Archive"), "yes");
     hf_answer_done(&answer);
     hf_streaming_expect("GET", "/open", NULL, 200, "open");
-    HF_AUTO(close) int fd = hf_streaming_send_head("HEAD /archive?bytes=1000 HTTP/1.1\r\nHost: x\r\n\r\n");
-    HF_AUTO(free) char *all = hf_raw_read(fd, "nothing of the kind", 1, false);
+    HF_AUTO(close)
+    int fd = hf_streaming_send_head("HEAD /archive?bytes=1000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    HF_AUTO(free) char *all = hf_raw_read(fd, "nothing of the kind", 1, false); /* until it is closed */
     const char *end = strstr(all, "\r\n\r\n");
     ck_assert_msg(end && end[4] == '\0', "more than a head: %s", all);
     hf_streaming_await(&hf_streaming.freed, 2);
@@ -112,7 +113,7 @@ END_TEST
 START_TEST(a_client_that_reads_nothing_ends_the_producer)
 {
     hf_streaming.config = hf_small_server_config();
-    hf_streaming.config.request_timeout_ms = 1000;
+    hf_streaming.config.request_timeout_ms = HF_SMALL_SERVER_BRIEF_MS;
     hf_streaming_start();
     int fd = hf_streaming_send_head("GET /archive?bytes=1000000000000 HTTP/1.1\r\nHost: x\r\n\r\n");
     hf_streaming_await(&hf_streaming.freed, 1);
@@ -140,6 +141,23 @@ START_TEST(an_answer_whose_producer_fails_cannot_be_taken_for_whole)
 }
 END_TEST
 
+/* Else a client that has all of a snapshot's archive and deletes the snapshot would hear that somebody reads it. */
+START_TEST(an_answer_ends_when_its_producer_is_gone)
+{
+    hf_streaming_start();
+    for (int i = 0; i < 2; i++) {
+        struct hf_flow flow = {0};
+        CURLcode code =
+            hf_flow_download(&flow, i ? "/archive?bytes=1000&linger=1&fail=0" : "/archive?bytes=1000&linger=1");
+        ck_assert_int_eq(code == CURLE_OK, i == 0);
+        pthread_mutex_lock(&hf_streaming.mutex);
+        ck_assert_int_eq(hf_streaming.freed, i + 1);
+        pthread_mutex_unlock(&hf_streaming.mutex);
+    }
+    hf_streaming_stop();
+}
+END_TEST
+
 START_TEST(a_client_without_chunks_sees_an_answer_break_off_too)
 {
     int64_t bytes;
@@ -158,7 +176,7 @@ START_TEST(a_producer_that_stands_still_is_given_up)
 {
     struct hf_flow flow = {0};
     hf_streaming.config = hf_small_server_config();
-    hf_streaming.config.request_timeout_ms = 1000;
+    hf_streaming.config.request_timeout_ms = HF_SMALL_SERVER_BRIEF_MS;
     hf_streaming_start();
     ck_assert_int_ne(hf_flow_download(&flow, "/archive?bytes=10000000&wait=1000000"), CURLE_OK);
     ck_assert_int_lt(flow.bytes, 10000000);
@@ -173,4 +191,5 @@ HF_TEST_MAIN("server_downloads", a_large_answer_comes_whole_with_its_trailer, a_
              small_and_empty_archives_leave_the_connection_usable, head_sends_the_head_alone_and_runs_no_producer,
              a_refused_archive_is_a_problem_and_frees_its_producer, a_client_that_leaves_ends_the_producer,
              a_client_that_reads_nothing_ends_the_producer, an_answer_whose_producer_fails_cannot_be_taken_for_whole,
-             a_client_without_chunks_sees_an_answer_break_off_too, a_producer_that_stands_still_is_given_up);
+             an_answer_ends_when_its_producer_is_gone, a_client_without_chunks_sees_an_answer_break_off_too,
+             a_producer_that_stands_still_is_given_up);

@@ -22,6 +22,8 @@ struct hf_small_server; /* opaque */
 
 /* Settings that suit tests: loopback, port 0, 2 loops, 2 workers, 2 tasks, bodies up to 100,000 bytes. */
 struct hf_config hf_small_server_config(void);
+/* A time for requests that a test can wait for; what has to begin within it does, also on a busy machine. */
+#define HF_SMALL_SERVER_BRIEF_MS 4000
 
 /* Starts it; a failure fails the test. tokens_file may be NULL. config is borrowed until stop. */
 struct hf_small_server *hf_small_server_start(const struct hf_config *config, const char *tokens_file);

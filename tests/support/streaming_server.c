@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #define PIECE_BYTES (60 * 1000) /* divides nothing evenly */
+#define LINGER_US   200000
 
 static struct hf_auth *auth;
 
@@ -19,6 +20,7 @@ struct hf_streaming hf_streaming = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed
 /* One archive under way. */
 struct producer {
     int64_t bytes, fail_at, wait_at; /* -1: never */
+    bool lingers;                    /* before it is gone */
     struct hf_hasher *hasher;
     char digest[HF_HASH_LABEL];
 };
@@ -112,6 +114,8 @@ static void free_producer(void *context)
 {
     struct producer *p = context;
     hf_hasher_free(p->hasher);
+    if (p->lingers)
+        usleep(LINGER_US);
     free(p);
     count(&hf_streaming.freed);
 }
@@ -128,6 +132,7 @@ static enum hf_verdict archive(struct hf_request *request, struct hf_reply *repl
     p->bytes = number(request, "bytes", 0);
     p->fail_at = number(request, "fail", -1);
     p->wait_at = number(request, "wait", -1);
+    p->lingers = hf_request_query(request, "linger") != NULL;
     p->hasher = hf_hasher_new();
     reply->status = 200;
     reply->content_type = "application/octet-stream";
@@ -206,7 +211,8 @@ static enum hf_verdict slow_get(struct hf_request *request, struct hf_reply *rep
 }
 
 static const struct hf_route routes[] = {
-    {HF_GET, "/archive", archive, HF_ROLE_VIEWER, HF_BODY_NONE, HF_ON_TRANSFER, "archive", "bytes fail wait refuse"},
+    {HF_GET, "/archive", archive, HF_ROLE_VIEWER, HF_BODY_NONE, HF_ON_TRANSFER, "archive",
+     "bytes fail wait linger refuse"},
     {HF_POST, "/import", import, HF_ROLE_OPERATOR, HF_BODY_STREAM, HF_ON_TRANSFER, "import", "refuse wait linger"},
     {HF_GET, "/open", open_get, HF_ROLE_NONE, HF_BODY_NONE, HF_ON_LOOP, "open", NULL},
     {HF_GET, "/slow", slow_get, HF_ROLE_NONE, HF_BODY_NONE, HF_ON_WORKER, "slow", NULL},

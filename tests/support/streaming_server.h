@@ -1,4 +1,4 @@
-/* An HTTP server whose handlers stand in for archives: GET /archive?bytes=&fail=&wait=&refuse= and POST
+/* An HTTP server whose handlers stand in for archives: GET /archive?bytes=&fail=&wait=&linger=&refuse= and POST
  * /import?refuse=&wait=&linger=, of any length, with a gate to hold them at; and /open, /slow and /worker, which are
  * ordinary. Every helper fails the test that calls it. */
 #ifndef HF_TESTS_STREAMING_SERVER_H
