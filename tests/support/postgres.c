@@ -18,12 +18,17 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
 #define ANSWER_ATTEMPTS 1200 /* of 50 ms */
+#define START_ATTEMPTS  120  /* of 500 ms */
 #define GUARD_ATTEMPTS  100
+#define PORT_FIRST      10000
+#define PORT_COUNT      20000
+#define PORT_ATTEMPTS   1000
 #define PROCESSES_MAX   512
 
 struct hf_test_postgres {
@@ -49,10 +54,11 @@ static void become_postgres(void);
 static void make_directory(struct hf_test_postgres *server);
 static void start_guard(struct hf_test_postgres *server);
 static _Noreturn void guard(int pipe_end, const char *directory);
-static void start_postmaster(struct hf_test_postgres *server);
+static bool start_postmaster(struct hf_test_postgres *server);
 static void end_postmaster(struct hf_test_postgres *server, int number);
 static void set_pid(struct hf_test_postgres *server, pid_t pid);
-static void await_answer(struct hf_test_postgres *server);
+static bool await_answer(struct hf_test_postgres *server);
+static _Noreturn void die_with_log(const struct hf_test_postgres *server);
 static char *run(const char *const argv[], bool as_postgres, int *status_out);
 static int children_of(pid_t parent, pid_t out[PROCESSES_MAX]);
 static void signal_all(pid_t postmaster, int number);
@@ -68,7 +74,8 @@ struct hf_test_postgres *hf_test_postgres_start(void)
     server->url = hf_format("postgresql://holdfast:%s@127.0.0.1:%d/postgres", server->password, server->port);
     make_directory(server);
     start_guard(server);
-    start_postmaster(server);
+    if (!start_postmaster(server))
+        die_with_log(server);
     if (!started)
         atexit(free_started);
     server->next = started;
@@ -94,7 +101,13 @@ void hf_test_postgres_kill(struct hf_test_postgres *server)
 void hf_test_postgres_start_again(struct hf_test_postgres *server)
 {
     HF_ASSERT(!server->pid);
-    start_postmaster(server);
+    /* What is left of a killed one holds its shared memory for a moment: tried until it is gone. */
+    for (int attempt = 0; attempt < START_ATTEMPTS; attempt++) {
+        if (start_postmaster(server))
+            return;
+        poll(NULL, 0, 500);
+    }
+    die_with_log(server);
 }
 
 void hf_test_postgres_pause(struct hf_test_postgres *server)
@@ -191,15 +204,23 @@ static char *find_binaries(void)
     return path;
 }
 
+/* Below those that the kernel gives to clients and to whoever asks for any: nobody takes it before PostgreSQL does, or
+ * while it is away. */
 static int free_port(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-    HF_AUTO(close) int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (probe < 0 || bind(probe, (struct sockaddr *)&address, sizeof(address)) != 0 ||
-        getsockname(probe, (struct sockaddr *)&address, &length) != 0)
-        die("no free port");
-    return ntohs(address.sin_port);
+    for (int attempt = 0; attempt < PORT_ATTEMPTS; attempt++) {
+        uint16_t number;
+        if (getrandom(&number, sizeof(number), 0) != (ssize_t)sizeof(number))
+            break;
+        int port = PORT_FIRST + number % PORT_COUNT;
+        struct sockaddr_in address = {.sin_family = AF_INET,
+                                      .sin_port = htons((uint16_t)port),
+                                      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+        HF_AUTO(close) int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (probe >= 0 && bind(probe, (struct sockaddr *)&address, sizeof(address)) == 0)
+            return port;
+    }
+    die("no free port");
 }
 
 /* PostgreSQL refuses to run as root. */
@@ -280,7 +301,8 @@ static _Noreturn void guard(int pipe_end, const char *directory)
     _exit(0);
 }
 
-static void start_postmaster(struct hf_test_postgres *server)
+/* False: it ended by itself. */
+static bool start_postmaster(struct hf_test_postgres *server)
 {
     HF_AUTO(free) char *postgres = hf_format("%s/postgres", server->binaries);
     HF_AUTO(free) char *data = hf_format("%s/data", server->directory);
@@ -304,7 +326,10 @@ static void start_postmaster(struct hf_test_postgres *server)
         _exit(127);
     }
     set_pid(server, pid);
-    await_answer(server);
+    if (await_answer(server))
+        return true;
+    set_pid(server, 0);
+    return false;
 }
 
 static void end_postmaster(struct hf_test_postgres *server, int number)
@@ -321,7 +346,8 @@ static void set_pid(struct hf_test_postgres *server, pid_t pid)
         die("the guard is gone");
 }
 
-static void await_answer(struct hf_test_postgres *server)
+/* False: it ended by itself. */
+static bool await_answer(struct hf_test_postgres *server)
 {
     HF_AUTO(free) char *probe = hf_format("%s/pg_isready", server->binaries);
     HF_AUTO(free) char *port = hf_format("%d", server->port);
@@ -330,16 +356,20 @@ static void await_answer(struct hf_test_postgres *server)
         int status;
         free(run(argv, false, &status));
         if (status == 0)
-            return;
-        if (waitpid(server->pid, NULL, WNOHANG) == server->pid) {
-            HF_AUTO(free) char *log = hf_format("cat %s/log >&2", server->directory);
-            if (system(log) != 0)
-                fprintf(stderr, "no log\n");
-            die("did not start");
-        }
+            return true;
+        if (waitpid(server->pid, NULL, WNOHANG) == server->pid)
+            return false;
         poll(NULL, 0, 50);
     }
     die("does not answer");
+}
+
+static _Noreturn void die_with_log(const struct hf_test_postgres *server)
+{
+    HF_AUTO(free) char *log = hf_format("cat %s/log >&2", server->directory);
+    if (system(log) != 0)
+        fprintf(stderr, "no log\n");
+    die("did not start");
 }
 
 /* Runs a program to its end; returns what it wrote (owns). */

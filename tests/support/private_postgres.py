@@ -1,8 +1,10 @@
 """A PostgreSQL server of our own for tests and benchmarks, and ending what was started."""
+import contextlib
 import glob
 import os
 import pathlib
 import pwd
+import random
 import secrets
 import signal
 import socket
@@ -69,9 +71,14 @@ class Postgres:
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Below those that the kernel gives to clients and to whoever asks for any: nobody takes it before PostgreSQL does,
+    or while it is away."""
+    for _ in range(1000):
+        port = random.randrange(10000, 30000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise SystemExit("no free port")
 
 
 def session_members(session):
