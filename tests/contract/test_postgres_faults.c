@@ -6,17 +6,19 @@
 
 #include <string.h>
 
-/* Bound of a call to a server that does not answer. Calls to one that does take far less, also on a busy machine. */
-#define SHORT_MS 1500
+/* Bounds of a call: to a server that does not answer, which a test waits for, and to one that does. Calls to one that
+ * does take less than either, also on a busy machine. */
+#define SHORT_MS 4000
+#define LONG_MS  30000
 
 static struct hf_test_postgres *server;
 static struct hf_test_store test;
 
-static void open_on_own_server(bool claim)
+static void open_on_own_server(bool claim, int64_t timeout_ms)
 {
     server = hf_test_postgres_start();
     test = (struct hf_test_store){.engine = HF_TEST_POSTGRES, .url = hf_test_postgres_new_database(server)};
-    test.options = (struct hf_store_options){.database_url = test.url, .timeout_ms = SHORT_MS, .claim = claim};
+    test.options = (struct hf_store_options){.database_url = test.url, .timeout_ms = timeout_ms, .claim = claim};
     hf_test_store_open(&test);
     hf_test_store_add_system(&test);
 }
@@ -65,7 +67,7 @@ static void expect_broken(struct hf_session *session)
 START_TEST(stopped_server_is_down_until_it_is_back)
 {
     struct hf_error err;
-    open_on_own_server(true);
+    open_on_own_server(true, LONG_MS);
     write_one(0, 4);
     hf_test_postgres_stop(server);
     HF_TEST_OK(hf_session_begin(test.write, &err));
@@ -91,7 +93,7 @@ END_TEST
 START_TEST(committed_rows_survive_the_death_of_the_server)
 {
     struct hf_error err;
-    open_on_own_server(true);
+    open_on_own_server(true, LONG_MS);
     const struct hf_state_row row = hf_test_state(1, 1, 1, 0, "{}", 2);
     hf_test_store_commit(&test, &row, 1);
     HF_TEST_OK(hf_session_begin(test.write, &err));
@@ -116,7 +118,7 @@ END_TEST
 START_TEST(hanging_server_ends_a_statement_by_the_deadline)
 {
     struct hf_error err;
-    open_on_own_server(true);
+    open_on_own_server(true, SHORT_MS);
     HF_TEST_OK(hf_session_begin(test.write, &err));
     HF_TEST_OK(advance(test.write, 0, 1, &err));
     hf_test_postgres_pause(server);
@@ -139,7 +141,7 @@ END_TEST
 START_TEST(hanging_server_leaves_the_outcome_of_a_commit_open)
 {
     struct hf_error err;
-    open_on_own_server(true);
+    open_on_own_server(true, SHORT_MS);
     HF_TEST_OK(hf_session_begin(test.write, &err));
     HF_TEST_OK(advance(test.write, 0, 7, &err));
     hf_test_postgres_pause(server);
@@ -164,7 +166,7 @@ START_TEST(hanging_server_leaves_the_outcome_of_a_lone_write_open)
     struct hf_error err;
     int64_t sequence, batch;
     bool found;
-    open_on_own_server(true);
+    open_on_own_server(true, SHORT_MS);
     hf_test_postgres_pause(server);
     HF_TEST_FAILS(HF_OUTCOME_UNKNOWN, advance(test.write, 0, 7, &err));
     HF_TEST_FAILS(HF_STORE_DOWN, hf_systems_outcome(test.read, HF_TEST_SYSTEM, &sequence, &batch, &found, &err));
@@ -181,7 +183,7 @@ END_TEST
 START_TEST(session_ended_by_an_administrator_is_reset)
 {
     struct hf_error err;
-    open_on_own_server(true);
+    open_on_own_server(true, LONG_MS);
     HF_TEST_OK(hf_session_begin(test.write, &err));
     HF_TEST_OK(advance(test.write, 0, 7, &err));
     HF_TEST_OK(hf_session_begin(test.read, &err));
@@ -200,7 +202,7 @@ END_TEST
 START_TEST(lock_held_by_another_session_ends_by_the_deadline)
 {
     struct hf_error err;
-    open_on_own_server(false);
+    open_on_own_server(false, SHORT_MS);
     struct hf_session *other = NULL;
     HF_TEST_OK(hf_session_open(&other, test.store, HF_SESSION_WRITE, &err));
     HF_TEST_OK(hf_session_begin(test.write, &err));
@@ -219,7 +221,7 @@ END_TEST
 START_TEST(second_server_on_the_database_is_refused)
 {
     struct hf_error err;
-    open_on_own_server(true);
+    open_on_own_server(true, LONG_MS);
     struct hf_test_store second = {.engine = HF_TEST_POSTGRES, .options = test.options};
     HF_TEST_OK(hf_store_open(&second.store, &second.options, NULL, &err));
     HF_TEST_FAILS(HF_CONFLICT, hf_session_open(&second.write, second.store, HF_SESSION_WRITE, &err));
@@ -235,7 +237,7 @@ END_TEST
 
 START_TEST(claims_of_two_databases_do_not_meet)
 {
-    open_on_own_server(true);
+    open_on_own_server(true, LONG_MS);
     HF_AUTO(free) char *url = hf_test_postgres_new_database(server);
     struct hf_test_store second = {.engine = HF_TEST_POSTGRES, .options = test.options};
     second.options.database_url = url;
@@ -248,7 +250,7 @@ END_TEST
 START_TEST(claim_lost_to_another_server_stays_lost)
 {
     struct hf_error err;
-    open_on_own_server(true);
+    open_on_own_server(true, LONG_MS);
     struct hf_test_store second = {.engine = HF_TEST_POSTGRES, .options = test.options};
     HF_TEST_OK(hf_store_open(&second.store, &second.options, NULL, &err));
     free(hf_test_postgres_query(test.url, "SELECT pg_terminate_backend(pid, 10000) FROM pg_locks"
@@ -279,7 +281,7 @@ START_TEST(what_the_server_reports_has_its_code)
         {"22012", HF_INTERNAL, false},
     };
     struct hf_error err;
-    open_on_own_server(true);
+    open_on_own_server(true, LONG_MS);
     for (size_t i = 0; i < sizeof(reports) / sizeof(reports[0]); i++) {
         HF_AUTO(free)
         char *sql = hf_format(
@@ -303,7 +305,7 @@ END_TEST
 START_TEST(commit_that_the_server_refuses_is_undone)
 {
     struct hf_error err;
-    open_on_own_server(true);
+    open_on_own_server(true, LONG_MS);
     hf_test_store_alter(&test, "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
                                " 'as told' USING ERRCODE = '40001'; END $$; CREATE CONSTRAINT TRIGGER fail AFTER UPDATE"
                                " ON systems DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fail()");
@@ -323,7 +325,7 @@ static void expect_no_secret(const char *url, const char *secret, enum hf_code c
 {
     struct hf_error err;
     struct hf_store *store = NULL;
-    const struct hf_store_options options = {.database_url = url, .timeout_ms = 5 * SHORT_MS};
+    const struct hf_store_options options = {.database_url = url, .timeout_ms = LONG_MS};
     HF_TEST_FAILS(code, hf_store_open(&store, &options, NULL, &err));
     ck_assert_msg(!strstr(err.text, secret), "%s", err.text);
 }
@@ -331,7 +333,7 @@ static void expect_no_secret(const char *url, const char *secret, enum hf_code c
 START_TEST(password_is_in_no_error)
 {
     struct hf_error err;
-    open_on_own_server(false);
+    open_on_own_server(false, LONG_MS);
     const char *port = strstr(test.url, "@127.0.0.1:") + strlen("@127.0.0.1:");
     HF_AUTO(free) char *wrong = hf_format("postgresql://holdfast:geheim@127.0.0.1:%s", port);
     expect_no_secret(wrong, "geheim", HF_STORE_DOWN);
