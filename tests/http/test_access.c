@@ -4,7 +4,6 @@
 #include "core/auto.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "tests/support/check_main.h"
 #include "tests/support/temp.h"
@@ -245,15 +244,12 @@ START_TEST(a_token_made_while_the_server_runs_is_known_soon)
     HF_AUTO(free) char *token = make_token(file, "agent", NULL, NULL);
     HF_AUTO(free) char *header = hf_format("Authorization: Bearer %s", token);
     long status = 0;
-    for (int i = 0; i < 600 && status != 201; i++) {
+    for (int naps = 0; status != 201; hf_api_nap(&naps)) {
         struct hf_answer answer;
         ck_assert(hf_client_call(g.t.client, "PUT", STATE, "1", header, &answer));
         status = answer.status;
         hf_answer_done(&answer);
-        if (status != 201)
-            usleep(100000);
     }
-    ck_assert_int_eq(status, 201);
     stop(&g);
 }
 END_TEST

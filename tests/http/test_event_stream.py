@@ -406,7 +406,7 @@ def slow(checks, binary):
         put_state(client, "alpha", "one", {"n": 1})
         server.stop()
         make_backlog(data, database)
-        server, client = start(binary, data, database, "--request-timeout", "1000")
+        server, client = start(binary, data, database, "--request-timeout", "5000")
         before = server.memory_kib()
         sleeper = Stream(server, last_id=0, receive_bytes=4096).open()
         quick = Stream(server, last_id=0).open()

@@ -88,8 +88,11 @@ START_TEST(a_fork_of_now_is_the_same_system_under_another_name)
     expect_state(&t, FORK "/components/a/state", "{\"a\":2}");
     expect_state(&t, FORK "/components/gone/state", NULL);
 
-    hf_api_call(&t, 200, "GET", FORK "/events", NULL);
-    const json_t *event = json_array_get(json_object_get(t.json, "events"), 0);
+    const json_t *event = NULL;
+    for (int naps = 0; !event; hf_api_nap(&naps)) { /* events are written soon after */
+        hf_api_call(&t, 200, "GET", FORK "/events", NULL);
+        event = json_array_get(json_object_get(t.json, "events"), 0);
+    }
     ck_assert_str_eq(hf_json_str(event, "type"), "system.created");
     ck_assert_str_eq(hf_json_str(json_object_get(event, "data"), "from"), "default");
     hf_api_stop(&t);

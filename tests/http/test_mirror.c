@@ -41,14 +41,12 @@ START_TEST(the_status_tells_that_the_mirror_is_even)
     hf_api_call(&t, 201, "POST", "/v1/systems/fleet/snapshots", "{\"kind\":\"full\"}");
     HF_AUTO(free)
     char *copy = hf_format("%s/full/fleet/%s.snapshot", directory, hf_json_str(t.json, "id"));
-    for (int try = 0; try < 1000 && access(copy, F_OK) != 0; try++)
-        usleep(10000);
-    ck_assert_int_eq(access(copy, F_OK), 0);
+    int naps = 0;
+    while (access(copy, F_OK) != 0)
+        hf_api_nap(&naps);
     const json_t *mirror = read_mirror();
-    for (int try = 0;
-         try < 1000 && (json_is_null(json_object_get(mirror, "caughtUpAt")) || hf_json_int(mirror, "pendingFiles"));
-         try++) {
-        usleep(10000);
+    while (json_is_null(json_object_get(mirror, "caughtUpAt")) || hf_json_int(mirror, "pendingFiles")) {
+        hf_api_nap(&naps);
         mirror = read_mirror();
     }
     ck_assert_str_eq(hf_json_str(mirror, "status"), "up");

@@ -115,7 +115,7 @@ END_TEST
 /* The server is known to stop when an open connection is told so. */
 static void await_stopping(struct hf_api_test *t)
 {
-    for (int i = 0; i < 600; i++) {
+    for (int naps = 0;; hf_api_nap(&naps)) {
         struct hf_answer answer;
         bool answered = hf_client_call(t->client, "GET", "/readyz", NULL, NULL, &answer);
         bool stopping = answered && answer.status == 503;
@@ -124,9 +124,7 @@ static void await_stopping(struct hf_api_test *t)
         hf_answer_done(&answer);
         if (stopping || !answered)
             return;
-        usleep(50000);
     }
-    ck_abort_msg("the server does not stop");
 }
 
 START_TEST(a_second_signal_ends_a_stop_that_takes_long)
@@ -137,13 +135,10 @@ START_TEST(a_second_signal_ends_a_stop_that_takes_long)
     int fd = hf_raw_connect(hf_test_server_port(t.server)); /* an upload that does not end: the stop waits for it */
     hf_raw_send_text(fd, "PUT " STATE " HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{");
     bool held = false;
-    for (int i = 0; i < 600 && !held; i++) {
+    for (int naps = 0; !held; hf_api_nap(&naps)) {
         hf_api_call(&t, 200, "GET", "/metrics", NULL);
         held = strstr(t.answer.body, "\nholdfast_inflight_bytes 0\n") == NULL;
-        if (!held)
-            usleep(10000);
     }
-    ck_assert(held);
     ck_assert_int_eq(kill(hf_test_server_pid(t.server), SIGTERM), 0);
     await_stopping(&t);
     ck_assert_int_eq(hf_test_server_stop(t.server), 130);
@@ -173,7 +168,7 @@ START_TEST(a_database_that_is_away_is_said_and_comes_back)
     struct hf_test_postgres *postgres = hf_test_postgres_start();
     HF_AUTO(free) char *url = hf_test_postgres_new_database(postgres);
     HF_AUTO(free) char *setting = hf_format("DATABASE_URL=%s", url);
-    const char *const environment[] = {setting, "PERSISTENCE_STORE_TIMEOUT=1000", NULL};
+    const char *const environment[] = {setting, "PERSISTENCE_STORE_TIMEOUT=5000", NULL};
     const struct hf_test_server_options options = {.environment = environment};
     struct hf_api_test t;
     hf_api_start(&t, &options);
@@ -192,15 +187,12 @@ START_TEST(a_database_that_is_away_is_said_and_comes_back)
     ck_assert_str_eq(hf_json_str(json_object_get(t.json, "store"), "status"), "down");
     hf_test_postgres_start_again(postgres);
     long status = 0;
-    for (int i = 0; i < 600 && status != 200; i++) {
+    for (int naps = 0; status != 200; hf_api_nap(&naps)) {
         struct hf_answer answer;
         ck_assert(hf_client_call(t.client, "PUT", STATE, "3", "Content-Type: application/json", &answer));
         status = answer.status;
         hf_answer_done(&answer);
-        if (status != 200)
-            usleep(100000);
     }
-    ck_assert_int_eq(status, 200);
     hf_api_call(&t, 200, "GET", "/readyz", NULL);
     hf_api_stop(&t);
     hf_test_postgres_free(postgres);

@@ -265,13 +265,10 @@ START_TEST(past_the_memory_for_bodies_uploads_are_put_off)
     int fd = hf_raw_connect(hf_test_server_port(t.server)); /* holds its share until it ends */
     hf_raw_send_text(fd, "PUT " STATE " HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\n{");
     bool held = false;
-    for (int i = 0; i < 600 && !held; i++) {
+    for (int naps = 0; !held; hf_api_nap(&naps)) {
         hf_api_call(&t, 200, "GET", "/metrics", NULL);
         held = strstr(t.answer.body, "\nholdfast_inflight_bytes 0\n") == NULL;
-        if (!held)
-            usleep(10000);
     }
-    ck_assert(held);
     HF_AUTO(free) char *body = hf_alloc(50001);
     memset(body, ' ', 50000);
     body[0] = '1';
@@ -280,15 +277,12 @@ START_TEST(past_the_memory_for_bodies_uploads_are_put_off)
     ck_assert_str_eq(hf_api_header(&t, "Retry-After"), "1");
     close(fd);
     long status = 0;
-    for (int i = 0; i < 600 && status != 201; i++) {
+    for (int naps = 0; status != 201; hf_api_nap(&naps)) {
         struct hf_answer answer;
         ck_assert(hf_client_call(t.client, "PUT", STATE, body, "Content-Type: application/json", &answer));
         status = answer.status;
         hf_answer_done(&answer);
-        if (status != 201)
-            usleep(10000);
     }
-    ck_assert_int_eq(status, 201);
     hf_api_stop(&t);
 }
 END_TEST

@@ -90,7 +90,7 @@ END_TEST
 START_TEST(a_sender_that_stands_still_is_given_up)
 {
     hf_streaming.config = hf_small_server_config();
-    hf_streaming.config.request_timeout_ms = 1000;
+    hf_streaming.config.request_timeout_ms = HF_SMALL_SERVER_BRIEF_MS;
     hf_streaming_start();
     HF_AUTO(close) int fd = hf_streaming_send_head("POST /import HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\nabc");
     hf_streaming_await(&hf_streaming.received, 1);
@@ -119,7 +119,7 @@ END_TEST
 START_TEST(a_reader_that_stands_still_is_given_up)
 {
     hf_streaming.config = hf_small_server_config();
-    hf_streaming.config.request_timeout_ms = 1000;
+    hf_streaming.config.request_timeout_ms = HF_SMALL_SERVER_BRIEF_MS;
     hf_streaming_start();
     struct hf_flow flow = {.bytes_max = 8 * HF_FLOW_MIB};
     ck_assert_int_eq(hf_flow_upload(&flow, "/import?wait=1"), CURLE_OK);
@@ -136,7 +136,7 @@ END_TEST
 START_TEST(a_reader_that_has_all_may_take_longer_than_a_request)
 {
     hf_streaming.config = hf_small_server_config();
-    hf_streaming.config.request_timeout_ms = 1000;
+    hf_streaming.config.request_timeout_ms = HF_SMALL_SERVER_BRIEF_MS;
     hf_streaming.config.loops = 1;
     hf_streaming_start();
     int fd = hf_streaming_send_head("POST /import?linger=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");

@@ -101,11 +101,10 @@ START_TEST(a_full_worker_queue_is_answered_503)
     struct hf_client *client = hf_client_new(hf_small_server_port(server));
     struct hf_answer answer = {0};
     const struct hf_client_request request = {.path = "/v1/worker", .timeout_ms = 500};
-    for (int i = 0; i < 3 && answer.status != 503; i++) {
+    while (answer.status != 503) {
         hf_answer_done(&answer);
         hf_client_send(client, &request, &answer);
     }
-    ck_assert_int_eq(answer.status, 503);
     ck_assert_ptr_nonnull(strstr(answer.body, "\"overloaded\""));
     ck_assert_str_eq(hf_answer_header(&answer, "Retry-After"), "1");
     hf_answer_done(&answer);
@@ -141,7 +140,7 @@ END_TEST
 START_TEST(a_write_that_is_not_answered_in_time_has_an_unknown_outcome)
 {
     config = hf_small_server_config();
-    config.request_timeout_ms = 1000;
+    config.request_timeout_ms = HF_SMALL_SERVER_BRIEF_MS;
     start();
     HF_AUTO(close) int write = connection();
     HF_AUTO(close) int read = connection();
@@ -163,13 +162,13 @@ END_TEST
 START_TEST(a_job_that_no_worker_began_in_time_is_taken_back)
 {
     config = hf_small_server_config();
-    config.request_timeout_ms = 1000;
+    config.request_timeout_ms = HF_SMALL_SERVER_BRIEF_MS;
     config.workers = 1;
     start();
     HF_AUTO(close) int begun = connection();
-    HF_AUTO(close) int queued = connection();
     send_request(begun, "POST", "/v1/worker", "x");
     hf_small_server_await_gate(server, 1);
+    HF_AUTO(close) int queued = connection(); /* which does not stand idle meanwhile */
     send_request(queued, "POST", "/v1/worker", "x");
     expect_answer(begun, "\"code\":\"outcome_unknown\"");
     expect_answer(queued, "nothing was changed");
@@ -192,13 +191,13 @@ static void *stop_http(void *argument)
 START_TEST(a_task_may_take_longer_than_a_request)
 {
     config = hf_small_server_config();
-    config.request_timeout_ms = 1000;
+    config.request_timeout_ms = HF_SMALL_SERVER_BRIEF_MS;
     config.loops = 1;
     start();
     HF_AUTO(close) int task = connection();
-    HF_AUTO(close) int ordinary = connection();
     send_request(task, "POST", "/v1/task", "x");
     hf_small_server_await_gate(server, 1);
+    HF_AUTO(close) int ordinary = connection();
     for (int i = 0; i < 2; i++) {
         send_request(ordinary, "POST", "/v1/held", "x");
         expect_answer(ordinary, "\"code\":\"outcome_unknown\"");
@@ -215,7 +214,7 @@ START_TEST(tasks_that_wait_time_out_and_the_next_are_refused)
     enum { WAITING = 2 }; /* as many as fit */
     int waiting[WAITING];
     config = hf_small_server_config();
-    config.request_timeout_ms = 1000;
+    config.request_timeout_ms = HF_SMALL_SERVER_BRIEF_MS;
     config.tasks = 1;
     start();
     HF_AUTO(close) int begun = connection();

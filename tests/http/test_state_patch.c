@@ -378,8 +378,8 @@ static void *patch_own_member(void *context)
  * before its turn, changed nothing. */
 START_TEST(patches_that_wait_for_each_other_keep_no_other_request_waiting)
 {
-    static const char *const environment[] = {"HOLDFAST_FAULT=patch_before_save:sleep=400",
-                                              "PERSISTENCE_REQUEST_TIMEOUT=2000", "PERSISTENCE_WORKERS=4", NULL};
+    static const char *const environment[] = {"HOLDFAST_FAULT=patch_before_save:sleep=1000",
+                                              "PERSISTENCE_REQUEST_TIMEOUT=6000", "PERSISTENCE_WORKERS=4", NULL};
     const struct hf_test_server_options options = {.postgres = _i != 0, .environment = environment};
     static struct patcher patchers[CROWD];
     struct hf_api_test t;

@@ -4,8 +4,11 @@
 #include "tests/support/postgres.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #define HEADERS_MAX 24
+#define NAP_MS      10
+#define NAPS_MAX    6000
 
 void hf_api_start(struct hf_api_test *test, const struct hf_test_server_options *options)
 {
@@ -77,6 +80,12 @@ json_t *hf_api_refused(struct hf_api_test *test, int status, const char *code, c
 {
     hf_api_call(test, status, method, path, body);
     return hf_api_problem(test, code);
+}
+
+void hf_api_nap(int *naps)
+{
+    ck_assert_msg((*naps)++ < NAPS_MAX, "what the test waits for does not come");
+    usleep(NAP_MS * 1000);
 }
 
 json_t *hf_api_problem(struct hf_api_test *test, const char *code)

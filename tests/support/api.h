@@ -36,6 +36,10 @@ void hf_api_put_state(struct hf_api_test *test, const char *system_path, const c
 /* A call that must be refused with this problem code; returns the problem. */
 json_t *hf_api_refused(struct hf_api_test *test, int status, const char *code, const char *method, const char *path,
                        const char *body);
+/* For a loop around calls that waits for what the service does behind its answers: 10 ms. *naps is 0 at first. Fails
+ * the test after a minute of naps, which only a hang takes. */
+void hf_api_nap(int *naps);
+
 /* The last answer must be this problem. */
 json_t *hf_api_problem(struct hf_api_test *test, const char *code);
 

@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 
 #define ANSWER_BYTES_MAX   (512 * 1024 * 1024)
-#define TIMEOUT_DEFAULT_MS 30000
-#define RAW_DEADLINE_NS    (10 * HF_SECOND_NS)
+#define TIMEOUT_DEFAULT_MS 60000 /* bounds that only a hang reaches */
+#define RAW_DEADLINE_NS    (60 * HF_SECOND_NS)
 
 struct hf_client {
     CURL *curl;

@@ -30,7 +30,7 @@ struct hf_client_request {
     const void *body;           /* NULL: none */
     size_t body_bytes;
     bool chunked;    /* the body without Content-Length */
-    long timeout_ms; /* 0: 30 s */
+    long timeout_ms; /* 0: 60 s */
 };
 /* Sends and waits for the answer; out is set anew (owns: hf_answer_done). False: no answer (out->status is 0). */
 bool hf_client_send(struct hf_client *client, const struct hf_client_request *request, struct hf_answer *out);
@@ -43,7 +43,7 @@ bool hf_client_call(struct hf_client *client, const char *method, const char *pa
 int hf_raw_connect(int port);                             /* owns: close() */
 bool hf_raw_send(int fd, const void *data, size_t bytes); /* false: the other side closed */
 bool hf_raw_send_text(int fd, const char *text);
-/* Reads until the other side closes, or needle has come count times, or 10 s passed (fails the test only when
+/* Reads until the other side closes, or needle has come count times, or 60 s passed (fails the test only when
  * must_come). Owns: free(). */
 char *hf_raw_read(int fd, const char *needle, int count, bool must_come);
 
