@@ -434,3 +434,41 @@ test('a process that has nothing left to do takes its final backup, and is not k
     assert.match((await client.snapshotInfo()).label, /^final backup/);
   });
 });
+
+test('a component without methods is saved as it is, whatever its members are called, and comes back without what is newer', async () => {
+  const engine = { component: 'engine', kind: 7, dependsOn: 'fuel', rpm: 5 };
+  const known = { first: 1 };
+  const list = [1, 2];
+  const persistence = new SystemStatePersistence({ url: service.url, system: 'plain', logger: false });
+  for (const [name, component] of Object.entries({ engine, known, list })) {
+    persistence.registerComponent(name, component);
+  }
+  await persistence.initialize();
+  const backup = await persistence.saveFullBackup();
+  await withClient('plain', async (client) => {
+    assert.deepEqual((await client.load('engine')).value, engine);
+    assert.deepEqual((await client.load('list')).value, [1, 2]);
+  });
+  Object.assign(known, { first: 2, second: 2 });
+  list.push(3);
+  await persistence.restoreSystemState(backup.id);
+  assert.deepEqual([known, list], [{ first: 1 }, [1, 2]]);
+  await persistence.shutdown();
+
+  const later = { first: 0, sinceThen: 'a default of the newer program' };
+  const next = new SystemStatePersistence({ url: service.url, system: 'plain', logger: false });
+  next.registerComponent('known', later);
+  await next.initialize();
+  assert.deepEqual(later, { first: 1, sinceThen: 'a default of the newer program' });
+  await next.shutdown();
+});
+
+test('what hides its data is no component without getState and setState, and a description is known by its members', async () => {
+  const persistence = new SystemStatePersistence({ url: 'http://127.0.0.1:1', logger: false });
+  for (const hidden of [new Map([['a', 1]]), new Set(), new Date(), Buffer.from('x')]) {
+    await assert.rejects(persistence.registerComponent('hidden', hidden), { name: 'TypeError' });
+    await assert.rejects(persistence.registerComponent('hidden', { component: hidden }), { name: 'TypeError' });
+  }
+  await persistence.registerComponent('seen', { component: { step: 1 }, kind: 'agent', dependsOn: [] });
+  await persistence.registerComponent('seen', Object.assign(new Map(), { getState: () => 1, setState() {} }));
+});
