@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { timerMs } from './timer.js';
 
 /** Throws the signal's reason if it was aborted. */
 export function throwIfAborted(signal) {
@@ -46,6 +47,6 @@ export function sleep(ms, signal) {
     const timer = setTimeout(() => {
       forget();
       resolve();
-    }, ms);
+    }, timerMs(ms));
   });
 }

@@ -3,6 +3,7 @@ import { badAnswer } from './answers.js';
 import { HoldfastError } from './errors.js';
 import { parseEvents } from './sse.js';
 import { backoff } from './retry.js';
+import { timerMs } from './timer.js';
 
 const RECONNECT = { minMs: 500, maxMs: 15000 };
 
@@ -90,7 +91,7 @@ function watchStream(stream, { signal, idleTimeout = IDLE_MS }) {
   const forget = onAbort(signal, () => stop(abortReason(signal)));
   const timer = setTimeout(
     () => stop(new HoldfastError('timeout', `no sign of life for ${idleTimeout} ms`, { retryable: true })),
-    idleTimeout,
+    timerMs(idleTimeout),
   );
   return {
     alive: () => timer.refresh(),

@@ -2,6 +2,7 @@ import http from 'node:http';
 import https from 'node:https';
 import { abortReason, onAbort } from './abort.js';
 import { HoldfastError } from './errors.js';
+import { timerMs } from './timer.js';
 
 /** Failures from before the first byte could be sent. */
 const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
@@ -53,7 +54,7 @@ export function exchange(call) {
           }),
         );
         request.destroy();
-      }, call.timeoutMs);
+      }, timerMs(call.timeoutMs));
     }
     request.on('socket', (socket) => socket.setKeepAlive(true, PROBE_MS));
     request.on('error', (cause) => settle(reject, lost(call, cause)));

@@ -5,6 +5,7 @@ import { PendingStates } from './queue.js';
 import { backoff } from './retry.js';
 import { Schedule } from './schedule.js';
 import { encodeState } from './state.js';
+import { timerMs } from './timer.js';
 import { Waiting } from './waiting.js';
 import { within } from './within.js';
 
@@ -24,9 +25,6 @@ const POLICIES = ['block', 'drop-oldest', 'fail'];
 
 /** Milliseconds of a clock that nobody sets: set back, it would hold up all that waits for a time. */
 const now = () => performance.now();
-
-/** The most that a timer can wait. */
-const TIMER_MS_MAX = 2 ** 31 - 1;
 
 /**
  * Saves for a process that has better things to do: a bounded queue, one state a component. Rapid saves of a component
@@ -279,7 +277,7 @@ export class Saver extends EventEmitter {
     if (this.#sending.size >= this.#options.concurrency) return;
     const at = Math.max(this.#pausedUntil, this.#queue.nextAt(free));
     if (!Number.isFinite(at)) return;
-    this.#timer = setTimeout(() => this.#pump(), Math.min(TIMER_MS_MAX, Math.max(0, at - now())));
+    this.#timer = setTimeout(() => this.#pump(), timerMs(Math.max(0, at - now())));
     this.#holdProcess();
   }
 

@@ -1,3 +1,5 @@
+import { timerMs } from './timer.js';
+
 /** Calls back again and again for the states of components, and once more at the end. Never keeps a process alive. */
 export class Schedule {
   #jobs = new Set();
@@ -14,7 +16,7 @@ export class Schedule {
   add(intervalMs, component, produce) {
     if (!(intervalMs > 0)) throw new TypeError('the interval must be more than 0 ms');
     const job = { component, produce, running: null };
-    job.timer = setInterval(() => this.#run(job), intervalMs);
+    job.timer = setInterval(() => this.#run(job), timerMs(intervalMs));
     job.timer.unref();
     this.#jobs.add(job);
     return () => {

@@ -1,4 +1,5 @@
 import { abortReason, onAbort } from './abort.js';
+import { timerMs } from './timer.js';
 
 /** Those who wait for one thing, woken together. */
 export class Waiting {
@@ -24,7 +25,7 @@ export class Waiting {
       };
       const wake = () => finish(resolve);
       const forget = onAbort(signal, () => finish(reject, abortReason(signal)));
-      if (timeoutMs > 0) timer = setTimeout(() => finish(reject, tooLate()), timeoutMs);
+      if (timeoutMs > 0) timer = setTimeout(() => finish(reject, tooLate()), timerMs(timeoutMs));
       this.#wakers.add(wake);
     });
   }

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Holdfast, SystemStatePersistence } from '../src/index.js';
+import { Holdfast, Saver, SystemStatePersistence } from '../src/index.js';
+import { sleep } from '../src/abort.js';
 import { proxy, service } from './support/proxied.js';
 import { refusal } from './support/proxy.js';
 import { Service, collect, until } from './support/service.js';
@@ -471,4 +472,35 @@ test('what hides its data is no component without getState and setState, and a d
   }
   await persistence.registerComponent('seen', { component: { step: 1 }, kind: 'agent', dependsOn: [] });
   await persistence.registerComponent('seen', Object.assign(new Map(), { getState: () => 1, setState() {} }));
+});
+
+test('times that are longer than a timer of Node can wait do not come at once', async () => {
+  const long = 40 * 24 * 60 * 60 * 1000;
+  const overflows = [];
+  const listener = (warning) => warning.name === 'TimeoutOverflowWarning' && overflows.push(warning.message);
+  process.on('warning', listener);
+  try {
+    const run = newRun('patient', {
+      timeout: long,
+      incrementalSaveInterval: long,
+      heartbeatInterval: long,
+      statusInterval: long,
+      shutdownTimeout: long,
+    });
+    await run.persistence.initialize();
+    const { client } = run.persistence;
+    const saver = new Saver(client, { closeTimeoutMs: long });
+    saver.every(long, 'now-and-then', () => 1);
+    const events = client.events({ after: 0, idleTimeout: long });
+    await events.next();
+    await events.return();
+    await saver.flush({ timeoutMs: long });
+    await saver.close();
+    await assert.rejects(sleep(long, AbortSignal.timeout(1)), { name: 'TimeoutError' });
+    await run.persistence.shutdown();
+    await new Promise((resolve) => setImmediate(resolve)); // warnings come a tick later
+    assert.deepEqual(overflows, []);
+  } finally {
+    process.removeListener('warning', listener);
+  }
 });

@@ -1,3 +1,5 @@
+import { timerMs } from '../timer.js';
+
 const REFRESHED_AFTER_MS = 1000;
 
 /**
@@ -23,7 +25,7 @@ export class StatusCopy {
 
   /** Begins to ask every statusInterval; does not keep the process alive. */
   start() {
-    this.#timer = setInterval(() => this.refresh(), this.#settings.statusInterval);
+    this.#timer = setInterval(() => this.refresh(), timerMs(this.#settings.statusInterval));
     this.#timer.unref();
   }
 
