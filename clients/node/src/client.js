@@ -17,7 +17,7 @@ const DEFAULT_SYSTEM = 'default';
 const NO_TIMEOUT = 0;
 
 /**
- * One system of a holdfast service. Has no state but its connections: any number of calls may be under way.
+ * One system of a holdfast service. Any number of calls may be under way.
  *
  * Each call takes a `signal` to give up and a `timeout` (ms, of one attempt). Calls that may be done twice are sent
  * again when the connection is lost or the service answers 503; the others only when it is certain that nothing was
@@ -29,6 +29,15 @@ const NO_TIMEOUT = 0;
 export class Holdfast {
   #transport;
   #order = new Order();
+
+  /**
+   * That of the states which the process lives on: null until hydrate() or bringUp() gave them, or it is set. From then
+   * on it is sent with every write that names no other (`epoch`; null: none), so that what was done before somebody
+   * restored the system is refused (stale_epoch) and never undoes that. The way on is to hydrate again.
+   *
+   * @type {number | null}
+   */
+  epoch = null;
 
   /**
    * Connects to nothing yet.
@@ -88,12 +97,12 @@ export class Holdfast {
   /** The same for what encodeState() made. */
   saveEncoded(component, encoded, options = {}) {
     const path = this.#path('components', component, 'state');
-    return saveState(this.#transport, path, encoded, { ...options, order: this.#order.next() });
+    return saveState(this.#transport, path, encoded, this.#asWrite(options));
   }
 
   /** Saves the states of many components ({component, state, contentType, ifMatch}), all or none. */
   saveMany(items, options = {}) {
-    return saveStates(this.#transport, this.#path('states'), items, { ...options, order: this.#order.next() });
+    return saveStates(this.#transport, this.#path('states'), items, this.#asWrite(options));
   }
 
   /**
@@ -130,9 +139,10 @@ export class Holdfast {
     return this.#items(['components', component, 'versions'], 'versions', {}, options);
   }
 
-  async deleteComponent(component, { ifMatch, epoch, ...options } = {}) {
-    const headers = { 'If-Match': ifMatch, 'State-Epoch': epoch, 'State-Order': this.#order.next() };
-    await this.#send('DELETE', ['components', component], { headers, check: checkDone, ...options });
+  async deleteComponent(component, { ifMatch, ...options } = {}) {
+    const { epoch, order, ...rest } = this.#asWrite(options);
+    const headers = { 'If-Match': ifMatch, 'State-Epoch': epoch, 'State-Order': order };
+    await this.#send('DELETE', ['components', component], { headers, check: checkDone, ...rest });
   }
 
   // ---- snapshots ----
@@ -219,14 +229,14 @@ export class Holdfast {
     return this.#json('PUT', ['recoveries', recovery, 'components', component], { json, safe: true, ...options });
   }
 
-  /** Brings the system up from its present states, in dependency order (hydrate.js). */
-  hydrate(bringUp, options = {}) {
-    return hydrate(this, bringUp, options);
+  /** Brings the system up from its present states, in dependency order (hydrate.js), and takes its epoch over. */
+  async hydrate(bringUp, options = {}) {
+    return this.#takeEpoch(await hydrate(this, bringUp, options));
   }
 
-  /** Gives the states of a restore to their components and reports, wave by wave. */
-  bringUp(recovery, bringUp, options = {}) {
-    return bringUpWaves(this, recovery, bringUp, options);
+  /** Gives the states of a restore to their components and reports, wave by wave; takes its epoch over. */
+  async bringUp(recovery, bringUp, options = {}) {
+    return this.#takeEpoch(await bringUpWaves(this, recovery, bringUp, options));
   }
 
   /**
@@ -270,9 +280,13 @@ export class Holdfast {
     return this.#json('PUT', [], { json: settings, safe: true, ...options });
   }
 
-  /** Deletes the system with all its states, history and snapshots. */
-  async deleteSystem(options = {}) {
-    const call = { query: { confirm: this.system }, check: checkDone, timeout: NO_TIMEOUT, ...options };
+  /**
+   * Deletes the system with all its states, history and snapshots. `force`: also where what others share with it is
+   * damaged, and not every place that may have a copy could be searched.
+   */
+  async deleteSystem({ force, ...options } = {}) {
+    const query = { confirm: this.system, force };
+    const call = { query, check: checkDone, timeout: NO_TIMEOUT, ...options };
     await this.#send('DELETE', [], call);
   }
 
@@ -283,6 +297,16 @@ export class Holdfast {
   /** The events of the system as they happen, from now or after an id ({after}); see events.js. */
   events(options = {}) {
     return followEvents(this.#transport, this.system, options);
+  }
+
+  #asWrite({ epoch = this.epoch, ...options }) {
+    return { ...options, epoch, order: this.#order.next() };
+  }
+
+  /** Only when all was given: a process that did not come back must not write as one that did. */
+  #takeEpoch(result) {
+    this.epoch = result.recovery.epoch;
+    return result;
   }
 
   #recover(rest, json, { idempotencyKey, ...options }) {

@@ -76,8 +76,8 @@ export interface SaveOptions extends CallOptions {
   ifMatch?: string;
   /** Only if there is no state yet. */
   ifNoneMatch?: '*';
-  /** stale_epoch if the system was restored since. */
-  epoch?: number;
+  /** stale_epoch if the system was restored since; else that of the client; null: none. */
+  epoch?: number | null;
   /** The save becomes an event of this name. */
   event?: string;
   /** And an incremental snapshot is taken at once. */
@@ -371,6 +371,7 @@ export interface ServiceEvent {
 export interface EventsOptions {
   /** Begin after this id; 0: with the oldest kept. Left out: with the next. */
   after?: number;
+  /** This one alone; left out: all. */
   severity?: 'info' | 'warning' | 'error';
   /** Come again when nothing came for so long, in ms; 45000. */
   idleTimeout?: number;
@@ -391,6 +392,11 @@ export class Holdfast {
   static connect(url?: string, options?: HoldfastOptions): Promise<Holdfast>;
   readonly system: string;
   readonly url: string;
+  /**
+   * Of the states that hydrate() or bringUp() gave; null before. Sent with every write that names no other, so that
+   * none undoes a restore (stale_epoch): hydrate again then.
+   */
+  epoch: number | null;
   close(): void;
 
   register(component: string, registration?: Registration, options?: CallOptions): Promise<Component>;
@@ -398,7 +404,7 @@ export class Holdfast {
   saveEncoded(component: string, encoded: EncodedState, options?: SaveOptions): Promise<Receipt>;
   saveMany(
     items: BatchItem[],
-    options?: CallOptions & { idempotencyKey?: string; epoch?: number },
+    options?: CallOptions & { idempotencyKey?: string; epoch?: number | null },
   ): Promise<{ sequence: number; results: Receipt[] }>;
   load<T = any>(component: string, options?: LoadOptions): Promise<LoadedState<T>>;
   loadIfAny<T = any>(component: string, options?: LoadOptions): Promise<LoadedState<T> | null>;
@@ -406,7 +412,7 @@ export class Holdfast {
   component(component: string, options?: CallOptions): Promise<Component>;
   components(options?: PageOptions & { kind?: string; health?: string }): AsyncGenerator<Component, void>;
   history(component: string, options?: PageOptions): AsyncGenerator<Version, void>;
-  deleteComponent(component: string, options?: CallOptions & { ifMatch?: string; epoch?: number }): Promise<void>;
+  deleteComponent(component: string, options?: CallOptions & { ifMatch?: string; epoch?: number | null }): Promise<void>;
 
   snapshot(options?: CallOptions & { kind?: 'full' | 'incremental'; label?: string }): Promise<Snapshot>;
   snapshots(
@@ -447,7 +453,8 @@ export class Holdfast {
   systemInfo(options?: CallOptions): Promise<SystemInfo>;
   systemIfAny(options?: CallOptions): Promise<SystemInfo | null>;
   configure(settings?: SystemSettings, options?: CallOptions): Promise<SystemInfo>;
-  deleteSystem(options?: CallOptions): Promise<void>;
+  /** force: also where damaged states that others share with it could not be searched for everywhere. */
+  deleteSystem(options?: CallOptions & { force?: boolean }): Promise<void>;
   status(options?: CallOptions): Promise<SystemStatus>;
   events(options?: EventsOptions): AsyncGenerator<ServiceEvent, void>;
 }
@@ -470,7 +477,7 @@ export interface SaverOptions {
   closeTimeoutMs?: number;
   /** Save what is queued when the process has nothing left to do; true. process.exit() and signals end it without. */
   flushOnExit?: boolean;
-  /** Of the states that the process has; null: that of the first receipt. */
+  /** Of the states that the process has; else that of the client, and where it has none, that of the first receipt. */
   epoch?: number | null;
 }
 

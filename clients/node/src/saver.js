@@ -74,7 +74,7 @@ export class Saver extends EventEmitter {
     this.#options = { ...DEFAULTS, ...Object.fromEntries(given) };
     if (!POLICIES.includes(this.#options.policy)) throw new TypeError(`policy is one of ${POLICIES.join(', ')}`);
     this.#client = client;
-    this.#epoch = this.#options.epoch;
+    this.#epoch = this.#options.epoch ?? client.epoch ?? null;
     this.#queue = new PendingStates(this.#options.maxQueued, this.#options.maxQueuedBytes);
     this.#schedule = new Schedule(
       (component, state) => this.#accept(this.#makeEntry(component, state, {}), {}),

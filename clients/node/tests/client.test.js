@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import http from 'node:http';
 import { after, before, test } from 'node:test';
-import { Holdfast, HoldfastError } from '../src/index.js';
+import { Holdfast, HoldfastError, Saver } from '../src/index.js';
 import { Service, collect } from './support/service.js';
 
 let service;
@@ -147,6 +148,49 @@ test('a hydration gives the version of its plan, also when another one writes me
     if (name === 'first') await client.save('second', 2);
   });
   assert.deepEqual(seen, { first: 1, second: 1 });
+});
+
+test('what has hydrated never writes over a restore unseen, and goes on after it has hydrated again', async () => {
+  await fresh('fenced');
+  await client.save('agent', 1);
+  assert.equal(client.epoch, null);
+  const { id } = await client.snapshot();
+  await client.hydrate(() => 'restored');
+  assert.equal(client.epoch, 1);
+  await client.save('agent', 2);
+  const saver = new Saver(client);
+  const operator = new Holdfast(service.url, { system: 'fenced' });
+  await operator.restore({ snapshot: id });
+  const stale = { code: 'stale_epoch', epoch: 2 };
+  await assert.rejects(client.save('agent', 3), stale);
+  await assert.rejects(client.saveMany([{ component: 'agent', state: 3 }]), stale);
+  await assert.rejects(client.deleteComponent('agent'), stale);
+  await assert.rejects(saver.save('agent', 3), stale);
+  assert.equal((await client.load('agent')).value, 1);
+  await client.save('note', 3, { epoch: null });
+  await client.hydrate(() => 'restored');
+  assert.deepEqual([client.epoch, (await client.save('agent', 4)).epoch], [2, 2]);
+
+  const again = await client.restore({ snapshot: id });
+  await client.bringUp(again, () => 'restored');
+  assert.deepEqual([client.epoch, (await client.save('agent', 5)).epoch], [3, 3]);
+  await saver.close();
+  operator.close();
+});
+
+test('a system is deleted by force only when that is asked for', async () => {
+  const asked = [];
+  const server = http.createServer((request, response) => {
+    asked.push(request.url);
+    response.writeHead(204, { 'X-Request-Id': 'x' }).end();
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const other = new Holdfast(`http://127.0.0.1:${server.address().port}`, { system: 'damaged' });
+  await other.deleteSystem();
+  await other.deleteSystem({ force: true });
+  assert.deepEqual(asked, ['/v1/systems/damaged?confirm=damaged', '/v1/systems/damaged?confirm=damaged&force=true']);
+  other.close();
+  await new Promise((resolve) => server.close(resolve));
 });
 
 test('snapshots are listed, pinned, read back and restored by a plan', async () => {

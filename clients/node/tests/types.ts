@@ -14,6 +14,9 @@ for await (const event of client.events({ after: 0 })) {
 }
 await client.hydrate((component, loaded) => (loaded ? 'restored' : { status: 'fresh', detail: component }));
 await client.apply(await client.planRestore({ snapshot: 'latest' }), { force: true });
+const epoch: number | null = client.epoch;
+await client.save('agent', { step: epoch }, { epoch: null });
+await client.deleteSystem({ force: true });
 if (new HoldfastError('closed', '') instanceof Error) encodeState('x', 'text/plain').bytes.length.toFixed();
 
 const saver = new Saver(client, { policy: 'drop-oldest' });

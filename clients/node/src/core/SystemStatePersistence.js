@@ -162,6 +162,7 @@ export class SystemStatePersistence extends EventEmitter {
     const { epoch } = await this.#client.systemInfo();
     const states = await takeAllPresent(this.#client, this.#adapters);
     this.#saver.resume(epoch);
+    this.#client.epoch = epoch;
     for (const state of states) this.#saver.remember(state);
   }
 

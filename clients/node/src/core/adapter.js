@@ -16,7 +16,8 @@ export function adapterOf(definition, more = {}) {
   if (!target.getState && hidesItsData(target)) {
     throw new TypeError(`the data of a ${target.constructor.name} cannot be seen: it needs getState and setState`);
   }
-  const { dependsOn, kind, requiredPointers } = { ...(described ? definition : {}), ...more };
+  const told = described || target.getState ? definition : {}; // else its members are its state, whatever their names
+  const { dependsOn, kind, requiredPointers } = { ...told, ...more };
   const data = new OwnData(target);
   return {
     read: () => (target.getState ? target.getState() : data.read()),
