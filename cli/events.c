@@ -34,6 +34,13 @@ struct showing {
 static bool show_all(struct showing *showing, const char *after, struct holdfast_error *err);
 static bool show_last(struct showing *showing, const char *after, size_t most, struct holdfast_error *err);
 static bool show(struct showing *showing, const json_t *event);
+json_t *hf_events_after(struct hf_cli *cli, const char *after, size_t most, struct holdfast_error *err)
+{
+    HF_AUTO(json)
+    json_t *page = hf_cli_expect_list(hf_cli_get(cli, err, "events?limit=%zu&after=%s", most, after), "events", err);
+    return json_incref(json_object_get(page, "events"));
+}
+
 static json_t *reversed(const json_t *array);
 static bool end_badly(struct holdfast_error *err);
 static void reader_watch(struct reader *reader, struct holdfast *service);

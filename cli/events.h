@@ -8,6 +8,9 @@
 json_t *hf_events_last(struct hf_cli *cli, const char *after, const char *severity, size_t most,
                        struct holdfast_error *err);
 
+/* The first `most` events after an id, at most 1,000, oldest first: an array. Owns. */
+json_t *hf_events_after(struct hf_cli *cli, const char *after, size_t most, struct holdfast_error *err);
+
 void hf_event_write(const struct hf_pen *pen, const json_t *event);
 
 #endif

@@ -15,12 +15,15 @@
 
 #define INTERVAL_MIN_MS 100
 #define EVENTS_KEPT     12
+#define EVENTS_MAX      1000 /* of one look; the next takes up where it ended */
 
 struct watch {
     struct hf_cli *cli;
     int64_t interval_ms;
     json_t *events; /* the last ones */
     char last_id[24];
+    bool lines; /* each event is a line, so that none is left out */
+    bool whole; /* it was begun: from last_id on, all are wanted */
 };
 
 static bool read_interval(struct hf_cli *cli, int64_t *out);
@@ -34,10 +37,11 @@ static int ended(struct hf_cli *cli);
 
 int hf_run_watch(struct hf_cli *cli)
 {
-    struct watch watch = {.cli = cli, .events = json_array(), .last_id = "0"};
+    struct watch watch = {.cli = cli, .last_id = "0"};
     const char *term = getenv("TERM");
     if (!read_interval(cli, &watch.interval_ms))
         return HF_EXIT_USAGE;
+    watch.events = json_array();
     bool screen = cli->out.terminal && !cli->json && term && *term && strcmp(term, "dumb") != 0;
     int status = screen ? watch_screen(&watch) : watch_lines(&watch);
     json_decref(watch.events);
@@ -78,6 +82,7 @@ static int watch_lines(struct watch *watch)
 {
     struct hf_cli *cli = watch->cli;
     struct holdfast_error err;
+    watch->lines = !cli->json;
     do {
         json_t *fresh = NULL;
         HF_AUTO(json) json_t *status = look(watch, &fresh, &err);
@@ -114,7 +119,9 @@ static json_t *look(struct watch *watch, json_t **fresh, struct holdfast_error *
     json_t *event;
     if (!status || !*hf_field_text(status, "system"))
         return status;
-    *fresh = hf_events_last(cli, watch->last_id, NULL, EVENTS_KEPT, &ignored);
+    *fresh = watch->whole ? hf_events_after(cli, watch->last_id, EVENTS_MAX, &ignored)
+                          : hf_events_last(cli, watch->last_id, NULL, EVENTS_KEPT, &ignored);
+    watch->whole = watch->lines && *fresh;
     json_array_foreach(*fresh, i, event)
     {
         snprintf(watch->last_id, sizeof(watch->last_id), "%" PRId64, hf_field_int(event, "id"));
