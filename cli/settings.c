@@ -17,7 +17,7 @@ static bool read_file(const char *path, bool optional, char **text_out, bool *op
 static bool apply_file(const struct hf_options *options, struct hf_settings *out, struct hf_error *err);
 static bool apply_config(const char *path, const char *text, bool open_to_others, struct hf_settings *out,
                          struct hf_error *err);
-static bool apply_environment(struct hf_settings *out, struct hf_error *err);
+static void apply_environment(struct hf_settings *out);
 static bool apply_flags(const struct hf_options *options, struct hf_settings *out, struct hf_error *err);
 static bool apply_colour(const struct hf_options *options, struct hf_settings *out, struct hf_error *err);
 static bool read_token(const char *path, struct hf_settings *out, struct hf_error *err);
@@ -25,13 +25,18 @@ static bool check(const struct hf_settings *settings, struct hf_error *err);
 static char *find_config(void);
 static const char *told(const char *name);
 static void set(char **slot, const char *value);
+static void set_token(struct hf_settings *out, const char *token, const char *file);
 
 bool hf_settings_read(const struct hf_options *options, struct hf_settings *out, struct hf_error *err)
 {
     *out = (struct hf_settings){.colour = HF_COLOUR_AUTO};
     if (options->command->offline)
         return apply_colour(options, out, err);
-    if (!apply_file(options, out, err) || !apply_environment(out, err) || !apply_flags(options, out, err))
+    if (!apply_file(options, out, err))
+        return false;
+    apply_environment(out);
+    /* Only the file that counts is read: one that another place wins over may be gone. */
+    if (!apply_flags(options, out, err) || (out->token_file && !read_token(out->token_file, out, err)))
         return false;
     out->system_told = out->system != NULL;
     if (!out->url)
@@ -48,6 +53,7 @@ void hf_settings_done(struct hf_settings *settings)
     if (settings->token)
         explicit_bzero(settings->token, strlen(settings->token));
     free(settings->token);
+    free(settings->token_file);
     free(settings->ca_file);
     *settings = (struct hf_settings){0};
 }
@@ -86,19 +92,19 @@ static bool apply_config(const char *path, const char *text, bool open_to_others
     set(&out->url, url);
     set(&out->system, system);
     set(&out->ca_file, ca_file);
-    set(&out->token, token);
-    return token || !token_file || read_token(token_file, out, err);
+    if (token || token_file)
+        set_token(out, token, token ? NULL : token_file);
+    return true;
 }
 
-static bool apply_environment(struct hf_settings *out, struct hf_error *err)
+static void apply_environment(struct hf_settings *out)
 {
     set(&out->url, told("HOLDFAST_URL"));
     set(&out->system, told("HOLDFAST_SYSTEM"));
     if (told("HOLDFAST_TOKEN"))
-        set(&out->token, told("HOLDFAST_TOKEN"));
+        set_token(out, told("HOLDFAST_TOKEN"), NULL);
     else if (told("HOLDFAST_TOKEN_FILE"))
-        return read_token(told("HOLDFAST_TOKEN_FILE"), out, err);
-    return true;
+        set_token(out, NULL, told("HOLDFAST_TOKEN_FILE"));
 }
 
 static bool apply_flags(const struct hf_options *options, struct hf_settings *out, struct hf_error *err)
@@ -112,7 +118,9 @@ static bool apply_flags(const struct hf_options *options, struct hf_settings *ou
     if (timeout &&
         (!hf_span_parse(timeout, &out->timeout_ms) || out->timeout_ms == 0 || out->timeout_ms > TIMEOUT_MAX_MS))
         return hf_error_set(err, HF_CONFIG, "--timeout must be a time from 1s to 24h, as 30s or 5m");
-    return !token_file || read_token(token_file, out, err);
+    if (token_file)
+        set_token(out, NULL, token_file);
+    return true;
 }
 
 static bool apply_colour(const struct hf_options *options, struct hf_settings *out, struct hf_error *err)
@@ -211,4 +219,13 @@ static void set(char **slot, const char *value)
         return;
     free(*slot);
     *slot = hf_strdup(value);
+}
+
+/* One of the two; it takes the place of what was set before. */
+static void set_token(struct hf_settings *out, const char *token, const char *file)
+{
+    free(out->token);
+    free(out->token_file);
+    out->token = token ? hf_strdup(token) : NULL;
+    out->token_file = file ? hf_strdup(file) : NULL;
 }

@@ -12,6 +12,7 @@ struct hf_settings {
     char *url;        /* never NULL */
     char *system;     /* never NULL */
     char *token;      /* NULL: none. Never printed */
+    char *token_file; /* where it was read; NULL: nowhere */
     char *ca_file;    /* NULL: the machine's certificates */
     bool system_told; /* not the default */
     enum hf_colour colour;
