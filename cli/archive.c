@@ -166,8 +166,7 @@ static int open_input(struct hf_cli *cli, const char *path, struct transfer *tra
     struct stat status;
     transfer->fd = strcmp(path, "-") == 0 ? STDIN_FILENO : hf_interrupt_open_input(path);
     if (transfer->fd < 0 || fstat(transfer->fd, &status) != 0)
-        return hf_cli_failed(cli, errno == ENOENT ? HF_EXIT_NOT_FOUND : HF_EXIT_FAILED, "cannot read %s: %s", path,
-                             strerror(errno));
+        return hf_cli_failed(cli, HF_EXIT_FAILED, "cannot read %s: %s", path, strerror(errno));
     if (S_ISDIR(status.st_mode))
         return hf_cli_failed(cli, HF_EXIT_FAILED, "%s is a directory; an archive is a file", path);
     if (S_ISREG(status.st_mode) && transfer->fd != STDIN_FILENO)

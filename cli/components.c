@@ -16,6 +16,9 @@ int hf_run_components(struct hf_cli *cli)
     const char *kind = hf_option_text(&cli->options, "kind"), *health = hf_option_text(&cli->options, "health");
     if (!hf_limit_read(cli, 0, &most))
         return HF_EXIT_USAGE;
+    if (health && strcmp(health, "healthy") != 0 && strcmp(health, "stale") != 0 && strcmp(health, "failed") != 0 &&
+        strcmp(health, "unknown") != 0)
+        return hf_cli_usage(cli, "--health must be healthy, stale, failed or unknown");
     HF_AUTO(free) char *kind_escaped = hf_escape(kind ? kind : "");
     HF_AUTO(free) char *health_escaped = hf_escape(health ? health : "");
     HF_AUTO(free)

@@ -17,6 +17,7 @@ struct meaning {
 static const struct meaning meanings[] = {
     {"unreachable", HF_EXIT_UNREACHABLE, "is the service running there? --url or HOLDFAST_URL says where it is"},
     {"timed_out", HF_EXIT_UNREACHABLE, "--timeout allows for more"},
+    {"invalid_argument", HF_EXIT_USAGE, NULL}, /* refused here, before anything was sent */
     {"unauthorized", HF_EXIT_FORBIDDEN, "give a token with --token-file, HOLDFAST_TOKEN or the config file"},
     {"forbidden", HF_EXIT_FORBIDDEN, "it takes a token with another role or scope"},
     {"precondition_failed", HF_EXIT_CONFLICT, NULL},

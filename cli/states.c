@@ -181,8 +181,7 @@ static int read_input(struct hf_cli *cli, const char *path, struct hf_buf *out)
     bool from_stdin = strcmp(path, "-") == 0;
     HF_AUTO(close) int fd = from_stdin ? dup(STDIN_FILENO) : hf_interrupt_open_input(path);
     if (fd < 0)
-        return hf_cli_failed(cli, errno == ENOENT ? HF_EXIT_NOT_FOUND : HF_EXIT_FAILED, "cannot read %s: %s", path,
-                             strerror(errno));
+        return hf_cli_failed(cli, HF_EXIT_FAILED, "cannot read %s: %s", path, strerror(errno));
     for (;;) {
         char *room = hf_buf_reserve(out, PIECE_BYTES);
         if (!room)

@@ -64,6 +64,10 @@ def check_settings(checks, binary):
             ("a_wrong_timeout", ["--timeout", "soon", "status"], "as 30s or 5m"),
             ("a_wrong_url", ["--url", "ftp://x", "status"], "http://"),
             ("a_wrong_limit", ["snapshots", "-n", "-1"], "whole number"),
+            ("a_wrong_interval", ["watch", "--interval", "soon"], "--interval"),
+            ("a_wrong_health", ["components", "--health", "fine"], "--health"),
+            ("a_name_that_is_none", ["get", "no name"], "is no name"),
+            ("a_name_of_an_event_that_is_none", ["put", "agent", "/dev/null", "--event", "no name"], "is no name"),
             ("a_config_file_that_is_not_there", ["--config", "/nowhere/x", "status"], "/nowhere/x")):
         done = cli.run(*arguments)
         good = done.status == 2 and (said in done.err or name == "an_option_that_may_be_several")
@@ -89,6 +93,15 @@ def check_settings(checks, binary):
         token.chmod(0o600)
         ask({"url": fake.url}, environment={"HOLDFAST_TOKEN": "hft_env"}, arguments=["--token-file", token])
         checks.equal("a_flag_wins_over_the_environment", fake.asked[-1][2].get("Authorization"), "Bearer hft_file")
+        gone = {"url": fake.url, "tokenFile": str(cli.home / "gone")}
+        checks.equal("the_token_file_of_the_config_must_be_there", ask(gone).status, 2)
+        for name, environment, arguments, wanted in (
+                ("a_flag", {"HOLDFAST_TOKEN_FILE": str(cli.home / "gone")}, ["--token-file", token], "hft_file"),
+                ("a_variable", {"HOLDFAST_TOKEN": "hft_env"}, [], "hft_env"),
+                ("a_variable_with_a_file", {"HOLDFAST_TOKEN_FILE": str(token)}, [], "hft_file")):
+            done = ask(gone, environment=environment, arguments=arguments)
+            checks.check(f"{name}_wins_over_a_token_file_that_is_gone", done.status == 0 and
+                         fake.asked[-1][2].get("Authorization") == f"Bearer {wanted}", done)
         ask({"url": "http://127.0.0.1:1"}, environment={"HOLDFAST_URL": "http://127.0.0.1:2"},
             arguments=["-u", fake.url])
         asked = len(fake.asked)
