@@ -304,7 +304,7 @@ struct holdfast_event { /* borrowed until the callback returns */
 
 struct holdfast_follow_options {
     const char *after;    /* id of the last event seen; NULL: begin with the next one */
-    const char *severity; /* lowest; NULL: all */
+    const char *severity; /* this one alone: info, warning or error; NULL: all */
     /* Called for each event; false ends the following. */
     bool (*on_event)(void *context, const struct holdfast_event *event);
     void *context;
