@@ -23,7 +23,7 @@
 #define SNAPSHOTS_MAX 16
 #define FILES_MAX     64
 #define BIG_BYTES     (150 * 1024) /* in chunks in the database */
-#define PARTS         5            /* tests that share the cases */
+#define PARTS         10           /* tests that share the cases */
 
 /* What was acknowledged. */
 struct version {
@@ -472,7 +472,7 @@ static int number_from(const char *name, int fallback)
     return text && *text ? atoi(text) : fallback;
 }
 
-/* Every fifth case: what one test may take is bounded. */
+/* Every tenth case: what one test may take is bounded. */
 static void run_part(int part)
 {
     int first = number_from("HOLDFAST_TEST_CORRUPTION_FIRST", 0);
@@ -481,36 +481,24 @@ static void run_part(int part)
         run_case(number);
 }
 
-START_TEST(damage_anywhere_is_healed_or_told_exactly_1)
-{
-    run_part(0);
-}
-END_TEST
+#define PART(name, part)                                                                                               \
+    START_TEST(name)                                                                                                   \
+    {                                                                                                                  \
+        run_part(part);                                                                                                \
+    }                                                                                                                  \
+    END_TEST
+PART(damage_is_healed_or_told_exactly_1, 0)
+PART(damage_is_healed_or_told_exactly_2, 1)
+PART(damage_is_healed_or_told_exactly_3, 2)
+PART(damage_is_healed_or_told_exactly_4, 3)
+PART(damage_is_healed_or_told_exactly_5, 4)
+PART(damage_is_healed_or_told_exactly_6, 5)
+PART(damage_is_healed_or_told_exactly_7, 6)
+PART(damage_is_healed_or_told_exactly_8, 7)
+PART(damage_is_healed_or_told_exactly_9, 8)
+PART(damage_is_healed_or_told_exactly_10, 9)
 
-START_TEST(damage_anywhere_is_healed_or_told_exactly_2)
-{
-    run_part(1);
-}
-END_TEST
-
-START_TEST(damage_anywhere_is_healed_or_told_exactly_3)
-{
-    run_part(2);
-}
-END_TEST
-
-START_TEST(damage_anywhere_is_healed_or_told_exactly_4)
-{
-    run_part(3);
-}
-END_TEST
-
-START_TEST(damage_anywhere_is_healed_or_told_exactly_5)
-{
-    run_part(4);
-}
-END_TEST
-
-HF_TEST_MAIN("corruption", damage_anywhere_is_healed_or_told_exactly_1, damage_anywhere_is_healed_or_told_exactly_2,
-             damage_anywhere_is_healed_or_told_exactly_3, damage_anywhere_is_healed_or_told_exactly_4,
-             damage_anywhere_is_healed_or_told_exactly_5);
+HF_TEST_MAIN("corruption", damage_is_healed_or_told_exactly_1, damage_is_healed_or_told_exactly_2,
+             damage_is_healed_or_told_exactly_3, damage_is_healed_or_told_exactly_4, damage_is_healed_or_told_exactly_5,
+             damage_is_healed_or_told_exactly_6, damage_is_healed_or_told_exactly_7, damage_is_healed_or_told_exactly_8,
+             damage_is_healed_or_told_exactly_9, damage_is_healed_or_told_exactly_10);

@@ -263,15 +263,13 @@ class Comparing(Driver):
         before = self.random_moment(rng, system, "snapshot", "sequence", "at", "now")
         after = self.random_moment(rng, system, "snapshot", "sequence", "at", "now")
         path = f"/v1/systems/{system.name}/diff?from={before.text()}&to={after.text()}"
-        reply = self.get(f"{path}&limit=3", 200, 404)
-        if reply.status == 404:
+        answer, listed = self.read_difference(path)
+        if answer is None:
             self.expect_one_nowhere(path, system, before, after)
             return
-        answer = reply.json()
         one = self.used_cut(path, system, before, answer["from"])[0]
         other = self.used_cut(path, system, after, answer["to"])[0]
         changes, unchanged = difference(one, other)
-        listed = self.get_all(path, "changes", 3)
         expect(f"{path}: changes", {entry["component"]: entry["change"] for entry in listed}, changes)
         expect(f"{path}: counts", answer["counts"], {
             **{kind: list(changes.values()).count(kind) for kind in ("added", "removed", "changed")},
@@ -282,7 +280,34 @@ class Comparing(Driver):
         self.counts["differences"] += 1
         component = pick(rng, sorted(changes))
         if component:
-            self.check_patch(path, component, one.get(component), other.get(component))
+            reply = self.get(f"{path}&component={component}", 200, 404)
+            if reply.status == 404:
+                if not any(self.may_have_left_history(system, moment, moment.sequence(system))
+                           for moment in (before, after)):
+                    raise Mismatch(f"{path}: {component} was there and is not found: {reply!r}")
+            elif self.cuts_of(reply.json()) == self.cuts_of(answer):  # else history was trimmed meanwhile
+                self.check_patch(path, component, reply.json(), one.get(component), other.get(component))
+
+    @staticmethod
+    def cuts_of(answer):
+        return [(cut["sequence"], cut["snapshot"], cut["exact"]) for cut in (answer["from"], answer["to"])]
+
+    def read_difference(self, path):
+        """The first page and the changes of all of them, which are between the same two cuts; None: not found. Where
+        history is trimmed between two pages, a later one may be of others: then from the start."""
+        for _ in range(10):
+            reply, pages = self.get(f"{path}&limit=3", 200, 404), []
+            while reply.status == 200:
+                pages.append(reply.json())
+                cursor = pages[-1]["nextCursor"]
+                if not cursor and all(self.cuts_of(page) == self.cuts_of(pages[0]) for page in pages):
+                    return pages[0], [entry for page in pages for entry in page["changes"]]
+                if not cursor:
+                    break
+                reply = self.get(f"{path}&limit=3&cursor={cursor}", 200, 404)
+            if not pages:
+                return None, None
+        raise Mismatch(f"{path}: the pages are not of the same cuts, however often it is asked for")
 
     def expect_one_nowhere(self, path, system, *moments):
         for moment in moments:
@@ -301,9 +326,8 @@ class Comparing(Driver):
                tuple(value for side in (one, other)
                      for value in ((side.version, side.hash, len(side.content)) if side else (None, None, None))))
 
-    def check_patch(self, path, component, one, other):
+    def check_patch(self, path, component, answer, one, other):
         """The patch, applied to the one side, gives the other."""
-        answer = self.get_json(f"{path}&component={component}")
         both_json = one and other and "json" in one.content_type and "json" in other.content_type
         if not both_json:
             expect(f"{path}: patch of {component}", answer["patch"], None)
