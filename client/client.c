@@ -56,7 +56,8 @@ bool holdfast_open(const struct holdfast_options *options, struct holdfast **out
         service->state_bytes_max = STATE_BYTES_LIMIT;
     service->delta_bytes_min = options->delta_bytes_min ? options->delta_bytes_min : DELTA_BYTES_DEFAULT;
     service->wire = hf_wire_new(&wire);
-    hf_order_init(&service->order);
+    hf_order_init(&service->own_order);
+    atomic_init(&service->order, &service->own_order);
     *out = service;
     return true;
 }
@@ -66,6 +67,10 @@ void holdfast_close(struct holdfast *service)
     if (!service)
         return;
     hf_wire_free(service->wire);
+    for (struct hf_order *order = atomic_load(&service->order), *before; order != &service->own_order; order = before) {
+        before = order->before;
+        free(order);
+    }
     free(service->url);
     free(service->system);
     free(service);

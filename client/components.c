@@ -72,7 +72,7 @@ bool holdfast_remove(struct holdfast *service, const char *component, struct hol
         return false;
     int64_t epoch = holdfast_epoch(service);
     snprintf(epoch_line, sizeof(epoch_line), "State-Epoch: %lld", (long long)epoch);
-    hf_order_line(&service->order, hf_order_next(&service->order), order_line);
+    hf_order_line(hf_states_next_place(service), order_line);
     const char *const headers[] = {order_line, epoch > 0 ? epoch_line : NULL, NULL};
     HF_AUTO(free) char *doing = hf_format("removing %s", component);
     HF_AUTO(free) char *target = hf_call_target(service, "components/%s", component);

@@ -16,9 +16,10 @@ struct holdfast {
     size_t state_bytes_max;
     size_t delta_bytes_min;
     struct hf_wire *wire;
-    struct hf_order order;       /* of its writes */
-    _Atomic int64_t epoch;       /* 0: none */
-    atomic_bool epoch_from_save; /* hydrated before the system was known: the first receipt tells the epoch */
+    struct hf_order own_order;
+    struct hf_order *_Atomic order; /* of its writes: its own, or that of the outbox that was opened last */
+    _Atomic int64_t epoch;          /* 0: none */
+    atomic_bool epoch_from_save;    /* hydrated before the system was known: the first receipt tells the epoch */
 };
 
 /* After a save: takes over the epoch where the handle waits for one. */

@@ -97,6 +97,11 @@ void hf_outbox_close(struct hf_outbox *outbox)
     free(outbox);
 }
 
+bool hf_outbox_take_turn(struct hf_outbox *outbox, uint64_t writer_out[2], int64_t *turn_out)
+{
+    return hf_outbox_file_take_turn(outbox->lock_fd, writer_out, turn_out);
+}
+
 bool hf_outbox_scan(struct hf_outbox *outbox, const struct hf_outbox_visitor *visitor, struct holdfast_error *err)
 {
     struct findings findings = {NULL};

@@ -18,6 +18,11 @@ struct hf_outbox;
 bool hf_outbox_open(const char *directory, const char *system, struct hf_outbox **out, struct holdfast_error *err);
 void hf_outbox_close(struct hf_outbox *outbox); /* accepts NULL */
 
+/* The writer that all processes have that open the directory one after the other, and which of them this one is, from 1
+ * on; on disk before it returns. False: it cannot be written; who sends is a writer of its own then, as it would be
+ * without an outbox. */
+bool hf_outbox_take_turn(struct hf_outbox *outbox, uint64_t writer_out[2], int64_t *turn_out);
+
 /* Lists what an earlier process left, the oldest first: found is called with what each file says of itself (owns it;
  * its data is still NULL), damaged with the name of one that says nothing sensible, which is set aside, and what to
  * tell of it. Fails with outbox_failed, also when a state belongs to another system. */

@@ -1,13 +1,18 @@
 #include "client/outbox_file.h"
 
+#include "client/order.h"
+#include "core/id.h"
+
 #include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define FIRST_LINE     "holdfast-outbox 1\n"
 #define CHECK_KEY      "sha-256"
 #define READABLE_MAX   64
+#define TURN_BYTES     68 /* four numbers of 16 digits, and what ends them */
 #define DISTINCT_BYTES 16 /* of the hash of the name: enough that no two names ever share them */
 
 _Static_assert(sizeof(FIRST_LINE) == sizeof(HF_OUTBOX_DONE_LINE), "the one is written over the other");
@@ -19,6 +24,7 @@ struct cursor {
 
 static bool take_line(struct cursor *cursor, const char *key, char *out, size_t room);
 static bool take_number(struct cursor *cursor, const char *key, int64_t *out);
+static unsigned long long sum_of_turn(const unsigned long long writer[2], unsigned long long turn);
 static void digest(const void *lines, size_t line_bytes, const void *data, size_t bytes, struct hf_hash *out);
 
 void hf_outbox_file_name(const char *component, char out[HF_OUTBOX_NAME_BYTES])
@@ -125,4 +131,35 @@ static void digest(const void *lines, size_t line_bytes, const void *data, size_
     hf_hasher_add(hasher, data, bytes);
     hf_hasher_finish(hasher, out);
     hf_hasher_free(hasher);
+}
+
+bool hf_outbox_file_take_turn(int fd, uint64_t writer_out[2], int64_t *turn_out)
+{
+    char line[TURN_BYTES + 1] = "";
+    unsigned long long writer[2] = {0}, turn = 0, check = 0;
+    bool known = pread(fd, line, TURN_BYTES, 0) == TURN_BYTES &&
+                 sscanf(line, "%16llx %16llx %16llx %16llx", &writer[0], &writer[1], &turn, &check) == 4 &&
+                 check == sum_of_turn(writer, turn) && turn < HF_ORDER_TURN_MAX;
+    if (!known) {
+        hf_random_bytes(writer, sizeof(writer));
+        turn = 0;
+    }
+    turn++;
+    snprintf(line, sizeof(line), "%016llx %016llx %016llx %016llx\n", writer[0], writer[1], turn,
+             sum_of_turn(writer, turn));
+    if (pwrite(fd, line, TURN_BYTES, 0) != TURN_BYTES || fsync(fd) != 0)
+        return false;
+    writer_out[0] = writer[0];
+    writer_out[1] = writer[1];
+    *turn_out = (int64_t)turn;
+    return true;
+}
+
+/* Gives a line away that was written in part, over the one before. */
+static unsigned long long sum_of_turn(const unsigned long long writer[2], unsigned long long turn)
+{
+    unsigned long long sum = turn * 0x9e3779b97f4a7c15ULL;
+    for (int i = 0; i < 2; i++)
+        sum = ((sum << 13) | (sum >> 51)) ^ (writer[i] * 0xff51afd7ed558ccdULL);
+    return sum;
 }

@@ -32,6 +32,9 @@ bool hf_outbox_file_read_header(const void *file, size_t bytes, struct hf_outbox
 
 bool hf_outbox_file_is_done(const void *file, size_t bytes);
 
+/* What hf_outbox_take_turn does, in the file that is the lock, which is held. */
+bool hf_outbox_file_take_turn(int fd, uint64_t writer_out[2], int64_t *turn_out);
+
 /* Whether the lines and the state are what was written. */
 bool hf_outbox_file_is_sound(const struct hf_outbox_header *header, const void *header_text, const void *data,
                              size_t bytes);

@@ -246,8 +246,14 @@ static struct holdfast_queue *make(struct holdfast *service, const struct holdfa
 static bool open_outbox(struct holdfast_queue *queue, const char *directory, struct holdfast_error *err)
 {
     struct hf_outbox_visitor visitor = {add_leftover, add_damaged, queue};
-    return hf_outbox_open(directory, holdfast_system(queue->service), &queue->outbox, err) &&
-           hf_outbox_scan(queue->outbox, &visitor, err);
+    uint64_t writer[2];
+    int64_t turn = 0;
+    if (!hf_outbox_open(directory, holdfast_system(queue->service), &queue->outbox, err) ||
+        !hf_outbox_scan(queue->outbox, &visitor, err))
+        return false;
+    if (hf_outbox_take_turn(queue->outbox, writer, &turn))
+        hf_states_take_turn(queue->service, writer, turn);
+    return true;
 }
 
 /* Only what its file says of it: the bytes are read when it is its turn, so that any number may be left. */

@@ -8,6 +8,7 @@
 #ifndef HF_CLIENT_QUEUE_PARTS_H
 #define HF_CLIENT_QUEUE_PARTS_H
 
+#include "client/order.h"
 #include "client/outbox.h"
 #include "client/periodic.h"
 #include "client/queue_table.h"
@@ -23,8 +24,8 @@ struct hf_queue_batch {
     struct holdfast_item items[HF_QUEUE_BATCH_MAX];
     struct holdfast_receipt receipts[HF_QUEUE_BATCH_MAX];
     size_t count;
-    int64_t order;  /* of what is being sent */
-    bool unchanged; /* there is nothing to send, only to tell */
+    struct hf_order_place place; /* of what is being sent */
+    bool unchanged;              /* there is nothing to send, only to tell */
 };
 
 /* A file of the outbox that says nothing sensible. */

@@ -179,7 +179,7 @@ static void send_batch(struct holdfast_queue *queue)
         return;
     }
     doubt(queue);
-    queue->batch.order = hf_order_next(&queue->service->order); /* the same should they go singly then */
+    queue->batch.place = hf_states_next_place(queue->service); /* the same should they go singly then */
     if (queue->batch.count > 1)
         send_together(queue);
     else
@@ -261,7 +261,7 @@ static void send_together(struct holdfast_queue *queue)
         .epoch = batch->entries[0]->sending->epoch,
         .stop = &queue->stop,
         .answer = &answer,
-        .order = batch->order,
+        .place = batch->place,
     };
     struct holdfast_error err = {0};
     for (size_t i = 0; i < batch->count; i++)
@@ -298,7 +298,7 @@ static void send_singly(struct holdfast_queue *queue)
             .epoch = state->epoch,
             .stop = &queue->stop,
             .answer = &answer,
-            .order = batch->order,
+            .place = batch->place,
         };
         struct holdfast_item item = item_of(state);
         struct holdfast_error err = {0};

@@ -31,7 +31,7 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
         return false;
     HF_AUTO(free) char *doing = hf_format("saving %s", component);
     char order_line[HF_ORDER_LINE_BYTES];
-    hf_order_line(&service->order, terms->order ? terms->order : hf_order_next(&service->order), order_line);
+    hf_order_line(terms->place.order ? terms->place : hf_states_next_place(service), order_line);
     struct hf_upload upload = {
         .doing = doing,
         .component = component,
@@ -52,6 +52,20 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
     if (out)
         *out = receipt;
     return true;
+}
+
+struct hf_order_place hf_states_next_place(struct holdfast *service)
+{
+    return hf_order_next(atomic_load(&service->order));
+}
+
+void hf_states_take_turn(struct holdfast *service, const uint64_t writer[2], int64_t turn)
+{
+    struct hf_order *order = hf_alloc(sizeof(*order));
+    hf_order_init_turn(order, writer, turn);
+    order->before = atomic_load(&service->order);
+    while (!atomic_compare_exchange_weak(&service->order, &order->before, order))
+        ;
 }
 
 bool hf_states_are_cancelled(const struct holdfast *service)

@@ -4,6 +4,7 @@
 #define HF_CLIENT_STATES_H
 
 #include "client/holdfast.h"
+#include "client/order.h"
 
 #include <stdatomic.h>
 
@@ -19,7 +20,7 @@ struct hf_states_terms {
     const atomic_bool *stop; /* ends the call with "cancelled" soon after it becomes true, in a pause between two
                                 attempts too; NULL: holdfast_cancel alone does */
     struct hf_states_answer *answer; /* filled in on failure; NULL: not asked for */
-    int64_t order;                   /* of hf_order_next, for what is sent again in another form; 0: the next */
+    struct hf_order_place place;     /* for what is sent again in another form; nowhere: the next one is taken */
 };
 
 /* As holdfast_save and holdfast_save_all. Any thread. */
@@ -29,6 +30,11 @@ bool hf_states_save(struct holdfast *service, const struct hf_states_terms *term
 bool hf_states_save_all(struct holdfast *service, const struct hf_states_terms *terms,
                         const struct holdfast_item *items, size_t count, struct holdfast_receipt *out,
                         struct holdfast_error *err);
+
+/* The next place among the writes of the handle. Any thread. */
+struct hf_order_place hf_states_next_place(struct holdfast *service);
+/* From now on the handle's writes are those of this writer, in this turn (order.h). Any thread. */
+void hf_states_take_turn(struct holdfast *service, const uint64_t writer[2], int64_t turn);
 
 /* Whether holdfast_cancel was called: nothing can be saved with this handle any more. Any thread. */
 bool hf_states_are_cancelled(const struct holdfast *service);

@@ -41,7 +41,7 @@ bool hf_states_save_all(struct holdfast *service, const struct hf_states_terms *
     hf_id_random("", key, sizeof(key));
     HF_AUTO(free) char *key_line = hf_format("Idempotency-Key: %s", key);
     snprintf(epoch_line, sizeof(epoch_line), "State-Epoch: %lld", (long long)terms->epoch);
-    hf_order_line(&service->order, terms->order ? terms->order : hf_order_next(&service->order), order_line);
+    hf_order_line(terms->place.order ? terms->place : hf_states_next_place(service), order_line);
     const char *const headers[] = {key_line, order_line, terms->epoch > 0 ? epoch_line : NULL, NULL};
     HF_AUTO(free) char *doing = hf_format("saving %zu states", count);
     HF_AUTO(free) char *target = hf_call_target(service, "states");

@@ -3,6 +3,7 @@
 #include "client/handle.h"
 
 #include "core/auto.h"
+#include "tests/client/outbox_files.h"
 #include "tests/support/faulty.h"
 #include "tests/support/server.h"
 
@@ -185,6 +186,42 @@ START_TEST(a_queue_that_gave_a_state_up_for_a_newer_one_is_not_undone)
 }
 END_TEST
 
+/* What a process had on its way when it died, and is delivered after the next one's is stored, which reads the outbox.
+ */
+START_TEST(what_a_dead_process_sent_does_not_undo_what_the_next_one_with_its_outbox_stores)
+{
+    struct holdfast_queue *queue = NULL;
+    int status = -1;
+    make_outbox_place();
+    const struct holdfast_queue_options options = {.outbox_directory = outbox};
+    start(holding, 2);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        bool queued = holdfast_queue_open(service, &options, &queue, &err) &&
+                      holdfast_queue_save(queue, "a", "\"old\"", 5, NULL, &err);
+        while (queued)
+            pause();
+        _exit(1);
+    }
+    hf_faulty_await(faulty, 1);
+    kill(child, SIGKILL);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    be_patient();
+    must(holdfast_queue_open(service, &options, &queue, &err));
+    must(holdfast_queue_save(queue, "a", "\"new\"", 5, NULL, &err));
+    must(holdfast_queue_flush(queue, PATIENCE_LONG, &err));
+    expect_superseded(0);
+    expect_state("a", "\"new\"");
+    must(save("\"by the handle\"")); /* of the same writer, later */
+    expect_superseded(0);
+    must(holdfast_queue_close(queue, &err));
+    expect_state("a", "\"by the handle\"");
+    stop();
+    remove_outbox_place();
+}
+END_TEST
+
 static void *wake_server(void *unused)
 {
     (void)unused;
@@ -272,5 +309,6 @@ HF_TEST_MAIN("late", a_save_that_arrives_after_a_newer_one_is_refused,
              a_removal_that_arrives_after_a_newer_save_removes_nothing, a_batch_that_arrives_late_writes_nothing_at_all,
              an_attempt_that_arrives_after_its_own_repetition_changes_nothing,
              a_queue_that_gave_a_state_up_for_a_newer_one_is_not_undone,
+             what_a_dead_process_sent_does_not_undo_what_the_next_one_with_its_outbox_stores,
              what_lies_in_the_sockets_of_a_server_that_stood_still_undoes_nothing,
              the_child_of_a_fork_and_another_handle_are_other_writers);
