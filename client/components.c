@@ -14,7 +14,7 @@ bool holdfast_register(struct holdfast *service, const struct holdfast_component
 {
     struct holdfast_error unused;
     err = err ? err : &unused;
-    if (!hf_problem_check_name("component", component->name, err))
+    if (!hf_problem_check_name("component", component ? component->name : NULL, err))
         return false;
     for (const char *const *name = component->depends_on; name && *name; name++)
         if (!hf_problem_check_name("component", *name, err))

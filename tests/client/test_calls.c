@@ -279,6 +279,8 @@ START_TEST(what_cannot_be_right_is_refused_before_it_is_sent)
         ck_assert(!holdfast_load(s.service, names[i], NULL, &(struct holdfast_state){0}, NULL));
         ck_assert(!holdfast_remove(s.service, names[i], NULL));
     }
+    ck_assert(!holdfast_register(s.service, NULL, &s.err));
+    expect_error(&s, "invalid_argument", false);
     ck_assert_int_eq(hf_faulty_requests(s.faulty), 0);
     stop(&s);
 }
