@@ -130,6 +130,18 @@ char *hf_moment(const char *text)
     return hf_strdup(at);
 }
 
+bool hf_moment_check(struct hf_cli *cli, const char *option)
+{
+    int64_t at_ms;
+    const char *text = hf_option_text(&cli->options, option);
+    HF_AUTO(free) char *moment = text ? hf_moment(text) : NULL;
+    if (!moment || hf_time_parse(moment, &at_ms))
+        return true;
+    hf_cli_usage(cli, "--%s must be a time, as 2026-11-23T01:30:00Z, or how long ago it was, as 90s, 15m, 2h or 3d",
+                 option);
+    return false;
+}
+
 const char *hf_field_text(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));

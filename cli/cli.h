@@ -53,6 +53,8 @@ char *hf_escape(const char *text);
 
 /* A moment as the API takes it: "15m" becomes that long ago, in RFC 3339; anything else stays. Owns, free(). */
 char *hf_moment(const char *text);
+/* Whether the option, if it is given, is a moment; else says so as wrong usage. */
+bool hf_moment_check(struct hf_cli *cli, const char *option);
 
 /* ---- fields of answers: lenient, as an answer may come from another release ---- */
 

@@ -57,7 +57,7 @@ static int check_source(struct hf_cli *cli)
         return hf_cli_usage(cli, "--salvage needs the id of a snapshot");
     if (hf_option_given(options, "include-dependencies") && !hf_option_given(options, "component"))
         return hf_cli_usage(cli, "--include-dependencies goes with --component; without it all components come back");
-    return HF_EXIT_OK;
+    return hf_moment_check(cli, "at") ? HF_EXIT_OK : HF_EXIT_USAGE;
 }
 
 static json_t *make_plan(struct hf_cli *cli, struct holdfast_error *err)

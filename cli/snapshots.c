@@ -19,7 +19,7 @@ int hf_run_snapshots(struct hf_cli *cli)
     const char *kind = hf_option_text(&cli->options, "kind"), *before = hf_option_text(&cli->options, "before");
     if (kind && strcmp(kind, "full") != 0 && strcmp(kind, "incremental") != 0)
         return hf_cli_usage(cli, "--kind must be full or incremental");
-    if (!hf_limit_read(cli, 100, &most))
+    if (!hf_limit_read(cli, 100, &most) || !hf_moment_check(cli, "before"))
         return HF_EXIT_USAGE;
     HF_AUTO(free) char *at = hf_moment(before ? before : "");
     HF_AUTO(free) char *escaped = hf_escape(at);

@@ -31,6 +31,8 @@ int hf_run_get(struct hf_cli *cli)
         return hf_cli_usage(cli, "get takes one of --version, --at and --snapshot");
     if (version && (!hf_number_read(version, &when.version) || when.version == 0))
         return hf_cli_usage(cli, "--version must be a whole number from 1");
+    if (!hf_moment_check(cli, "at"))
+        return HF_EXIT_USAGE;
     HF_AUTO(free) char *moment = at ? hf_moment(at) : NULL;
     when.at = moment;
     if (!holdfast_load(cli->service, component, version || at || snapshot ? &when : NULL, &state, &err))

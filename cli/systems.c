@@ -31,6 +31,8 @@ int hf_run_fork(struct hf_cli *cli)
     const char *snapshot = hf_option_text(options, "snapshot");
     if (at && snapshot)
         return hf_cli_usage(cli, "fork takes one of --at and --snapshot");
+    if (!hf_moment_check(cli, "at"))
+        return HF_EXIT_USAGE;
     HF_AUTO(free) char *moment = at ? hf_moment(at) : NULL;
     struct hf_sending sending = {
         .body = json_pack("{s:s, s:s*, s:{s:s, s:s*, s:s*}}", "name", name, "description",

@@ -57,9 +57,9 @@ bool hf_problem_check_name(const char *what, const char *name, struct holdfast_e
     if (!hf_name_is_valid(name, strlen(name)))
         return hf_problem_set(
             err, HF_PROBLEM_INVALID, false,
-            "\"%.140s\" is no name of a %s: 1 to 128 letters, digits and . _ : -, the first of them a "
+            "\"%.140s\" is no name of %s %s: 1 to 128 letters, digits and . _ : -, the first of them a "
             "letter or a digit",
-            name, what);
+            name, strchr("aeiou", what[0]) ? "an" : "a", what);
     return true;
 }
 

@@ -66,6 +66,10 @@ def check_settings(checks, binary):
             ("a_wrong_limit", ["snapshots", "-n", "-1"], "whole number"),
             ("a_wrong_interval", ["watch", "--interval", "soon"], "--interval"),
             ("a_wrong_health", ["components", "--health", "fine"], "--health"),
+            ("a_wrong_moment_to_restore", ["restore", "--at", "yesterday", "--yes"], "how long ago"),
+            ("a_wrong_moment_to_read", ["get", "agent", "--at", "noon"], "how long ago"),
+            ("a_wrong_moment_to_fork", ["fork", "other", "--at", "2026-13-01"], "how long ago"),
+            ("a_wrong_moment_to_list", ["snapshots", "--before", "15"], "how long ago"),
             ("a_name_that_is_none", ["get", "no name"], "is no name"),
             ("a_name_of_an_event_that_is_none", ["put", "agent", "/dev/null", "--event", "no name"], "is no name"),
             ("a_config_file_that_is_not_there", ["--config", "/nowhere/x", "status"], "/nowhere/x")):
