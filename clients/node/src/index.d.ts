@@ -442,6 +442,7 @@ export class Holdfast {
     report: Report,
     options?: CallOptions,
   ): Promise<Report & { component: string; wave: number; recoveryStatus: string }>;
+  /** not_found while the service does not know the system. */
   hydrate(bringUp: BringUp, options?: HydrationOptions): Promise<HydrationResult>;
   bringUp(recovery: Recovery, bringUp: BringUp, options?: HydrationOptions): Promise<HydrationResult>;
   diff(from: string | number, to?: string | number, options?: CallOptions & { component?: string }): Promise<Diff>;
