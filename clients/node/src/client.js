@@ -100,7 +100,7 @@ export class Holdfast {
     return saveState(this.#transport, path, encoded, this.#asWrite(options));
   }
 
-  /** Saves the states of many components ({component, state, contentType, ifMatch}), all or none. */
+  /** Saves the states of many components ({component, state, contentType, ifMatch, ifNoneMatch, event}), all or none. */
   saveMany(items, options = {}) {
     return saveStates(this.#transport, this.#path('states'), items, this.#asWrite(options));
   }
@@ -211,8 +211,9 @@ export class Holdfast {
   }
 
   /** Opens a recovery with the source `head`: a start from the present states. */
-  startRecovery({ reason, components, signal, idempotencyKey } = {}) {
-    return this.#recover(['recoveries'], { source: 'head', reason, components }, { signal, idempotencyKey });
+  startRecovery({ reason, components, includeDependencies, signal, idempotencyKey } = {}) {
+    const json = { source: 'head', reason, components, includeDependencies };
+    return this.#recover(['recoveries'], json, { signal, idempotencyKey });
   }
 
   recovery(id, options = {}) {
@@ -297,6 +298,22 @@ export class Holdfast {
   /** The events of the system as they happen, from now or after an id ({after}); see events.js. */
   events(options = {}) {
     return followEvents(this.#transport, this.system, options);
+  }
+
+  /**
+   * Sends anything else of the interface, with the client's token, retries and errors.
+   *
+   * @param {string} method
+   * @param {string} path '/v1/status', or what lies below the system: 'snapshots/latest/archive'
+   * @param {object} [options] query, headers, json or body (bytes); safe: may be sent again though it may have been done
+   *     (GET and HEAD always may)
+   * @returns {Promise<{status: number, headers: object, body: Buffer}>}
+   */
+  async call(method, path, options = {}) {
+    const parts = path.split('/').filter((part) => part !== '');
+    const whole = path.startsWith('/') ? parts : this.#path(...parts);
+    const { status, headers, body } = await this.#transport.send(callOf(method, whole, options));
+    return { status, headers, body };
   }
 
   #asWrite({ epoch = this.epoch, ...options }) {

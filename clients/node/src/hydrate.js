@@ -11,13 +11,14 @@ const DETAIL_BYTES_MAX = 1024;
  * @param {(component: string, state: object | null, context: object) => any} bringUp gets the state as `load` gives it,
  *     null when there is none; may be async. Its answer is the report: nothing or 'restored'; 'fresh' when it starts
  *     anew; or {status, detail}. What it throws is reported as failed, and the others go on.
- * @param {object} options reason, signal; components: these only, each must have a state; concurrency within a wave;
- *     stopOnFailure: what comes in later waves is reported as failed without being asked
+ * @param {object} options reason, signal; components: these only, each must have a state; includeDependencies: and what
+ *     they need; concurrency within a wave; stopOnFailure: what comes in later waves is reported as failed without being
+ *     asked
  * @returns {Promise<object>} the recovery as it stands at the end, and the reports
  */
 export async function hydrate(client, bringUp, options = {}) {
   const recovery = await client.startRecovery(options);
-  return bringUpWaves(client, recovery, bringUp, options);
+  return bringUpWaves(client, recovery, bringUp, { ...options, components: undefined }); // it has no others
 }
 
 /** The same for a recovery that is there already: the waves of a restore. Of `components` only these are brought up. */

@@ -115,6 +115,8 @@ export interface BatchItem {
   state: State;
   contentType?: string;
   ifMatch?: string;
+  ifNoneMatch?: '*';
+  event?: string;
 }
 
 export interface LoadOptions extends CallOptions {
@@ -297,6 +299,8 @@ export interface HydrationOptions {
   reason?: string;
   /** These only; each must have a state. */
   components?: string[];
+  /** With components: also what they depend on. */
+  includeDependencies?: boolean;
   /** How many of a wave at a time; 8. */
   concurrency?: number;
   /** After a failure what comes in later waves is reported as failed without being asked. */
@@ -431,6 +435,7 @@ export class Holdfast {
   startRecovery(options?: {
     reason?: string;
     components?: string[];
+    includeDependencies?: boolean;
     signal?: AbortSignal;
     idempotencyKey?: string;
   }): Promise<Recovery>;
@@ -457,6 +462,19 @@ export class Holdfast {
   /** force: also where damaged states that others share with it could not be searched for everywhere. */
   deleteSystem(options?: CallOptions & { force?: boolean }): Promise<void>;
   status(options?: CallOptions): Promise<SystemStatus>;
+  /** Anything else of the interface: path is '/v1/status', or what lies below the system. */
+  call(
+    method: string,
+    path: string,
+    options?: CallOptions & {
+      query?: Record<string, string | number | boolean | Date | null | undefined>;
+      headers?: Record<string, string | number | null | undefined>;
+      json?: unknown;
+      body?: Uint8Array;
+      /** May be sent again though it may have been done; GET and HEAD always may. */
+      safe?: boolean;
+    },
+  ): Promise<{ status: number; headers: Record<string, string | string[] | undefined>; body: Buffer }>;
   events(options?: EventsOptions): AsyncGenerator<ServiceEvent, void>;
 }
 

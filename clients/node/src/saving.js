@@ -115,7 +115,8 @@ function encodeItem(item) {
 function lineOf(item, { bytes, contentType }) {
   // JSON that came as text may have line breaks, which end a line of a batch.
   const embedded = isJson(contentType) && !bytes.includes(0x0a) && !bytes.includes(0x0d);
-  const head = { component: item.component, ifMatch: item.ifMatch, contentType };
+  const { component, ifMatch, ifNoneMatch, event } = item;
+  const head = { component, ifMatch, ifNoneMatch, event, contentType };
   if (!embedded) head.stateBase64 = bytes.toString('base64');
   const text = JSON.stringify(head);
   return embedded

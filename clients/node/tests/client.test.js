@@ -99,6 +99,39 @@ test('many states are saved together or not at all', async () => {
   assert.throws(() => client.saveMany([]), TypeError);
 });
 
+test('the states of a batch have conditions and events', async () => {
+  await fresh('conditions');
+  const first = { component: 'agent', state: 1, ifNoneMatch: '*', event: 'begin' };
+  await client.saveMany([first]);
+  assert.equal((await collect(client.history('agent')))[0].event, 'begin');
+  await assert.rejects(client.saveMany([{ ...first, state: 2 }]), { code: 'precondition_failed' });
+});
+
+test('what has no method of its own is called by its path', async () => {
+  await fresh('anything');
+  await client.save('agent', { step: 1, memory: [] });
+  const headers = { 'Content-Type': 'application/merge-patch+json' };
+  const body = Buffer.from('{"step":2}');
+  const patched = await client.call('PATCH', 'components/agent/state', { headers, body });
+  assert.deepEqual([patched.status, JSON.parse(patched.body).version], [200, 2]);
+  assert.deepEqual((await client.load('agent')).value, { step: 2, memory: [] });
+  const systems = JSON.parse((await client.call('GET', '/v1/systems')).body).systems.map(({ name }) => name);
+  assert.ok(systems.includes(client.system), `${systems}`);
+  const listed = await client.call('GET', 'components', { query: { health: 'failed' } });
+  assert.deepEqual(JSON.parse(listed.body).components, []);
+  await assert.rejects(client.call('GET', 'components/nobody'), { code: 'not_found' });
+  await assert.rejects(client.call('POST', '/v1/systems', { json: { name: 'no name' } }), { code: 'invalid_request' });
+});
+
+test('a hydration of some brings along what they need, if that is wanted', async () => {
+  await fresh('needs');
+  await client.register('agent', { dependsOn: ['model'] });
+  for (const name of ['agent', 'model', 'spare']) await client.save(name, { name });
+  const order = [];
+  await client.hydrate((name) => void order.push(name), { components: ['agent'], includeDependencies: true });
+  assert.deepEqual(order, ['model', 'agent']);
+});
+
 test('a hydration goes through the waves, reports, and leaves no component out', async () => {
   await fresh('hydration');
   await client.register('model');

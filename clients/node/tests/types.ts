@@ -17,6 +17,9 @@ await client.apply(await client.planRestore({ snapshot: 'latest' }), { force: tr
 const epoch: number | null = client.epoch;
 await client.save('agent', { step: epoch }, { epoch: null });
 await client.deleteSystem({ force: true });
+await client.saveMany([{ component: 'agent', state: 1, ifNoneMatch: '*', event: 'begin' }]);
+const bytes: number = (await client.call('GET', 'drills', { query: { limit: 1 } })).body.length;
+console.log(bytes);
 if (new HoldfastError('closed', '') instanceof Error) encodeState('x', 'text/plain').bytes.length.toFixed();
 
 const saver = new Saver(client, { policy: 'drop-oldest' });
