@@ -24,7 +24,7 @@ bool hf_commit_queue_push(struct hf_commit_queue *queue, struct hf_write *write,
 {
     write->next = NULL;
     pthread_mutex_lock(&queue->lock);
-    bool stopping = queue->stopping_since_ns != 0;
+    bool stopping = queue->stopping;
     bool full = queue->length >= length_max;
     bool wake = false;
     if (!stopping && !full) {
@@ -72,7 +72,7 @@ struct hf_write *hf_commit_queue_take(struct hf_commit_queue *queue, int64_t wai
 {
     uint64_t until_ns = hf_clock_monotonic_ns() + (uint64_t)wait_ms * HF_MS_NS;
     pthread_mutex_lock(&queue->lock);
-    while (!queue->first && !queue->stopping_since_ns && !queue->nudged && wait_ms) {
+    while (!queue->first && !queue->stopping && !queue->nudged && wait_ms) {
         queue->waiting = true;
         if (wait_ms < 0)
             pthread_cond_wait(&queue->wake, &queue->lock);
@@ -85,7 +85,7 @@ struct hf_write *hf_commit_queue_take(struct hf_commit_queue *queue, int64_t wai
         queue->nudged = false;
     queue->first = queue->last = NULL;
     queue->length = 0;
-    *stopping_out = queue->stopping_since_ns != 0;
+    *stopping_out = queue->stopping;
     pthread_mutex_unlock(&queue->lock);
     return list;
 }
@@ -93,15 +93,7 @@ struct hf_write *hf_commit_queue_take(struct hf_commit_queue *queue, int64_t wai
 void hf_commit_queue_stop(struct hf_commit_queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    queue->stopping_since_ns = hf_clock_monotonic_ns();
+    queue->stopping = true;
     pthread_mutex_unlock(&queue->lock);
     pthread_cond_signal(&queue->wake);
-}
-
-uint64_t hf_commit_queue_stopping_since_ns(struct hf_commit_queue *queue)
-{
-    pthread_mutex_lock(&queue->lock);
-    uint64_t since_ns = queue->stopping_since_ns;
-    pthread_mutex_unlock(&queue->lock);
-    return since_ns;
 }

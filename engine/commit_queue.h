@@ -13,7 +13,7 @@ struct hf_commit_queue {
     int64_t length;
     bool waiting; /* the committer sleeps: who adds must wake it */
     bool nudged;  /* something else came; stays set until the committer finds no writes and looks after that */
-    uint64_t stopping_since_ns; /* 0: not stopping */
+    bool stopping;
 };
 
 void hf_commit_queue_init(struct hf_commit_queue *queue);
@@ -31,6 +31,5 @@ struct hf_write *hf_commit_queue_take(struct hf_commit_queue *queue, int64_t wai
 
 /* From now on nothing is added; what is in is still taken. */
 void hf_commit_queue_stop(struct hf_commit_queue *queue);
-uint64_t hf_commit_queue_stopping_since_ns(struct hf_commit_queue *queue); /* monotonic; 0: not stopping */
 
 #endif

@@ -15,6 +15,7 @@
 #include "store/systems.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
@@ -22,7 +23,7 @@
 #define UNKNOWNS_SLOWEST 20                 /* pauses between commits without an outcome grow up to so many of these */
 #define CONFLICTS_MAX    8                  /* serialization failures of one batch in a row */
 #define SHARING_MAX      256                /* calls in one transaction */
-#define STOP_PATIENCE_NS (8 * HF_SECOND_NS) /* an unknown outcome is not waited for longer than this at stop */
+#define HURRY_NS         (8 * HF_SECOND_NS) /* an unknown outcome is not waited for longer than this in a hurry */
 
 struct hf_committer {
     struct hf_engine *engine;
@@ -32,6 +33,7 @@ struct hf_committer {
     bool full;                  /* the committer thread's: the last commit found no space */
     pthread_t thread;
     _Atomic bool store_up;
+    _Atomic uint64_t hurry_since_ns; /* monotonic; 0: there is time */
     struct hf_commit_queue queue;
 };
 
@@ -126,10 +128,13 @@ static bool try_reset(struct hf_committer *committer)
     return false;
 }
 
-static bool patience_is_over(struct hf_committer *committer)
+/* began_ns: of what is waited for. */
+static bool patience_is_over(struct hf_committer *committer, uint64_t began_ns)
 {
-    uint64_t since_ns = hf_commit_queue_stopping_since_ns(&committer->queue);
-    return since_ns && hf_clock_monotonic_ns() - since_ns > STOP_PATIENCE_NS;
+    uint64_t since_ns = committer->hurry_since_ns;
+    if (since_ns && since_ns < began_ns)
+        since_ns = began_ns;
+    return since_ns && hf_clock_monotonic_ns() > since_ns + HURRY_NS;
 }
 
 static void nap(int64_t ms)
@@ -138,15 +143,22 @@ static void nap(int64_t ms)
     nanosleep(&pause, NULL);
 }
 
+/* A disk that cannot flush still answers questions: what tries again must not run hot meanwhile. */
+static void nap_after_unknown(int *unknowns)
+{
+    if ((*unknowns)++)
+        nap(RESET_PAUSE_MS * (*unknowns < UNKNOWNS_SLOWEST ? *unknowns : UNKNOWNS_SLOWEST));
+}
+
 /* Until the database is back. What waits meanwhile is told at once: it was not begun. */
-static bool wait_for_store(struct hf_committer *committer)
+static bool wait_for_store(struct hf_committer *committer, uint64_t began_ns)
 {
     while (!try_reset(committer)) {
         struct hf_error away = {.code = HF_STORE_DOWN};
         hf_error_set(&away, HF_STORE_DOWN, "the database is away; nothing was written, try again soon");
         bool stopping;
         fail_list(hf_commit_queue_take(&committer->queue, 0, &stopping), &away);
-        if (patience_is_over(committer))
+        if (patience_is_over(committer, began_ns))
             return false;
         nap(RESET_PAUSE_MS);
     }
@@ -166,16 +178,19 @@ static _Noreturn void stop_on_foreign_writer(int64_t system_id)
 enum settled { SETTLED_IN, SETTLED_OUT, SETTLED_NEVER };
 
 /* After a commit whose answer was lost: asks the database itself. */
-static enum settled settle(struct hf_committer *committer, int64_t system_id, int64_t batch_id, int64_t old_sequence)
+static enum settled settle(struct hf_committer *committer, int64_t system_id, int64_t batch_id, int64_t old_sequence,
+                           uint64_t began_ns)
 {
     struct hf_error err;
     for (;;) {
-        if (!wait_for_store(committer))
+        if (!wait_for_store(committer, began_ns))
             return SETTLED_NEVER;
         int64_t sequence, found_id;
         bool found;
         if (!hf_systems_outcome(committer->session, system_id, &sequence, &found_id, &found, &err)) {
             hf_session_rollback(committer->session);
+            if (patience_is_over(committer, began_ns))
+                return SETTLED_NEVER;
             nap(RESET_PAUSE_MS);
             continue;
         }
@@ -194,6 +209,7 @@ static bool commit_batch(struct hf_committer *committer, const struct hf_batch *
                          struct hf_error *err)
 {
     const struct hf_system *witness = hf_batch_witness(batch);
+    uint64_t began_ns = hf_clock_monotonic_ns();
     int conflicts = 0, unknowns = 0;
     for (;;) {
         if (hf_batch_write(batch, committer->session, key, err))
@@ -204,17 +220,19 @@ static bool commit_batch(struct hf_committer *committer, const struct hf_batch *
         note_failure(committer, err);
         if (err->code != HF_OUTCOME_UNKNOWN)
             return false;
-        /* A disk that cannot flush still answers questions: the loop must not run hot meanwhile. */
-        if (unknowns++)
-            nap(RESET_PAUSE_MS * (unknowns < UNKNOWNS_SLOWEST ? unknowns : UNKNOWNS_SLOWEST));
+        nap_after_unknown(&unknowns);
         if (!witness) { /* only a key: nothing depends on it, writing it again is harmless */
-            if (!wait_for_store(committer))
+            if (!wait_for_store(committer, began_ns) || patience_is_over(committer, began_ns))
                 return false;
             continue;
         }
-        enum settled settled = settle(committer, witness->id, batch->batch_id, witness->sequence);
+        enum settled settled = settle(committer, witness->id, batch->batch_id, witness->sequence, began_ns);
         if (settled == SETTLED_IN)
             return true;
+        if (settled == SETTLED_OUT && patience_is_over(committer, began_ns))
+            return hf_error_set(err, HF_STORE_DOWN,
+                                "the database could not commit, and the service is stopping; "
+                                "nothing was written");
         if (settled == SETTLED_NEVER)
             return hf_error_set(err, HF_OUTCOME_UNKNOWN,
                                 "the database went away during the commit and did not come back; the write may or may "
@@ -352,11 +370,12 @@ static int64_t sequence_of(struct hf_committer *committer, int64_t system_id)
     return sequence;
 }
 
-/* maybe_in: an attempt before this had no certain outcome. */
-static bool run_call(struct hf_committer *committer, const struct hf_write *write, bool maybe_in, struct hf_error *err)
+/* maybe_in: an attempt before this had no certain outcome. began_ns: of the first attempt. */
+static bool run_call(struct hf_committer *committer, const struct hf_write *write, bool maybe_in, uint64_t began_ns,
+                     struct hf_error *err)
 {
     const struct hf_call *call = write->call;
-    for (int conflicts = 0;;) {
+    for (int conflicts = 0, unknowns = 0;;) {
         if (attempt_calls(committer, write, write->next, err))
             return true;
         /* Run again after an unknown outcome, a unique violation means that the first attempt is in. */
@@ -373,16 +392,21 @@ static bool run_call(struct hf_committer *committer, const struct hf_write *writ
             return false;
         }
         maybe_in = true;
+        nap_after_unknown(&unknowns);
         if (!call->system_id) {
-            if (wait_for_store(committer))
+            if (wait_for_store(committer, began_ns) && !patience_is_over(committer, began_ns))
                 continue;
             err->code = HF_OUTCOME_UNKNOWN;
             return false;
         }
         enum settled settled =
-            settle(committer, call->system_id, call->batch_id, sequence_of(committer, call->system_id));
+            settle(committer, call->system_id, call->batch_id, sequence_of(committer, call->system_id), began_ns);
         if (settled != SETTLED_OUT)
             return settled == SETTLED_IN;
+        if (patience_is_over(committer, began_ns))
+            return hf_error_set(err, HF_STORE_DOWN,
+                                "the database could not commit, and the service is stopping; "
+                                "nothing was written");
         maybe_in = false;
     }
 }
@@ -395,10 +419,10 @@ static void publish_call(struct hf_write *write)
     finish(write);
 }
 
-static void run_call_job(struct hf_committer *committer, struct hf_write *write, bool maybe_in)
+static void run_call_job(struct hf_committer *committer, struct hf_write *write, bool maybe_in, uint64_t began_ns)
 {
     struct hf_error err = {0};
-    if (run_call(committer, write, maybe_in, &err)) {
+    if (run_call(committer, write, maybe_in, began_ns, &err)) {
         publish_call(write);
         return;
     }
@@ -416,13 +440,14 @@ static struct hf_write *run_calls(struct hf_committer *committer, struct hf_writ
     for (; first->call->shares && end && end->call && end->call->shares && count < SHARING_MAX; end = end->next)
         count++;
     struct hf_error err = {0};
+    uint64_t began_ns = hf_clock_monotonic_ns();
     bool together = count > 1 && attempt_calls(committer, first, end, &err);
     for (struct hf_write *write = first, *next; write != end; write = next) {
         next = write->next;
         if (together)
             publish_call(write);
         else
-            run_call_job(committer, write, err.code == HF_OUTCOME_UNKNOWN);
+            run_call_job(committer, write, err.code == HF_OUTCOME_UNKNOWN, began_ns);
     }
     return end;
 }
@@ -540,10 +565,18 @@ bool hf_committer_start(struct hf_committer **out, struct hf_engine *engine, str
     return true;
 }
 
+void hf_committer_hurry(struct hf_committer *committer)
+{
+    uint64_t not_yet = 0;
+    if (committer)
+        atomic_compare_exchange_strong(&committer->hurry_since_ns, &not_yet, hf_clock_monotonic_ns());
+}
+
 void hf_committer_stop(struct hf_committer *committer)
 {
     if (!committer)
         return;
+    hf_committer_hurry(committer);
     hf_commit_queue_stop(&committer->queue);
     pthread_join(committer->thread, NULL);
     hf_session_close(committer->session);

@@ -60,6 +60,10 @@ struct hf_write {
 };
 
 HF_MUST_USE bool hf_committer_start(struct hf_committer **out, struct hf_engine *engine, struct hf_error *err);
+/* The service is about to stop: whose outcome is unknown is waited for only some seconds from now on, and its callers,
+ * for whom the stop waits, are told that it is unknown. Everything else goes on as before. Any thread; committer may be
+ * NULL. */
+void hf_committer_hurry(struct hf_committer *committer);
 /* Finishes what is queued, folds all heads, closes the write session, joins. */
 void hf_committer_stop(struct hf_committer *committer);
 

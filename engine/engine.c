@@ -233,6 +233,7 @@ static bool take_final_snapshots(struct hf_engine *engine)
 void hf_engine_break_off(struct hf_engine *engine)
 {
     engine->breaking_off = true;
+    hf_committer_hurry(engine->committer);
     hf_scrubber_break_off(engine->scrubber);
     hf_driller_break_off(engine->driller);
 }
@@ -242,6 +243,7 @@ bool hf_engine_stop(struct hf_engine *engine)
     if (!engine)
         return true;
     engine->phase = HF_PHASE_STOPPING;
+    hf_committer_hurry(engine->committer);
     hf_event_emit(engine, 0, "", HF_EV_SERVICE_STOPPING, NULL, "holdfast is stopping");
     hf_scheduler_stop(engine->scheduler);
     hf_scrubber_stop(engine->scrubber);

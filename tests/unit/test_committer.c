@@ -13,6 +13,7 @@
 
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -441,6 +442,45 @@ START_TEST(a_call_that_fails_takes_none_of_those_with_it_that_it_shared_with)
 }
 END_TEST
 
+struct in_doubt {
+    atomic_int runs;
+    bool ok;
+    struct hf_error err;
+};
+
+static bool lose_the_answer(struct hf_session *session, void *context, struct hf_error *call_error)
+{
+    (void)session;
+    ((struct in_doubt *)context)->runs++;
+    return hf_error_set(call_error, HF_OUTCOME_UNKNOWN, "as wanted");
+}
+
+static void *call_in_doubt(void *context)
+{
+    struct in_doubt *doubt = context;
+    struct hf_call call = {.run = lose_the_answer, .context = doubt};
+    doubt->ok = hf_committer_call(engine.committer, &call, &doubt->err);
+    return NULL;
+}
+
+/* The threads that the engine waits for at its stop wait for calls. */
+START_TEST(a_call_whose_outcome_stays_unknown_ends_when_there_is_hurry)
+{
+    open_engine();
+    struct in_doubt doubt = {0};
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, call_in_doubt, &doubt), 0);
+    while (doubt.runs < 3) /* the test's own timeout ends it */
+        usleep(1000);
+    hf_committer_hurry(engine.committer);
+    pthread_join(thread, NULL);
+    ck_assert(!doubt.ok);
+    ck_assert_int_eq(doubt.err.code, HF_OUTCOME_UNKNOWN);
+    must_put("a", "1", 1); /* everything else goes on */
+    close_engine();
+}
+END_TEST
+
 START_TEST(past_the_bound_a_write_is_refused_at_once)
 {
     open_engine();
@@ -461,4 +501,4 @@ HF_TEST_MAIN("committer", uploads_from_many_threads_are_all_there_with_gapless_s
              a_call_runs_in_order_with_the_uploads_before_it,
              calls_that_share_go_to_the_disk_together_and_the_others_alone,
              a_call_that_fails_takes_none_of_those_with_it_that_it_shared_with,
-             past_the_bound_a_write_is_refused_at_once);
+             past_the_bound_a_write_is_refused_at_once, a_call_whose_outcome_stays_unknown_ends_when_there_is_hurry);
