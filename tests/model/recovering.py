@@ -99,8 +99,10 @@ class Recovering(Comparing):
         selected = set(chosen) if chosen else None
         if along:
             told = answer["cut"]["snapshot"]
-            known = (system.snapshots[told].depends_on if told else
-                     {name: registration.depends_on for name, registration in system.registrations.items()})
+            # Of what a snapshot does not hold, what is registered now counts.
+            known = {name: registration.depends_on for name, registration in system.registrations.items()}
+            if told:
+                known.update(system.snapshots[told].depends_on)
             selected = with_dependencies(chosen, cut, lambda name: known.get(name, ()))
         head_only = body["source"] == "head"
         plan = Plan(system, cut, cut_ms, selected, head_only)
