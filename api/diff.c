@@ -21,6 +21,7 @@ static bool read_position(struct hf_request *request, struct position *out, stru
 static bool read_moment(const struct hf_request *request, const char *name, struct hf_past_moment *out,
                         struct hf_error *err);
 static bool read_cursor(struct hf_request *request, const char *cursor, struct position *out);
+static bool is_still_there(const struct hf_diff *diff, const struct position *position, struct hf_error *err);
 static const char *make_cursor(struct hf_request *request, const struct hf_diff *diff, const struct position *position,
                                const char *last);
 static enum hf_verdict answer_page(struct hf_request *request, struct hf_reply *reply, struct hf_diff *diff,
@@ -49,7 +50,8 @@ enum hf_verdict hf_api_diff(struct hf_request *request, struct hf_reply *reply, 
                      request->principal->component_prefix, component);
         return HF_FAIL;
     }
-    if (!hf_diff_open(engine, request->params[0], &position.from, &position.to, &diff, err))
+    if (!hf_diff_open(engine, request->params[0], &position.from, &position.to, &diff, err) ||
+        (position.after[0] && !is_still_there(diff, &position, err)))
         return HF_FAIL;
     return component ? answer_one(request, reply, diff, component, err)
                      : answer_page(request, reply, diff, &position, limit);
@@ -88,6 +90,20 @@ static bool read_cursor(struct hf_request *request, const char *cursor, struct p
     out->to_exact = words[2][0] && words[2][1] == 'e';
     out->after = words[3];
     return hf_past_parse(words[0], &out->from, &err) && hf_past_parse(words[1], &out->to, &err);
+}
+
+/* Where history was trimmed since the first page, the nearest snapshot would be compared instead. */
+static bool is_still_there(const struct hf_diff *diff, const struct position *position, struct hf_error *err)
+{
+    const struct hf_past_moment *moments[] = {&position->from, &position->to};
+    const struct hf_past_cut *cuts[] = {hf_diff_from(diff), hf_diff_to(diff)};
+    for (int i = 0; i < 2; i++)
+        if (moments[i]->kind == HF_PAST_SEQUENCE && cuts[i]->sequence != moments[i]->sequence)
+            return hf_error_set(err, HF_CONFLICT,
+                                "the page before compared sequence %lld, which history no longer has; begin again "
+                                "without the cursor",
+                                (long long)moments[i]->sequence);
+    return true;
 }
 
 static const char *make_cursor(struct hf_request *request, const struct hf_diff *diff, const struct position *position,

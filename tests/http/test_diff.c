@@ -196,6 +196,43 @@ START_TEST(pages_go_on_with_the_same_two_cuts)
 }
 END_TEST
 
+/* The versions of a component that history still has. */
+static int kept_versions(struct hf_api_test *t, const char *component)
+{
+    HF_AUTO(free) char *path = hf_format(SYSTEM "/components/%s/versions", component);
+    return (int)json_array_size(json_object_get(hf_api_call(t, 200, "GET", path, NULL), "versions"));
+}
+
+START_TEST(a_page_is_refused_when_history_lost_what_the_first_one_compared)
+{
+    static const char *const environment[] = {"PERSISTENCE_HISTORY=2000", NULL};
+    const struct hf_test_server_options options = {.postgres = _i != 0, .environment = environment};
+    struct hf_api_test t;
+    hf_api_start(&t, &options);
+    put_new(&t, "a");
+    put_new(&t, "b");
+    hf_api_call(&t, 201, "POST", SYSTEM "/snapshots", "{\"kind\":\"full\"}");
+    HF_AUTO(free) char *next = NULL;
+    for (int round = 0; !next; round++) { /* until no trim came between the upload and the page */
+        HF_AUTO(free) char *text = hf_format("[%d]", round), *newer = hf_format("[%d,2]", round);
+        put(&t, "a", text);
+        put(&t, "b", text);
+        long long sequence = hf_json_int(t.json, "sequence");
+        put(&t, "a", newer);
+        put(&t, "b", newer);
+        HF_AUTO(free) char *path = hf_format(SYSTEM "/diff?from=%lld&limit=1", sequence);
+        const json_t *page = hf_api_call(&t, 200, "GET", path, NULL);
+        if (hf_json_int(json_object_get(page, "from"), "sequence") == sequence)
+            next = hf_format("%s&cursor=%s", path, hf_json_str(page, "nextCursor"));
+    }
+    while (kept_versions(&t, "a") > 1 || kept_versions(&t, "b") > 1)
+        usleep(50000);
+    hf_api_refused(&t, 409, "conflict", "GET", next, NULL);
+    ck_assert_detail_has(&t, "begin again");
+    hf_api_stop(&t);
+}
+END_TEST
+
 START_TEST(moments_that_are_none_are_refused)
 {
     struct hf_api_test t;
@@ -335,6 +372,7 @@ int main(void)
                                   another_content_type_alone_is_a_change_as_it_is_to_a_restore,
                                   a_moment_to_come_is_now,
                                   pages_go_on_with_the_same_two_cuts,
+                                  a_page_is_refused_when_history_lost_what_the_first_one_compared,
                                   moments_that_are_none_are_refused,
                                   reads_of_the_past_say_their_cut,
                                   dependencies_come_along_and_missing_ones_are_warnings,
