@@ -195,14 +195,34 @@ static bool read_registration(struct hf_plan *plan, struct hf_plan_item *item, s
     return hf_past_registration(item->source, &plan->arena, &item->registration, &known, err);
 }
 
+static struct hf_wave_node node_of(const char *name, const struct hf_registration *registration, bool passes)
+{
+    return (struct hf_wave_node){
+        .name = name,
+        .depends_on = registration->depends_on,
+        .depends_on_count = registration->depends_on_count,
+        .passes = passes,
+    };
+}
+
+/* What is not in the plan, or goes, or never had a state, is in no wave; but what depends on it still comes after what
+ * it depends on. */
 static void assign_waves(struct hf_plan *plan)
 {
-    HF_AUTO(free) struct hf_wave_node *nodes = hf_alloc(((size_t)plan->count + 1) * sizeof(nodes[0]));
-    int count = 0;
+    size_t count_max = (size_t)plan->count + (size_t)plan->present_count;
+    HF_AUTO(free) struct hf_wave_node *nodes = hf_alloc((count_max + 1) * sizeof(nodes[0]));
+    int count = 0, next = 0;
     for (int i = 0; i < plan->count; i++) {
         if (plan->items[i].wave >= 0)
-            nodes[count++] = (struct hf_wave_node){plan->items[i].component, plan->items[i].registration.depends_on,
-                                                   plan->items[i].registration.depends_on_count, 0};
+            nodes[count++] = node_of(plan->items[i].component, &plan->items[i].registration, false);
+    }
+    for (int i = 0; i < plan->present_count; i++) {
+        const struct hf_component_info *present = &plan->present[i];
+        while (next < plan->count && strcmp(plan->items[next].component, present->name) < 0)
+            next++;
+        bool planned = next < plan->count && plan->items[next].current == present && plan->items[next].wave >= 0;
+        if (!planned && present->registration.depends_on_count)
+            nodes[count++] = node_of(present->name, &present->registration, true);
     }
     hf_waves_assign(nodes, count, &plan->waves);
     count = 0;

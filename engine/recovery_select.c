@@ -12,13 +12,17 @@ struct field {
     struct hf_arena arena;
     const struct hf_component_info *present; /* by name */
     int present_count;
-    bool *taken; /* by index in the sources, or in present for head; owns */
+    bool *taken;        /* by index in the sources, or in present for head; owns */
+    bool *passed;       /* by index in present; owns */
+    const char **queue; /* whose dependencies are followed, each once; owns */
+    int queue_count;
 };
 
 static void add_selected(struct hf_recovering *recovering, const char *name, const char *because);
 static void add_planned(struct hf_recovering *recovering);
 static bool follow_dependencies(struct hf_recovering *recovering, struct hf_error *err);
 static bool follow(struct field *field, const char *name, struct hf_error *err);
+static void pass_through(struct field *field, const char *name);
 static bool read_dependencies(struct field *field, const char *name, const char *const **out, int *count_out,
                               struct hf_error *err);
 static int64_t find_index(const struct field *field, const char *name);
@@ -78,16 +82,22 @@ static bool follow_dependencies(struct hf_recovering *recovering, struct hf_erro
     field.present = hf_catalog_list_components(recovering->engine->catalog, recovering->system.name, "", INT32_MAX,
                                                &field.arena, &field.present_count, &found);
     size_t count = field.head ? (size_t)field.present_count : (size_t)recovering->source_count;
+    size_t queue_max = (size_t)recovering->selected_count + count + (size_t)field.present_count;
     field.taken = hf_alloc((count + 1) * sizeof(field.taken[0]));
+    field.passed = hf_alloc(((size_t)field.present_count + 1) * sizeof(field.passed[0]));
+    field.queue = hf_alloc((queue_max + 1) * sizeof(field.queue[0]));
     for (int i = 0; i < recovering->selected_count; i++) {
         int64_t index = find_index(&field, recovering->selected[i].name);
         if (index >= 0)
             field.taken[index] = true;
+        field.queue[field.queue_count++] = recovering->selected[i].name;
     }
     bool ok = true;
-    for (int next = 0; ok && next < recovering->selected_count; next++)
-        ok = follow(&field, recovering->selected[next].name, err);
+    for (int next = 0; ok && next < field.queue_count; next++)
+        ok = follow(&field, field.queue[next], err);
     free(field.taken);
+    free(field.passed);
+    free(field.queue);
     hf_arena_done(&field.arena);
     return ok;
 }
@@ -102,6 +112,8 @@ static bool follow(struct field *field, const char *name, struct hf_error *err)
         return false;
     for (int i = 0; i < count; i++) {
         int64_t index = find_index(field, names[i]);
+        if (index < 0)
+            pass_through(field, names[i]);
         if (index < 0 || field->taken[index])
             continue;
         if (prefix && strncmp(names[i], prefix, strlen(prefix)) != 0)
@@ -109,10 +121,22 @@ static bool follow(struct field *field, const char *name, struct hf_error *err)
                 err, HF_FORBIDDEN,
                 "component %s depends on %s, which the token, for components named %s…, may not restore", name,
                 names[i], prefix);
+        const char *along = hf_arena_strdup(&recovering->arena, names[i]);
         field->taken[index] = true;
-        add_selected(recovering, hf_arena_strdup(&recovering->arena, names[i]), name);
+        field->queue[field->queue_count++] = along;
+        add_selected(recovering, along, name);
     }
     return true;
+}
+
+/* What is registered and never had a state has none to bring back, but may depend on what has. */
+static void pass_through(struct field *field, const char *name)
+{
+    int index = find_present(field->present, field->present_count, name);
+    if (index < 0 || field->present[index].head.version > 0 || field->passed[index])
+        return;
+    field->passed[index] = true;
+    field->queue[field->queue_count++] = hf_arena_strdup(&field->recovering->arena, name);
 }
 
 /* As the source has them, or as they are registered now where it does not tell. */

@@ -43,11 +43,14 @@ bool hf_waves_assign(struct hf_wave_node *nodes, int count, int *waves_out)
     if (placed == count)
         return true;
 
+    bool left = false;
     for (int i = 0; i < count; i++) {
-        if (nodes[i].wave < 0)
+        if (nodes[i].wave < 0) {
             nodes[i].wave = *waves_out;
+            left = left || !nodes[i].passes;
+        }
     }
-    *waves_out += 1;
+    *waves_out += left;
     return false;
 }
 
@@ -114,27 +117,32 @@ static void edges_fill(struct edge_list *edges, const struct name_table *table, 
     }
 }
 
-/* Gives waves to all nodes that can have one; -1 stays on members of cycles and on what depends on them. */
+/* Gives waves to all nodes that can have one; -1 is left on members of cycles and on what depends on them. */
 static int waves_spread(const struct edge_list *edges, struct hf_wave_node *nodes, int count, int *waves_out)
 {
     HF_AUTO(free) uint32_t *queue = hf_alloc((size_t)count * sizeof(queue[0]));
     int read = 0, written = 0;
     for (int i = 0; i < count; i++) {
-        nodes[i].wave = edges->waiting[i] ? -1 : 0;
+        nodes[i].wave = 0;
         if (!edges->waiting[i])
             queue[written++] = (uint32_t)i;
     }
-    /* The queue is in wave order, so the last dependency to be placed is the latest one. */
     while (read < written) {
         uint32_t index = queue[read++];
-        *waves_out = nodes[index].wave + 1;
+        int after = nodes[index].wave + !nodes[index].passes;
+        if (after > *waves_out)
+            *waves_out = after;
         for (uint32_t e = edges->first[index]; e < edges->first[index + 1]; e++) {
             uint32_t dependent = edges->targets[e];
-            if (--edges->waiting[dependent] == 0) {
-                nodes[dependent].wave = nodes[index].wave + 1;
+            if (nodes[dependent].wave < after)
+                nodes[dependent].wave = after;
+            if (--edges->waiting[dependent] == 0)
                 queue[written++] = dependent;
-            }
         }
+    }
+    for (int i = 0; i < count; i++) {
+        if (edges->waiting[i])
+            nodes[i].wave = -1;
     }
     return written;
 }

@@ -8,7 +8,9 @@ struct hf_wave_node {
     const char *name;
     const char *const *depends_on; /* names outside the set are ignored */
     int depends_on_count;
-    int wave; /* out: 0, 1, 2, … */
+    int wave;    /* out: 0, 1, 2, … */
+    bool passes; /* has no place of its own, but what depends on it comes after what it depends on; its wave means
+                  * nothing then */
 };
 
 /* Sets wave on every node; O(nodes + edges). *waves_out is the number of waves. A cycle (possible only in data from

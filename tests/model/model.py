@@ -238,14 +238,13 @@ class Plan:
         return self.system.registrations.get(component, Registration()).depends_on
 
     def waves(self):
-        """Lists of names: each as early as its dependencies allow."""
+        """Lists of names: each as early as its dependencies allow, those too that lead through what is in none."""
         there = {part.component for part in self.parts if not part.removed}
         depth = {}
 
         def depth_of(name):
             if name not in depth:
-                depth[name] = max((depth_of(other) + 1 for other in self.depends_on(name) if other in there),
-                                  default=0)
+                depth[name] = max((depth_of(other) + (other in there) for other in self.depends_on(name)), default=0)
             return depth[name]
 
         waves = [[] for _ in range(max((depth_of(name) + 1 for name in there), default=0))]
@@ -260,14 +259,18 @@ class Plan:
         return sorted((name, other) for name in there for other in self.depends_on(name) if other not in after)
 
 
-def with_dependencies(names, cut, depends_on):
-    """The names and, as far as the cut holds them, what they depend on."""
-    selected, open_ones = set(names), sorted(names)
+def with_dependencies(names, cut, depends_on, system):
+    """The names and, as far as the cut holds them, what they depend on, also through what never had a state."""
+    seen, selected, open_ones = set(names), set(names), sorted(names)
     while open_ones:
         for other in depends_on(open_ones.pop()):
-            if other not in selected and other in cut and not cut[other].deleted:
+            there = other in cut and not cut[other].deleted
+            if other in seen or not (there or (other in system.registrations and not system.head(other))):
+                continue
+            seen.add(other)
+            open_ones.append(other)
+            if there:
                 selected.add(other)
-                open_ones.append(other)
     return selected
 
 

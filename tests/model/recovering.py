@@ -103,7 +103,7 @@ class Recovering(Comparing):
             known = {name: registration.depends_on for name, registration in system.registrations.items()}
             if told:
                 known.update(system.snapshots[told].depends_on)
-            selected = with_dependencies(chosen, cut, lambda name: known.get(name, ()))
+            selected = with_dependencies(chosen, cut, lambda name: known.get(name, ()), system)
         head_only = body["source"] == "head"
         plan = Plan(system, cut, cut_ms, selected, head_only)
         self.compare_plan(what, system, answer, plan)

@@ -116,6 +116,66 @@ START_TEST(the_registrations_of_the_snapshot_count_there_and_the_present_ones_in
 }
 END_TEST
 
+/* top -> mid -> base, where mid is registered but never had a state; other stands apart. */
+static struct hf_snapshot_row open_stateless(void)
+{
+    hf_test_service_open(&service, NULL);
+    static const char *const names[] = {"base", "other", "top"};
+    for (int i = 0; i < 3; i++)
+        hf_test_put(&service, names[i], "1");
+    hf_test_register(&service, "mid", "orchestrator", "base", 0);
+    hf_test_register(&service, "top", "agent", "mid", 0);
+    return hf_test_full(&service);
+}
+
+START_TEST(the_order_goes_through_what_is_in_no_wave)
+{
+    struct hf_snapshot_row full = open_stateless();
+    struct hf_recovery_row row;
+    ck_assert_msg(run((struct hf_recovery_request){.source = "head", .dry_run = true}, &row), "%s", err.text);
+    ck_assert_str_eq(in_short(&row), "base other|top !top>mid");
+    ck_assert_msg(run((struct hf_recovery_request){.source = "snapshot", .snapshot = full.id, .dry_run = true}, &row),
+                  "%s", err.text);
+    ck_assert_str_eq(in_short(&row), "base other|top !top>mid");
+    /* It has a state now, but is not asked for; then it is deleted. */
+    static const char *const ends[] = {"top", "base"};
+    struct hf_recovery_request some = {.source = "head", .components = ends, .component_count = 2, .dry_run = true};
+    hf_test_put(&service, "mid", "1");
+    ck_assert_msg(run(some, &row), "%s", err.text);
+    ck_assert_str_eq(in_short(&row), "base|top");
+    hf_test_delete(&service, "mid");
+    ck_assert_msg(run(some, &row), "%s", err.text);
+    ck_assert_str_eq(in_short(&row), "base|top !top>mid");
+    hf_test_service_close(&service);
+}
+END_TEST
+
+START_TEST(what_comes_along_is_found_through_what_never_had_a_state)
+{
+    struct hf_snapshot_row full = open_stateless();
+    static const char *const top[] = {"top"};
+    struct hf_recovery_row row;
+    struct hf_recovery_request request = {.source = "snapshot",
+                                          .snapshot = full.id,
+                                          .components = top,
+                                          .component_count = 1,
+                                          .include_dependencies = true,
+                                          .dry_run = true};
+    ck_assert_msg(run(request, &row), "%s", err.text);
+    ck_assert_str_eq(in_short(&row), "base<mid|top !top>mid");
+    request.source = "head";
+    request.snapshot = NULL;
+    ck_assert_msg(run(request, &row), "%s", err.text);
+    ck_assert_str_eq(in_short(&row), "base<mid|top !top>mid");
+    /* What was deleted needs nothing any more. */
+    hf_test_put(&service, "mid", "1");
+    hf_test_delete(&service, "mid");
+    ck_assert_msg(run(request, &row), "%s", err.text);
+    ck_assert_str_eq(in_short(&row), "top !top>mid");
+    hf_test_service_close(&service);
+}
+END_TEST
+
 START_TEST(a_plan_applies_what_it_listed)
 {
     struct hf_snapshot_row full = open_fleet();
@@ -225,6 +285,7 @@ END_TEST
 
 HF_TEST_MAIN("recovery dependencies", what_it_depends_on_comes_along_when_asked_for,
              the_registrations_of_the_snapshot_count_there_and_the_present_ones_in_history,
+             the_order_goes_through_what_is_in_no_wave, what_comes_along_is_found_through_what_never_had_a_state,
              a_plan_applies_what_it_listed, a_token_for_some_components_brings_nothing_else_along,
              dependencies_that_will_have_no_state_are_warnings,
              what_the_source_does_not_hold_is_neither_brought_nor_deleted);

@@ -54,6 +54,25 @@ START_TEST(dependencies_outside_the_set_are_ignored)
 }
 END_TEST
 
+START_TEST(what_has_no_wave_passes_the_order_on)
+{
+    const char *const on_base[] = {"base"}, *const on_one[] = {"one"}, *const on_two_and_base[] = {"two", "base"};
+    struct hf_wave_node nodes[] = {
+        {.name = "top", .depends_on = on_two_and_base, .depends_on_count = 2},
+        {.name = "base", .depends_on = none},
+        {.name = "beside", .depends_on = none},
+        {.name = "one", .depends_on = on_base, .depends_on_count = 1, .passes = true},
+        {.name = "two", .depends_on = on_one, .depends_on_count = 1, .passes = true},
+    };
+    int waves;
+    ck_assert(hf_waves_assign(nodes, 5, &waves));
+    ck_assert_int_eq(waves, 2);
+    ck_assert_int_eq(nodes[0].wave, 1);
+    ck_assert_int_eq(nodes[1].wave, 0);
+    ck_assert_int_eq(nodes[2].wave, 0);
+}
+END_TEST
+
 START_TEST(a_cycle_is_broken_into_one_last_wave)
 {
     const char *const on_a[] = {"a"}, *const on_b[] = {"b"}, *const on_c[] = {"c"};
@@ -150,5 +169,6 @@ END_TEST
 
 HF_TEST_MAIN("waves", nothing_has_no_waves, independent_components_share_the_first_wave,
              a_component_follows_its_latest_dependency, dependencies_outside_the_set_are_ignored,
-             a_cycle_is_broken_into_one_last_wave, a_component_that_depends_on_itself_is_a_cycle,
-             a_long_chain_gets_one_wave_each, no_component_comes_before_what_it_depends_on);
+             what_has_no_wave_passes_the_order_on, a_cycle_is_broken_into_one_last_wave,
+             a_component_that_depends_on_itself_is_a_cycle, a_long_chain_gets_one_wave_each,
+             no_component_comes_before_what_it_depends_on);
