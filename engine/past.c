@@ -193,6 +193,10 @@ static bool tell_none(const struct hf_system_info *system, const struct hf_past_
                       struct hf_error *err)
 {
     char when[64] = "its newest snapshot", time[HF_TIME_BYTES];
+    if (moment->kind == HF_PAST_SNAPSHOT && !damaged)
+        return hf_error_set(err, HF_NOT_FOUND,
+                            "system %s has no complete snapshot of its own; an import is named by its id",
+                            system->name);
     if (moment->kind == HF_PAST_AT) {
         hf_time_format(moment->at_ms, time);
         snprintf(when, sizeof(when), "%s", time);

@@ -246,6 +246,8 @@ START_TEST(moments_that_are_none_are_refused)
     hf_api_refused(&t, 400, "invalid_request", "GET", SYSTEM "/diff?from=1&component=..%2Fx", NULL);
     hf_api_refused(&t, 404, "not_found", "GET", SYSTEM "/diff?from=99", NULL);
     hf_api_refused(&t, 404, "not_found", "GET", SYSTEM "/diff?from=full-x", NULL);
+    hf_api_refused(&t, 404, "not_found", "GET", SYSTEM "/diff?from=latest", NULL);
+    ck_assert_detail_has(&t, "no complete snapshot of its own");
     hf_api_refused(&t, 404, "not_found", "GET", SYSTEM "/diff?from=2001-01-01T00:00:00Z", NULL);
     hf_api_refused(&t, 404, "not_found", "GET", "/v1/systems/nobody/diff?from=1", NULL);
     hf_api_stop(&t);
