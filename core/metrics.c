@@ -44,7 +44,7 @@ static const struct {
     {HF_M_EVENTS, "warning"},      {HF_M_EVENTS, "error"},          {HF_M_VALIDATIONS, "healed"},
     {HF_M_HEALED, "content"},      {HF_M_HEALED, "file"},           {HF_M_HEALED, "state"},
     {HF_M_HEALED, "mirror"},       {HF_M_DRILLS, "passed"},         {HF_M_DRILLS, "failed"},
-    {HF_M_DRILLS, "inconclusive"}, {HF_M_DRILLS, "skipped"},
+    {HF_M_DRILLS, "inconclusive"}, {HF_M_DRILLS, "skipped"},        {HF_M_RECOVERIES, "completed"},
 };
 
 /* A cache line each: threads that count different things do not slow one another down. */

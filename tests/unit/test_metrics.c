@@ -122,6 +122,7 @@ START_TEST(known_label_values_are_there_before_their_first_count)
     check_has_line("holdfast_events_total{severity=\"error\"} 0");
     check_has_line("holdfast_snapshots_total{kind=\"incremental\"} 0");
     check_has_line("holdfast_recoveries_total{status=\"failed\"} 0");
+    check_has_line("holdfast_recoveries_total{status=\"completed\"} 0");
     check_has_line("holdfast_validations_total{status=\"damaged\"} 0");
     hf_metric_add_labelled(HF_M_EVENTS, "error", 1);
     check_has_line("holdfast_events_total{severity=\"error\"} 1");
